@@ -1,0 +1,83 @@
+"""Every error that `vsr` raises about the world outside it.
+
+    VsrError
+      ConfigError            an option that is unknown, of the wrong type or contradictory
+      MediaError             carries the path
+        ProbeError           the file cannot be read as video
+        DecodeError          its frames cannot be had
+        EncodeError          the encoder refused
+        MuxError             the output cannot be written
+        VerifyError          the finished file is not what it should be
+      WeightsError
+        ChecksumError        the file is not the one that was published
+        CheckpointFormatError  the file does not fit the network
+      DatasetError           a folder is not laid out as expected
+      OutOfMemoryError       even the smallest tile does not fit
+
+A message says what was wanted, what came and what to do. A wrong call from our own code is a
+`ValueError` or `TypeError` instead. Only the command line and the batch worker catch these.
+"""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+
+
+class VsrError(Exception):
+    """Base of all errors a user can cause or meet."""
+
+
+class ConfigError(VsrError):
+    """An option is unknown, of the wrong type, or contradicts another."""
+
+
+class MediaError(VsrError):
+    """A media file cannot be read or written as wanted.
+
+    Attributes:
+        path: The file in question.
+    """
+
+    def __init__(self, path: str | PathLike[str], message: str) -> None:
+        self.path = fspath(path)
+        super().__init__(f"{self.path}: {message}")
+
+
+class ProbeError(MediaError):
+    """The file cannot be opened, or holds no video."""
+
+
+class DecodeError(MediaError):
+    """The frames of the file cannot be decoded."""
+
+
+class EncodeError(MediaError):
+    """The encoder does not exist, or refused its options or the frames."""
+
+
+class MuxError(MediaError):
+    """The output file cannot be created or written."""
+
+
+class VerifyError(MediaError):
+    """The finished file differs from what its source calls for."""
+
+
+class WeightsError(VsrError):
+    """Weights cannot be found or used."""
+
+
+class ChecksumError(WeightsError):
+    """A weight file's hash differs from the published one."""
+
+
+class CheckpointFormatError(WeightsError):
+    """A weight file does not fit the network; names the tensors that differ."""
+
+
+class DatasetError(VsrError):
+    """A dataset folder is not laid out as expected; names the file looked for."""
+
+
+class OutOfMemoryError(VsrError):
+    """The smallest window and tile that make sense do not fit in memory."""

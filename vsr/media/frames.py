@@ -1,0 +1,50 @@
+"""Frames as integer planes: what decoding gives and encoding takes. No RGB, no float, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Chroma = Literal["gray", "420", "422", "444", "440", "411", "410", "rgb"]
+Plane = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlaneFormat:
+    """How the planes of a frame are laid out.
+
+    Attributes:
+        name: FFmpeg name of this planar pixel format ("yuv420p10le").
+        chroma: Subsampling; "gray" has one plane, "rgb" three full planes in the order R, G, B.
+        bit_depth: 8 to 16; more than 8 bits lie in the low bits of a uint16.
+        full_range: True where the name itself says so ("yuvj420p"); tags decide otherwise.
+    """
+
+    name: str
+    chroma: Chroma
+    bit_depth: int
+    full_range: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanarFrame:
+    """One picture in presentation order.
+
+    Attributes:
+        planes: (H, W) arrays, luma first (or R, G, B); read-only views are allowed.
+        format: Their layout.
+        pts: Presentation time in ticks of the stream's (or the filter's) time base.
+        duration: Ticks until the next frame is due; 0 where unknown.
+        scene_score: libavfilter `scdet` score against the previous frame, 0 to 100; 0 for the first.
+        corrupt: The decoder marked this frame as damaged.
+    """
+
+    planes: tuple[Plane, ...]
+    format: PlaneFormat
+    pts: int
+    duration: int
+    scene_score: float = 0.0
+    corrupt: bool = False
