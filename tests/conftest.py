@@ -1,0 +1,18 @@
+"""Shared by all tests: one torch thread, fixed seeds, and `synthetic` (made-up media) on the path."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    import torch
+
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
