@@ -1,0 +1,91 @@
+"""Weights on disk: safetensors with what they are and how they came about in the metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vsr.errors import CheckpointFormatError, WeightsError
+
+# Metadata key that names the architecture and its hyper-parameters, as JSON.
+NETWORK_KEY = "network"
+
+
+def save_weights(
+    path: Path, weights: Mapping[str, Tensor], network: Mapping[str, Any], facts: Mapping[str, Any]
+) -> None:
+    """Write weights so that they say what they are; the file appears whole or not at all.
+
+    Args:
+        path: Target, `.safetensors`.
+        weights: State dict.
+        network: {"name": architecture, ...hyper-parameters}.
+        facts: Anything worth keeping: step, data, options, validation. Stored as JSON.
+    """
+    metadata = {NETWORK_KEY: json.dumps(dict(network))}
+    metadata |= {key: json.dumps(value) for key, value in facts.items()}
+    part = path.with_name(f".{path.name}.part")
+    save_file({name: value.contiguous().cpu() for name, value in weights.items()}, part, metadata)
+    os.replace(part, path)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Read what a weight file says of itself, without its tensors.
+
+    Raises:
+        WeightsError: If there is no such file.
+        CheckpointFormatError: If it is not a weight file of this project.
+    """
+    if not path.is_file():
+        raise WeightsError(f"no weight file '{path}'; `vsr models` lists the bundled ones")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointFormatError(f"'{path}' is not a safetensors file: {error}") from error
+    if NETWORK_KEY not in metadata:
+        raise CheckpointFormatError(
+            f"'{path}' does not say which network it is for (metadata key '{NETWORK_KEY}'); "
+            "weights written by `vsr train` do"
+        )
+    return {key: json.loads(value) for key, value in metadata.items()}
+
+
+def load_into(network: nn.Module, path: Path) -> None:
+    """Load a weight file strictly.
+
+    Raises:
+        CheckpointFormatError: Naming tensors that are missing, surplus or of another shape.
+    """
+    with safe_open(path, framework="pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    wanted = network.state_dict()
+    wrong = [f"missing {name}" for name in wanted.keys() - weights.keys()]
+    wrong += [f"surplus {name}" for name in weights.keys() - wanted.keys()]
+    wrong += [
+        f"{name} is {tuple(weights[name].shape)}, wanted {tuple(wanted[name].shape)}"
+        for name in wanted.keys() & weights.keys()
+        if wanted[name].shape != weights[name].shape
+    ]
+    if wrong:
+        shown = "; ".join(sorted(wrong)[:5])
+        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise CheckpointFormatError(
+            f"'{path}' does not fit {type(network).__name__}: {shown}{more}; "
+            "use the weights that belong to this network"
+        )
+    network.load_state_dict(weights)
+
+
+def sha256(path: Path) -> str:
+    """Hash a file, as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,155 @@
+"""The project's own network: BasicVSR's idea drawn for cost, aligned by Lucas-Kanade."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vsr.models.contract import State
+from vsr.models.flow import lucas_kanade
+from vsr.models.layers import trunk
+from vsr.ops.resize import resize
+from vsr.ops.warp import flow_warp
+
+
+class Compact(nn.Module):
+    """Bidirectional recurrent super-resolution with warped neighbours' features.
+
+    A backward trunk walks from the last frame to the first, then a forward trunk from the first
+    to the last, each seeing its own feature of the frame before, warped by flow; the forward one
+    also sees the backward feature. A sub-pixel tail adds detail to the bicubic picture. Its last
+    layer starts at zero, so an untrained network is exactly bicubic.
+
+    Flow comes from `lucas_kanade`, which needs no training, plus a small learned correction.
+
+    Works on any size and length; not causal: the backward trunk sees all frames of the window.
+
+    Args:
+        scale: Upscaling factor.
+        channels: Features in both trunks.
+        blocks: Residual blocks in each trunk.
+
+    Attributes:
+        min_size: 1: no padding needed.
+
+    Source: BasicVSR (Chan et al., CVPR 2021) for the propagation; ESPCN (Shi et al., CVPR 2016)
+    for the tail.
+    """
+
+    min_size = 1
+
+    def __init__(self, *, scale: int = 4, channels: int = 48, blocks: int = 5) -> None:
+        super().__init__()
+        self.scale = scale
+        self.channels = channels
+        self.refine = FlowCorrection()
+        self.backward_trunk = trunk(3 + channels, channels, blocks)
+        self.forward_trunk = trunk(3 + 2 * channels, channels, blocks)
+        self.tail = nn.Sequential(
+            nn.Conv2d(channels, 64, 3, padding=1),
+            nn.LeakyReLU(0.1, inplace=True),
+            nn.Conv2d(64, 3 * scale**2, 3, padding=1),
+            nn.PixelShuffle(scale),
+        )
+        last = self.tail[2]
+        nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+
+    def forward(
+        self, lq: Tensor, state: State | None = None, lookahead: int = 0
+    ) -> tuple[Tensor, State]:
+        """Upscale a window; see `contract.VideoNetwork`."""
+        sr, state, _, _ = self.forward_with_flow(lq, state, lookahead)
+        return sr, state
+
+    def forward_with_flow(
+        self, lq: Tensor, state: State | None = None, lookahead: int = 0
+    ) -> tuple[Tensor, State, Tensor, Tensor]:
+        """Upscale a window and show the flow that aligned it.
+
+        Args:
+            lq: (N, T, 3, H, W), RGB, 0 to 1.
+            state: Feature and picture of the last frame of the window before, or None.
+            lookahead: Last frames that only the backward trunk sees.
+
+        Returns:
+            sr: (N, T - lookahead, 3, H * scale, W * scale).
+            state: For the next window.
+            flow_to_previous: (N, T - 1, 2, H, W), entry i for frame i + 1, in pixels.
+            flow_to_next: (N, T - 1, 2, H, W), entry i for frame i.
+
+        Raises:
+            ValueError: If no frame is left to upscale.
+        """
+        length = lq.shape[1]
+        if not 0 <= lookahead < length:
+            raise ValueError(f"lookahead {lookahead} in a window of {length} frames")
+        to_previous, to_next = self._flows(lq)
+        backward = self._propagate_backward(lq, to_next)
+
+        feature = lq.new_zeros(lq.shape[0], self.channels, *lq.shape[-2:])
+        if state is not None:
+            flow = self.refine(lq[:, 0], state[1], lucas_kanade(lq[:, 0], state[1]))
+            feature = flow_warp(state[0], flow)
+        pictures = []
+        for i in range(length - lookahead):
+            if i > 0:
+                feature = flow_warp(feature, to_previous[:, i - 1])
+            feature = self.forward_trunk(torch.cat((lq[:, i], backward[i], feature), dim=1))
+            base = resize(lq[:, i], lq.shape[-2] * self.scale, lq.shape[-1] * self.scale)
+            pictures.append(base + self.tail(feature))
+        last = length - lookahead - 1
+        return torch.stack(pictures, dim=1), (feature, lq[:, last]), to_previous, to_next
+
+    def _flows(self, lq: Tensor) -> tuple[Tensor, Tensor]:
+        """Both directions in one batch, (N, T - 1, 2, H, W) each."""
+        batch, length, channels, height, width = lq.shape
+        if length == 1:
+            none = lq.new_zeros(batch, 0, 2, height, width, dtype=torch.float32)
+            return none, none
+        earlier = lq[:, :-1].reshape(-1, channels, height, width)
+        later = lq[:, 1:].reshape(-1, channels, height, width)
+        reference, neighbour = torch.cat((later, earlier)), torch.cat((earlier, later))
+        flow = self.refine(reference, neighbour, lucas_kanade(reference, neighbour))
+        to_previous, to_next = flow.view(2, batch, length - 1, 2, height, width)
+        return to_previous, to_next
+
+    def _propagate_backward(self, lq: Tensor, to_next: Tensor) -> list[Tensor]:
+        """Features of all frames, each knowing the frames after it."""
+        feature = lq.new_zeros(lq.shape[0], self.channels, *lq.shape[-2:])
+        features = []
+        for i in reversed(range(lq.shape[1])):
+            if i < lq.shape[1] - 1:
+                feature = flow_warp(feature, to_next[:, i])
+            feature = self.backward_trunk(torch.cat((lq[:, i], feature), dim=1))
+            features.append(feature)
+        return features[::-1]
+
+
+class FlowCorrection(nn.Module):
+    """A learned correction of a flow field, from what still differs after warping with it.
+
+    Starts at zero, so an untrained one changes nothing.
+    """
+
+    def __init__(self, channels: int = 24) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(8, channels, 3, stride=2, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, 2 * 4, 3, padding=1),
+            nn.PixelShuffle(2),
+        )
+        last = self.layers[4]
+        nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+
+    def forward(self, reference: Tensor, neighbour: Tensor, flow: Tensor) -> Tensor:
+        """Correct `flow` from reference to neighbour, (N, 2, H, W) in pixels, float32."""
+        height, width = flow.shape[-2:]
+        warped = flow_warp(neighbour, flow, padding="border")
+        correction = self.layers(torch.cat((reference, warped, flow / 8), dim=1))
+        corrected: Tensor = flow + correction[..., :height, :width].float()
+        return corrected

@@ -1,0 +1,38 @@
+"""Convolutional blocks that several networks share."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class ResidualBlock(nn.Module):
+    """`x + conv(relu(conv(x)))` without normalisation, as in EDSR and BasicVSR.
+
+    Args:
+        channels: Features in and out.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.relu = nn.ReLU(inplace=True)
+        # A tenth of the usual size keeps a deep trunk near identity at the start (ESRGAN, app. A).
+        for conv in (self.conv1, self.conv2):
+            nn.init.kaiming_normal_(conv.weight)
+            conv.weight.data.mul_(0.1)
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        out: Tensor = x + self.conv2(self.relu(self.conv1(x)))
+        return out
+
+
+def trunk(in_channels: int, channels: int, blocks: int) -> nn.Sequential:
+    """Build one convolution into `channels` features and `blocks` residual blocks."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, channels, 3, padding=1),
+        nn.LeakyReLU(0.1, inplace=True),
+        *(ResidualBlock(channels) for _ in range(blocks)),
+    )

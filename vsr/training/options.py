@@ -1,0 +1,113 @@
+"""What a training run is made from; `configs/*.toml` are read into these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+# Read by pydantic, which is not needed to import this file.
+_STRICT = {"extra": "forbid"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """Which network is trained."""
+
+    __pydantic_config__ = _STRICT
+
+    name: Literal["compact"] = "compact"
+    """Architecture."""
+    scale: int = 4
+    """Upscaling factor."""
+    channels: int = 48
+    """Features in each trunk."""
+    blocks: int = 5
+    """Residual blocks in each trunk."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """What it is trained on."""
+
+    __pydantic_config__ = _STRICT
+
+    train: str
+    """Folder of videos to train on (subfolders too)."""
+    val: str
+    """Folder of videos to validate on."""
+    half_size: tuple[str, ...] = ()
+    """File name patterns of training videos to shrink to half: compressed too hard as they are."""
+    cache: str = "~/.cache/vsr/frames"
+    """Folder of the decoded frames, about 1.5 MB per 960x540 frame."""
+    crop: int = 56
+    """Side of the square lq crops, pixels."""
+    length: int = 8
+    """Frames per training clip."""
+    batch: int = 2
+    """Clips per step."""
+    val_frames: int = 32
+    """Frames of each validation video that are used, from the first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerOptions:
+    """How it is trained."""
+
+    __pydantic_config__ = _STRICT
+
+    steps: int = 9000
+    """Optimiser updates in all."""
+    lr: float = 8e-4
+    """Highest learning rate of Adam."""
+    lr_final: float = 1e-6
+    """Learning rate at the end of the cosine."""
+    warmup: int = 200
+    """Steps of linear warm-up."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Adam's momenta."""
+    flow_lr_factor: float = 0.25
+    """Learning rate of the flow parts, as a factor."""
+    grad_clip: float = 0.5
+    """Largest norm of the gradient."""
+    ema: float = 0.999
+    """Decay of the moving average of the weights, which is what is kept."""
+    photometric: float = 0.1
+    """Weight of the photometric flow loss."""
+    init: str = ""
+    """Weights to start from (safetensors); empty: from nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Where and how it runs."""
+
+    __pydantic_config__ = _STRICT
+
+    output: str = "runs/compact_x4"
+    """Folder for checkpoints, weights, logs and pictures."""
+    seed: int = 0
+    """Seed of weights and sampling."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """Of the convolutions; flow, warping and losses stay in float32."""
+    validate_every: int = 1000
+    """Steps between validations."""
+    save_every: int = 250
+    """Steps between checkpoints."""
+    log_every: int = 50
+    """Steps between lines in the log."""
+    max_minutes: float = 0.0
+    """Save and stop after so many minutes; 0: no limit. `--resume` goes on from there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """A whole training run."""
+
+    __pydantic_config__ = _STRICT
+
+    data: DataOptions
+    network: NetworkOptions = field(default_factory=NetworkOptions)
+    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    run: RunOptions = field(default_factory=RunOptions)
