@@ -261,7 +261,7 @@ def _subsampled(layout: ColorLayout) -> list[tuple[int, int, float]]:
 
 
 def _normalise(codes: Tensor, scale: float, zero: float) -> Tensor:
-    return codes.to(torch.float32).sub_(zero).div_(scale)
+    return codes.to(torch.float32, copy=True).sub_(zero).div_(scale)
 
 
 def _quantise(values: Tensor, scale: float, zero: float, layout: ColorLayout) -> Tensor:
