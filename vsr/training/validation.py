@@ -1,0 +1,87 @@
+"""Validation: how far above bicubic, and how much of it the neighbours give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vsr.data.clips import Clip
+from vsr.data.datasets import truth
+from vsr.data.degrade import bicubic_down
+from vsr.evaluation.metrics import psnr, ssim
+from vsr.ops.resize import resize
+
+
+@torch.no_grad()
+def validate(
+    network: nn.Module,
+    clips: Sequence[Clip],
+    *,
+    frames: int,
+    scale: int,
+    device: torch.device,
+    pictures: Path,
+) -> dict[str, float]:
+    """Measure a network on whole clips, bicubic degradation, Y channel, frames rounded to 8 bit.
+
+    Args:
+        network: What is measured.
+        clips: Validation clips; the mean over frames, then over clips is given.
+        frames: Frames of each clip, from the first.
+        scale: Of the network.
+        device: Where it is.
+        pictures: Folder for a strip per clip: bicubic, frame by frame, whole clip, truth.
+
+    Returns:
+        "psnr", "ssim", "psnr_bicubic", "psnr_single" (the same frames given one by one), and
+        "gain" and "neighbours", the differences in dB.
+    """
+    was_training = network.training
+    network.eval()
+    pictures.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for clip in clips:
+        gt = truth(clip, frames=frames, scale=scale)
+        lq = bicubic_down(gt, scale).to(device)
+        whole = network(lq[None])[0][0]
+        single = torch.cat([network(frame[None, None])[0][0] for frame in lq])
+        bicubic = resize(lq, gt.shape[-2], gt.shape[-1])
+        outputs = [to_uint8(x) for x in (bicubic, single, whole, gt)]
+        of_bicubic, of_single, of_whole = (
+            float(np.mean([psnr(a, b) for a, b in zip(x, outputs[3], strict=True)]))
+            for x in outputs[:3]
+        )
+        similarity = float(np.mean([ssim(a, b) for a, b in zip(outputs[2], outputs[3], strict=True)]))
+        rows.append((of_whole, similarity, of_bicubic, of_single))
+        _save_strip(pictures / f"{Path(clip.name).stem}.png", outputs)
+    network.train(was_training)
+    value, similarity, of_bicubic, of_single = (float(x) for x in np.mean(rows, axis=0))
+    return {
+        "psnr": value,
+        "ssim": similarity,
+        "psnr_bicubic": of_bicubic,
+        "psnr_single": of_single,
+        "gain": value - of_bicubic,
+        "neighbours": value - of_single,
+    }
+
+
+def to_uint8(x: Tensor) -> NDArray[np.uint8]:
+    """(T, 3, H, W), 0 to 1, to (T, H, W, 3) as an 8-bit file would hold it."""
+    rounded = (x.float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return rounded.permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _save_strip(path: Path, outputs: Sequence[NDArray[np.uint8]], side: int = 256) -> None:
+    """Put the same crop of the middle frame side by side."""
+    middle = len(outputs[0]) // 2
+    height, width = outputs[0].shape[1:3]
+    y, x = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    strip = np.concatenate([o[middle, y : y + side, x : x + side] for o in outputs], axis=1)
+    cv2.imwrite(str(path), cv2.cvtColor(strip, cv2.COLOR_RGB2BGR))
