@@ -38,7 +38,8 @@ class PlanarFrame:
         format: Their layout.
         pts: Presentation time in ticks of the stream's (or the filter's) time base.
         duration: Ticks until the next frame is due; 0 where unknown.
-        scene_score: libavfilter `scdet` score against the previous frame, 0 to 100; 0 for the first.
+        scene_score: Score of libavfilter's `scdet` against the previous frame, 0 to 100; 0 for the
+            first.
         corrupt: The decoder marked this frame as damaged.
     """
 

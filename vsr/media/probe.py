@@ -1,11 +1,25 @@
-"""What a media file holds, as plain values. `vsr info` prints these; nothing here decodes a film."""
+"""What a media file holds, as plain values. `vsr info` prints these; no film is decoded here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import av
+import av.error
+from av.container import InputContainer
+from av.stream import AttachmentStream, Disposition, Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vsr.errors import ProbeError
+from vsr.media.facts import FrameFacts, frame_facts
+from vsr.media.images import DEFAULT_PICTURE_RATE, PictureSequence
+from vsr.media.source import main_video_stream, open_source, read_packets, short_name
 
 ChromaSiting = Literal["left", "center", "topleft"]
 FieldOrder = Literal["unknown", "progressive", "top-first", "bottom-first"]
@@ -133,3 +147,230 @@ class SourceInfo:
     streams: tuple[StreamInfo, ...]
     chapters: tuple[tuple[Fraction, Fraction, str], ...]
     tags: dict[str, str]
+
+
+PROBED_PACKETS = 300  # packets of one stream read in search of a decodable frame
+CENTER_SITED_CODECS = ("mjpeg", "mpeg1video", "webp")
+
+
+def probe(path: Path | str, *, picture_rate: Fraction = DEFAULT_PICTURE_RATE) -> SourceInfo:
+    """Read what a media file, a folder of pictures or a pattern of pictures holds.
+
+    Reads the header and decodes one frame: rotation, HDR metadata, interlacing and chroma siting
+    are told by frames alone. A single picture file counts as a sequence of one.
+
+    Args:
+        path: A media file, a folder, a pattern like `frames/%06d.png`, or a picture.
+        picture_rate: Frames per second of pictures; media files know their own.
+
+    Raises:
+        ProbeError: The path holds no video that can be read.
+    """
+    path = Path(path)
+    container, pictures = open_source(path)
+    with container:
+        stream = main_video_stream(container, path)
+        frame = _first_frame(container, stream)
+        if frame is None and not (stream.codec_context.width and stream.codec_context.pix_fmt):
+            raise ProbeError(
+                path, "wanted video, got a stream without one decodable frame; copy the file again"
+            )
+        video = _video_info(container, stream, frame)
+        if pictures is not None:
+            video = _picture_video(video, pictures, picture_rate)
+        return SourceInfo(
+            path=path,
+            format="images" if pictures else short_name(container),
+            size_bytes=sum(p.stat().st_size for p in (pictures.paths if pictures else [path])),
+            duration=video.duration if pictures else _seconds(container.duration),
+            video=video,
+            streams=tuple(_stream_info(s) for s in container.streams),
+            chapters=tuple(_chapters(container)),
+            tags=dict(container.metadata),
+        )
+
+
+def _seconds(microseconds: int | None) -> Fraction | None:
+    return None if microseconds is None else Fraction(microseconds, av.time_base)
+
+
+def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | None:
+    packets = read_packets(container, [stream])
+    for _ in range(PROBED_PACKETS):
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                return None
+            for frame in stream.decode(packet if packet.size else None):
+                return frame
+        except av.error.FFmpegError:
+            # Damage is the decoder's to count; a later frame tells as much.
+            continue
+    return None
+
+
+def _video_info(
+    container: InputContainer, stream: VideoStream, frame: VideoFrame | None
+) -> VideoInfo:
+    context = stream.codec_context
+    assert stream.time_base is not None
+    facts = frame_facts(frame) if frame else FrameFacts()
+    pixel = frame.format if frame else context.format
+    assert pixel is not None
+    duration = stream.duration * stream.time_base if stream.duration else None
+    return VideoInfo(
+        index=stream.index,
+        codec=context.codec.canonical_name,
+        width=frame.width if frame else context.width,
+        height=frame.height if frame else context.height,
+        pix_fmt=pixel.name,
+        bit_depth=pixel.components[0].bits,
+        time_base=stream.time_base,
+        frame_rate=stream.guessed_rate or stream.average_rate or Fraction(25),
+        frame_count=stream.frames or None,
+        start_pts=stream.start_time,
+        duration=duration or _matroska_duration(stream) or _seconds(container.duration),
+        sample_aspect_ratio=stream.sample_aspect_ratio or facts.sample_aspect_ratio,
+        rotation=frame.rotation if frame else 0,
+        display_matrix=_display_matrix(frame) if frame else None,
+        color=_color_tags(stream, frame),
+        chroma_siting=_chroma_siting(facts.chroma_location, context.codec.canonical_name),
+        field_order=_field_order(context.field_order, facts, frame),
+        hdr=_hdr(frame) if frame else None,
+    )
+
+
+def _color_tags(stream: VideoStream, frame: VideoFrame | None) -> ColorTags:
+    """Take the frame's tags, and the stream's where the frame is silent."""
+    context = stream.codec_context
+    told = frame or context
+    return ColorTags(
+        primaries=context.color_primaries if told.color_primaries == 2 else told.color_primaries,
+        transfer=context.color_trc if told.color_trc == 2 else told.color_trc,
+        matrix=context.colorspace if told.colorspace == 2 else told.colorspace,
+        range=told.color_range or context.color_range,
+    )
+
+
+def _picture_video(video: VideoInfo, pictures: PictureSequence, rate: Fraction) -> VideoInfo:
+    count = len(pictures.paths)
+    return replace(
+        video,
+        time_base=1 / rate,
+        frame_rate=rate,
+        frame_count=count,
+        start_pts=0,
+        duration=count / rate,
+    )
+
+
+def _matroska_duration(stream: Stream) -> Fraction | None:
+    """Read the DURATION tag, "00:00:04.004000000"; FFmpeg's muxer writes the end time there."""
+    text = next((v for k, v in stream.metadata.items() if k.split("-")[0] == "DURATION"), "")
+    try:
+        hours, minutes, seconds = (Fraction(part) for part in text.split(":"))
+    except ValueError:
+        return None
+    start = (stream.start_time or 0) * (stream.time_base or 0)
+    return hours * 3600 + minutes * 60 + seconds - start
+
+
+def _chroma_siting(location: str, codec: str) -> ChromaSiting:
+    """Map FFmpeg's chroma location; "unspecified" means the codec's own custom (H.273 and JFIF)."""
+    if location in ("center", "topleft"):
+        return "center" if location == "center" else "topleft"
+    return "center" if location == "unspecified" and codec in CENTER_SITED_CODECS else "left"
+
+
+def _field_order(of_codec: int, facts: FrameFacts, frame: VideoFrame | None) -> FieldOrder:
+    """Combine the codec's AVFieldOrder with what a frame says of itself."""
+    if frame is not None and frame.interlaced_frame:
+        return "top-first" if facts.top_field_first else "bottom-first"
+    orders: dict[int, FieldOrder] = {1: "progressive", 2: "top-first", 3: "bottom-first"}
+    # 4: top coded first, bottom shown first; 5 the other way round. What is shown counts.
+    orders |= {4: "bottom-first", 5: "top-first"}
+    return orders.get(of_codec, "unknown")
+
+
+def _side_data(frame: VideoFrame, name: str) -> bytes | None:
+    entries: Iterator[Any] = iter(frame.side_data)
+    found = next((data for data in entries if data.type.name == name), None)
+    return None if found is None else bytes(found)
+
+
+def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
+    matrix = _side_data(frame, "DISPLAYMATRIX")
+    return None if matrix is None else struct.unpack("<9i", matrix[:36])
+
+
+def _hdr(frame: VideoFrame) -> HdrMetadata | None:
+    """Read AVMasteringDisplayMetadata (ten rationals, two flags) and AVContentLightMetadata."""
+    mastering = _side_data(frame, "MASTERING_DISPLAY_METADATA")
+    light = _side_data(frame, "CONTENT_LIGHT_LEVEL")
+    values: dict[str, Any] = {}
+    if mastering is not None:
+        numbers = struct.unpack("=22i", mastering[:88])
+        pairs = zip(numbers[0:20:2], numbers[1:20:2], strict=True)
+        parts = [Fraction(n, d) if d else Fraction(0) for n, d in pairs]
+        if numbers[20]:
+            points = [(parts[i], parts[i + 1]) for i in range(0, 8, 2)]
+            values |= dict(zip(("red", "green", "blue", "white"), points, strict=True))
+        if numbers[21]:
+            values |= {"min_luminance": parts[8], "max_luminance": parts[9]}
+    if light is not None:
+        most, average = struct.unpack("=2I", light[:8])
+        values |= {"max_content_light": most, "max_frame_average_light": average}
+    return HdrMetadata(**values) if values else None
+
+
+def _stream_info(stream: Stream) -> StreamInfo:
+    context = stream.codec_context
+    cover = bool(stream.disposition & Disposition.attached_pic)
+    kinds: dict[str, StreamKind] = {
+        "video": "cover" if cover else "video",
+        "audio": "audio",
+        "subtitle": "subtitle",
+        "attachment": "attachment",
+    }
+    tags = dict(stream.metadata)
+    return StreamInfo(
+        index=stream.index,
+        kind=kinds.get(stream.type, "data"),
+        codec=_codec_name(stream),
+        time_base=stream.time_base or Fraction(1, 1000),
+        details=_details(stream),
+        language=stream.language or tags.get("language"),
+        title=tags.get("title") or tags.get("name"),
+        disposition=tuple(flag.name for flag in stream.disposition if flag.name),
+        tags=tags,
+        decodable=context is not None,
+    )
+
+
+def _codec_name(stream: Stream) -> str:
+    context: Any = stream.codec_context
+    if context is not None:
+        return str(context.codec.canonical_name)
+    if isinstance(stream, AttachmentStream):
+        return (stream.mimetype or "unknown").split("/")[-1]
+    return stream.name or "unknown"
+
+
+def _details(stream: Stream) -> str:
+    context: Any = stream.codec_context
+    if isinstance(stream, AttachmentStream):
+        return f"{stream.name or 'unnamed'} {stream.mimetype or ''}".strip()
+    if context is None:
+        return ""
+    if stream.type == "video":
+        return f"{context.width}x{context.height}"
+    if stream.type == "audio":
+        return f"{context.sample_rate} Hz {context.layout.name}"
+    return ""
+
+
+def _chapters(container: InputContainer) -> Iterator[tuple[Fraction, Fraction, str]]:
+    for chapter in container.chapters():
+        unit = chapter["time_base"] or Fraction(1, 1000)
+        title = chapter["metadata"].get("title", "")
+        yield chapter["start"] * unit, chapter["end"] * unit, title
