@@ -1,0 +1,156 @@
+"""Which containers can be written, and the checks on a target before any work is done."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from vsr.errors import MuxError
+
+PICTURES = "images"
+MUXERS = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+    ".avi": "avi",
+    ".ts": "mpegts",
+}
+# One file system limit, 255 bytes per name, minus what the temporary name adds.
+LONGEST_NAME = 255 - len(".") - len(".part")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TargetKind:
+    """What will be written.
+
+    Attributes:
+        muxer: FFmpeg muxer name ("mp4", "matroska"), or "images".
+        pattern: For "images": the printf pattern of the picture files; otherwise the file.
+    """
+
+    muxer: str
+    pattern: Path
+
+
+def target_kind(target: str | os.PathLike[str]) -> TargetKind:
+    """Tell from its name what a target is: a container by its extension, or PNG pictures.
+
+    A folder (an existing one, or a string that ends with a slash) and a printf pattern such as
+    "out/%06d.png" mean pictures. A `Path` loses its last slash: pass the user's own string first,
+    and `TargetKind.pattern` from there on.
+
+    Raises:
+        MuxError: The extension is not known.
+    """
+    text = os.fspath(target)
+    path = Path(text)
+    if text.endswith(("/", os.sep)) or path.is_dir():
+        return TargetKind(muxer=PICTURES, pattern=path / "%06d.png")
+    if "%" in path.name and path.suffix.lower() == ".png":
+        _check_pattern(path)
+        return TargetKind(muxer=PICTURES, pattern=path)
+    muxer = MUXERS.get(path.suffix.lower())
+    if muxer is None:
+        known = " ".join(MUXERS)
+        found = f"the extension {path.suffix!r}" if path.suffix else "a name without extension"
+        raise MuxError(
+            path,
+            f"wanted a video file ({known}), a folder name that ends with a slash, or a pattern "
+            f"such as frames/%06d.png; got {found}; give the output one of these",
+        )
+    return TargetKind(muxer=muxer, pattern=path)
+
+
+def check_target(
+    source: str | os.PathLike[str], target: str | os.PathLike[str], *, overwrite: bool
+) -> TargetKind:
+    """Refuse a target that cannot or must not be written, before any work is done.
+
+    Args:
+        source: The input file, folder or pattern.
+        target: The output as the user gave it.
+        overwrite: An existing output may be replaced.
+
+    Raises:
+        MuxError: The output is the input (also by a symbolic or hard link), exists already, has
+            an unknown extension, or its folder is missing or cannot be written to.
+    """
+    kind = target_kind(target)
+    if kind.muxer == PICTURES:
+        _check_picture_folder(Path(source), kind.pattern, overwrite=overwrite)
+        return kind
+    path = kind.pattern
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise MuxError(path, f"the name is longer than {LONGEST_NAME} bytes; shorten it")
+    if _same_file(Path(source), path):
+        raise MuxError(path, "the output is the input itself; give the output another name")
+    if path.exists() and not overwrite:
+        raise MuxError(path, "exists already; give another name, or --overwrite to replace it")
+    if os.path.lexists(path) and not path.exists():
+        raise MuxError(path, "is a link that leads nowhere; remove it or give another name")
+    if path.exists() and not path.is_file():
+        raise MuxError(path, "is no regular file; give the output another name")
+    _check_folder(path.parent, path)
+    return kind
+
+
+def partial_path(target: Path) -> Path:
+    """Name the hidden sibling of `target` that is written first and renamed when it is right."""
+    return target.with_name(f".{target.name}.part")
+
+
+def _check_pattern(path: Path) -> None:
+    try:
+        names = {path.name % 1, path.name % 2}
+    except (TypeError, ValueError):
+        names = set()
+    if len(names) < 2:
+        raise MuxError(path, "wanted one number in the pattern, such as %06d; correct the pattern")
+
+
+def _check_folder(folder: Path, target: Path) -> None:
+    if not folder.exists():
+        raise MuxError(target, f"the folder {folder} does not exist; create it first")
+    if not folder.is_dir():
+        raise MuxError(target, f"{folder} is no folder; give the output another place")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise MuxError(
+            target, f"the folder {folder} cannot be written to; change its permissions or the place"
+        )
+
+
+def _check_picture_folder(source: Path, pattern: Path, *, overwrite: bool) -> None:
+    folder = pattern.parent
+    _check_folder(folder.resolve().parent, pattern)
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise MuxError(folder, "is no folder; give the output another name")
+    if folder.resolve() in (source.resolve(), source.resolve().parent) and (
+        source.is_dir() or "%" in source.name
+    ):
+        raise MuxError(folder, "holds the input pictures; give the output another folder")
+    if pictures_in(pattern) and not overwrite:
+        raise MuxError(
+            folder, "holds pictures of these names already; give another folder, or --overwrite"
+        )
+    _check_folder(folder, pattern)
+
+
+def pictures_in(pattern: Path) -> list[Path]:
+    """List the files that a printf pattern of pictures has written, in order."""
+    before, _, rest = pattern.name.partition("%")
+    after = rest[rest.index("d") + 1 :] if "d" in rest else ""
+    found = []
+    for path in pattern.parent.iterdir():
+        number = path.name[len(before) : len(path.name) - len(after)]
+        if number.isdecimal() and path.name == pattern.name % int(number):
+            found.append((int(number), path))
+    return [path for _, path in sorted(found)]
+
+
+def _same_file(source: Path, target: Path) -> bool:
+    return source.exists() and target.exists() and source.samefile(target)

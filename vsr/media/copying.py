@@ -1,0 +1,292 @@
+"""Carry the source's other streams into the output, packet for packet, in step with the video.
+
+The source is read a second time for them, so that only one packet is held at any moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.packet import Packet
+from av.stream import Discard, Disposition, Stream
+
+from vsr.media.probe import SourceInfo, StreamInfo
+from vsr.media.streams import StreamPlan, stream_tags
+
+AAC_BIT_RATE = 256_000
+LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+# Rates that an encoder gets where it has no list of its own to choose from.
+OPUS_RATE = 48000
+COVER_NAMES = {
+    "mjpeg": ("cover.jpg", "image/jpeg"),
+    "png": ("cover.png", "image/png"),
+    "bmp": ("cover.bmp", "image/bmp"),
+    "webp": ("cover.webp", "image/webp"),
+}
+# What a text encoder needs of an ASS header where the source has none (libavcodec/ass.h).
+ASS_HEADER = (
+    b"[Script Info]\r\nScriptType: v4.00+\r\nPlayResX: 384\r\nPlayResY: 288\r\n\r\n"
+    b"[V4+ Styles]\r\nFormat: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, "
+    b"OutlineColour, BackColour, Bold, Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, "
+    b"Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding\r\n"
+    b"Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,1"
+    b"\r\n\r\n[Events]\r\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, "
+    b"Effect, Text\r\n"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimeRange:
+    """The part of the source that is kept; the output's clock starts at its start.
+
+    Attributes:
+        start: Seconds on the source's clock, a whole number of the video's ticks.
+        stop: Seconds on the source's clock, excluded; None for the end.
+    """
+
+    start: Fraction
+    stop: Fraction | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class _Track:
+    plan: StreamPlan
+    source: Stream
+    target: Any
+    last_dts: int | None = None
+    started: bool = False
+
+
+class OtherStreams:
+    """The source's streams besides the enhanced one, on their way into an output.
+
+    Attributes:
+        warnings: Sentences about packets that could not be carried over.
+    """
+
+    def __init__(self, info: SourceInfo, time_range: TimeRange | None) -> None:
+        self.warnings: list[str] = []
+        self._info = info
+        self._range = time_range
+        self._source = av.open(str(info.path), metadata_errors="surrogateescape")
+        self._tracks: dict[int, _Track] = {}
+        self._output: Any = None
+        self._packets: Iterator[Packet[Any]] | None = None
+        self._pending: Packet[Any] | None = None
+        self._undecodable: dict[int, int] = {}
+
+    def close(self) -> None:
+        """Close the source."""
+        self._packets = self._pending = None
+        self._source.close()
+
+    def add(self, output: av.container.OutputContainer, plan: StreamPlan) -> None:
+        """Add the planned stream to an output whose header is not written yet."""
+        self._output = output
+        source = self._source.streams[plan.index]
+        info = next(stream for stream in self._info.streams if stream.index == plan.index)
+        if plan.action == "attach":
+            self._attach(output, source, info)
+            return
+        if plan.action == "copy":
+            target: Any = output.add_stream_from_template(source, opaque=True)
+        elif plan.kind == "audio":
+            target = _add_audio(output, source, plan.codec)
+        else:
+            target = _add_subtitles(output, source, plan.codec)
+        target.metadata.update(stream_tags(info))
+        target.disposition = source.disposition
+        self._tracks[plan.index] = _Track(plan=plan, source=source, target=target)
+
+    def _attach(
+        self, output: av.container.OutputContainer, source: Stream, info: StreamInfo
+    ) -> None:
+        if source.disposition & Disposition.attached_pic:
+            name, kind = COVER_NAMES.get(info.codec, ("cover.bin", "application/octet-stream"))
+            with av.open(str(self._info.path), metadata_errors="surrogateescape") as again:
+                packets = again.demux(again.streams[source.index])
+                picture = next((bytes(packet) for packet in packets if packet.size), b"")
+            target: Any = output.add_attachment(name, kind, picture)
+            target.metadata.update(stream_tags(info))
+        else:
+            output.add_stream_from_template(source)
+
+    def time_bases(self) -> list[Fraction]:
+        """List the time bases of the streams that carry packets."""
+        return [track.source.time_base for track in self._tracks.values() if track.source.time_base]
+
+    def pump(self, until: Fraction | None) -> None:
+        """Write all packets up to a decoding time.
+
+        Args:
+            until: Seconds on the output's clock; None writes the rest and flushes the encoders.
+        """
+        if not self._tracks:
+            return
+        if self._packets is None:
+            self._packets = self._read()
+        offset = self._range.start if self._range else Fraction(0)
+        while True:
+            packet = self._pending or next(self._packets, None)
+            self._pending = None
+            if packet is None:
+                break
+            time = packet.dts if packet.dts is not None else packet.pts
+            if until is not None and time is not None and time * packet.time_base - offset > until:
+                self._pending = packet
+                return
+            self._forward(self._tracks[packet.stream.index], packet)
+        if until is None:
+            self._flush()
+
+    def _read(self) -> Iterator[Packet[Any]]:
+        for stream in self._source.streams:
+            if stream.index not in self._tracks:
+                stream.discard = Discard.all
+        wanted = [track.source for track in self._tracks.values()]
+        packets = self._source.demux(wanted)
+        while True:
+            try:
+                packet = next(packets)
+            except (StopIteration, av.EOFError):
+                return
+            except av.FFmpegError as error:
+                self.warnings.append(f"the other streams end early: {error}")
+                return
+            if packet.size:  # an empty one asks decoders to flush
+                yield packet
+
+    def _forward(self, track: _Track, packet: Packet[Any]) -> None:
+        if track.plan.kind == "cover":
+            packet.pts = packet.dts = 0
+            self._write(track, packet)
+        elif track.plan.action == "convert" and track.plan.kind == "audio":
+            self._convert_audio(track, packet)
+        elif self._shift(track, packet):
+            if track.plan.action == "convert":
+                self._convert_subtitle(track, packet)
+            else:
+                self._write(track, packet)
+
+    def _shift(self, track: _Track, packet: Packet[Any]) -> bool:
+        """Move a packet to the output's clock; False where it lies outside the kept range.
+
+        A subtitle on screen at either end of the range is kept with the part that lies within.
+        """
+        if self._range is None:
+            return True
+        tick = packet.time_base
+        first = round(self._range.start / tick)
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is None:
+            return False
+        if track.plan.kind == "subtitle" and packet.duration and time < first:
+            hidden = first - time
+            if packet.duration <= hidden:
+                return False
+            packet.duration -= hidden
+            packet.pts = packet.dts = time = first
+        if time < first or (self._range.stop is not None and time * tick >= self._range.stop):
+            return False
+        if track.plan.kind == "subtitle" and packet.duration and self._range.stop is not None:
+            packet.duration = min(packet.duration, round(self._range.stop / tick) - time)
+        if track.plan.kind == "video" and not track.started and not packet.is_keyframe:
+            return False
+        track.started = True
+        packet.pts = packet.pts - first if packet.pts is not None else None
+        packet.dts = packet.dts - first if packet.dts is not None else None
+        return True
+
+    def _write(self, track: _Track, packet: Packet[Any]) -> None:
+        """Write a packet, its decoding time put after the one before where the source errs."""
+        if packet.dts is not None:
+            last = track.last_dts
+            if last is not None and packet.dts < last + (self._output.format.name != "matroska"):
+                packet.dts = last + 1
+                if packet.pts is not None:
+                    packet.pts = max(packet.pts, packet.dts)
+            track.last_dts = packet.dts
+        packet.stream = track.target
+        self._output.mux(packet)
+
+    def _convert_audio(self, track: _Track, packet: Packet[Any] | None) -> None:
+        try:
+            frames = track.source.codec_context.decode(packet)  # type: ignore[attr-defined]
+        except av.EOFError:
+            frames = []
+        except av.FFmpegError:
+            self._undecodable[track.plan.index] = self._undecodable.get(track.plan.index, 0) + 1
+            return
+        for frame in frames:
+            if frame.pts is not None and self._range is not None:
+                time = frame.pts * frame.time_base
+                after = self._range.stop is not None and time >= self._range.stop
+                if time < self._range.start or after:
+                    continue
+                frame.pts -= round(self._range.start / frame.time_base)
+            self._output.mux(track.target.encode(frame))
+
+    def _convert_subtitle(self, track: _Track, packet: Packet[Any]) -> None:
+        """Convert the text and keep the packet's own times, which the encoders round."""
+        context: Any = track.source.codec_context
+        try:
+            texts = context.decode2(packet)
+            if texts is None or not len(texts):
+                return
+            converted = track.target.codec_context.encode_subtitle(texts)
+        except av.FFmpegError:
+            self._undecodable[track.plan.index] = self._undecodable.get(track.plan.index, 0) + 1
+            return
+        converted.pts = packet.pts
+        converted.dts = packet.dts if packet.dts is not None else packet.pts
+        converted.duration, converted.time_base = packet.duration, packet.time_base
+        self._write(track, converted)
+
+    def _flush(self) -> None:
+        for track in self._tracks.values():
+            if track.plan.action == "convert" and track.plan.kind == "audio":
+                with contextlib.suppress(av.EOFError):
+                    self._convert_audio(track, None)
+                self._output.mux(track.target.encode(None))
+            lost = self._undecodable.get(track.plan.index)
+            if lost:
+                self.warnings.append(
+                    f"{lost} damaged packets of {track.plan.kind} track {track.plan.index} "
+                    "could not be converted"
+                )
+
+
+def _add_audio(output: av.container.OutputContainer, source: Stream, codec: str) -> Any:  # noqa: ANN401
+    """Add an audio encoder with the source's rate, channels and sample depth, as near as it has."""
+    context: Any = source.codec_context
+    encoder = av.Codec(codec, "w")
+    rates = encoder.audio_rates or ([OPUS_RATE] if "opus" in codec else [])
+    rate = context.sample_rate
+    if rates and rate not in rates:
+        rate = min((r for r in rates if r >= rate), default=max(rates))
+    target: Any = output.add_stream(codec, rate=rate)
+    layout = context.layout
+    named = "channels" not in layout.name
+    target.codec_context.layout = (
+        layout.name if named else LAYOUTS.get(layout.nb_channels, "stereo")
+    )
+    formats = [layout.name for layout in encoder.audio_formats or ()]
+    deep = next((name for name in ("s32", "s32p") if name in formats), None)
+    if deep and not context.format.name.startswith(("s16", "u8")):
+        target.codec_context.format = deep
+    if codec in ("aac", "libopus"):
+        target.codec_context.bit_rate = AAC_BIT_RATE
+    return target
+
+
+def _add_subtitles(output: av.container.OutputContainer, source: Stream, codec: str) -> Any:  # noqa: ANN401
+    target: Any = output.add_stream(codec)
+    header = getattr(source.codec_context, "subtitle_header", None)
+    target.codec_context.subtitle_header = header or ASS_HEADER
+    target.codec_context.time_base = target.time_base = Fraction(1, 1000)
+    return target

@@ -1,0 +1,298 @@
+"""Plan how a video will be encoded: codec, pixel format, options, tags. Refuses before any work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import av
+
+from vsr.errors import EncodeError
+from vsr.media import encoders
+from vsr.media.containers import PICTURES, TargetKind, target_kind
+from vsr.media.frames import PlaneFormat
+from vsr.media.hdr import encoder_parameters
+from vsr.media.pixel_formats import (
+    PixelFormatChoice,
+    choose_pixel_format,
+    fits,
+    has_alpha,
+    plane_format,
+)
+from vsr.media.probe import ChromaSiting, ColorTags, HdrMetadata, SourceInfo
+
+HDR_TRANSFERS = (16, 18)  # H.273: PQ (SMPTE ST 2084) and HLG (ARIB STD-B67)
+UNSPECIFIED = 2
+BT709, BT470BG, SMPTE170M, GBR = 1, 5, 6, 0
+# What a decoder has to assume where nothing is signalled: H.264 and H.265 say left (H.264 E.2.1,
+# chroma_sample_loc_type inferred 0), JPEG (JFIF) says center.
+SIGNALS_SITING = ("libx264", "libx265")
+CENTERED = ("mjpeg",)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodeOptions:
+    """What the user may choose about the encoding; None leaves the choice to the plan.
+
+    Attributes:
+        codec: FFmpeg encoder name, such as libx264, libx265, libsvtav1, ffv1, prores_ks.
+        crf: Constant quality; lower is better; the scale is the encoder's own.
+        preset: The encoder's speed preset.
+        pix_fmt: FFmpeg pixel format name; the source's chroma and depth are kept without it.
+        encoder_options: Further options of the encoder by their FFmpeg names.
+    """
+
+    codec: str | None = None
+    crf: float | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
+    encoder_options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodePlan:
+    """Everything an encoder is opened with.
+
+    Attributes:
+        muxer: FFmpeg muxer name, or "images".
+        codec: FFmpeg encoder name.
+        pix_fmt: What the encoder is opened with ("p010le").
+        planes: How the frames handed over must be laid out ("yuv420p10le").
+        width, height: Picture size in pixels.
+        time_base: Seconds per tick of the pts handed over.
+        frame_rate: Nominal, for the header; timestamps rule.
+        constant_interval: Seconds between frames where the container knows no timestamps (AVI).
+        sample_aspect_ratio: Width over height of a pixel; None where unset.
+        display_matrix: Nine int32, or None.
+        color: Tags to write; the planes handed over must be made by them.
+        chroma_siting: Where the chroma samples of the planes must lie.
+        hdr: What the stream carries of HDR10 metadata; None where there is none or no way.
+        codec_tag: Four characters ("hvc1"), or None for the muxer's choice.
+        options: FFmpeg options of the encoder, the libraries' own parameters merged in.
+        warnings: Sentences about what could not be kept.
+    """
+
+    muxer: str
+    codec: str
+    pix_fmt: str
+    planes: PlaneFormat
+    width: int
+    height: int
+    time_base: Fraction
+    frame_rate: Fraction
+    constant_interval: Fraction | None
+    sample_aspect_ratio: Fraction | None
+    display_matrix: tuple[int, ...] | None
+    color: ColorTags
+    chroma_siting: ChromaSiting
+    hdr: HdrMetadata | None
+    codec_tag: str | None
+    options: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+def plan_encoding(
+    info: SourceInfo,
+    target: str | os.PathLike[str],
+    *,
+    width: int,
+    height: int,
+    time_base: Fraction,
+    frame_rate: Fraction,
+    sample_aspect_ratio: Fraction | None,
+    plane_format: PlaneFormat,
+    options: EncodeOptions | None = None,
+) -> EncodePlan:
+    """Choose codec, pixel format, options and tags, and prove them by opening the encoder once.
+
+    Args:
+        info: The source.
+        target: The file, or pattern of pictures, to be written; its extension is the container.
+        width, height: Size of the frames to come.
+        time_base: Seconds per tick of their pts.
+        frame_rate: Nominal frames per second.
+        sample_aspect_ratio: Of the frames to come; None where unset.
+        plane_format: Layout of the decoded source; its chroma and bit depth are kept if possible.
+        options: What the user wants otherwise.
+
+    Returns:
+        The plan. Where the source's matrix is not tagged it is written out as what a player has to
+        assume at the *source's* size, because the larger output would be taken for another.
+
+    Raises:
+        EncodeError: The codec is unknown, cannot encode, does not go into the container, or
+            refuses the pixel format, size or one of the options.
+        MuxError: The target's extension is unknown.
+    """
+    options = options or EncodeOptions()
+    kind = target_kind(target)
+    wanted = _wanted_format(info, plane_format)
+    codec = encoders.find_encoder(kind, options.codec or _default_codec(kind, info, wanted))
+    chosen = _pixel_format(kind, codec, wanted, options.pix_fmt)
+    _check_size(kind, codec, chosen.planes, width, height)
+    color = _color(info, plane_format, chosen.planes)
+    siting = _siting(info, codec.name, chosen.planes)
+    parameters, hdr, hdr_warnings = _hdr_parameters(info.video.hdr, codec.name)
+    parameters |= _siting_parameters(codec.name, chosen.planes, siting)
+    plan = EncodePlan(
+        muxer=kind.muxer,
+        codec=codec.name,
+        pix_fmt=chosen.name,
+        planes=replace(chosen.planes, full_range=False),
+        width=width,
+        height=height,
+        time_base=time_base,
+        frame_rate=frame_rate,
+        constant_interval=1 / frame_rate if kind.muxer == "avi" else None,
+        sample_aspect_ratio=sample_aspect_ratio,
+        display_matrix=info.video.display_matrix,
+        color=color,
+        chroma_siting=siting,
+        hdr=hdr,
+        codec_tag=_codec_tag(kind, codec),
+        options=encoders.encoder_options(
+            kind,
+            codec,
+            crf=options.crf,
+            preset=options.preset,
+            parameters=parameters,
+            limited_range=color.range != 2,
+            chosen=options.encoder_options,
+        ),
+        warnings=(*_format_warnings(info, codec.name, chosen), *hdr_warnings),
+    )
+    encoders.try_encoder(kind, plan)
+    return plan
+
+
+def _wanted_format(info: SourceInfo, source: PlaneFormat) -> PlaneFormat:
+    """Ask for ten bits where the transfer is HDR: eight show steps."""
+    if _is_hdr(info) and source.bit_depth < 10:
+        return replace(source, bit_depth=10)
+    return source
+
+
+def _is_hdr(info: SourceInfo) -> bool:
+    return info.video.hdr is not None or info.video.color.transfer in HDR_TRANSFERS
+
+
+def _default_codec(kind: TargetKind, info: SourceInfo, wanted: PlaneFormat) -> str:
+    deep = wanted.bit_depth > 8 or _is_hdr(info)
+    if kind.muxer == PICTURES:
+        return "png"
+    if kind.muxer == "webm":  # the bundled libvpx encodes eight bits only
+        return "libsvtav1" if deep else "libvpx-vp9"
+    if deep and kind.muxer != "avi":
+        return "libx265"
+    return "libx264"
+
+
+def _pixel_format(
+    kind: TargetKind, codec: av.Codec, wanted: PlaneFormat, asked: str | None
+) -> PixelFormatChoice:
+    supported = [layout.name for layout in codec.video_formats or ()]
+    if asked is None:
+        if kind.muxer == PICTURES:  # grey pictures are written as RGB too: one reader for all
+            wanted = replace(wanted, chroma="rgb")
+        chosen = choose_pixel_format(wanted, supported)
+        if chosen is None:
+            raise EncodeError(
+                kind.pattern,
+                f"wanted frames encoded with {codec.name}, which takes none of the formats that "
+                "can be made here; choose another --codec, such as libx264",
+            )
+        return chosen
+    planes = plane_format(asked)
+    if planes is None or asked not in supported:
+        usable = [name for name in supported if plane_format(name) is not None]
+        raise EncodeError(
+            kind.pattern,
+            f"wanted the pixel format {asked!r}, which {codec.name} cannot be given here; "
+            f"choose --pix-fmt among {' '.join(usable) or 'none'}, or another --codec",
+        )
+    return PixelFormatChoice(name=asked, planes=planes)
+
+
+def _check_size(
+    kind: TargetKind, codec: av.Codec, planes: PlaneFormat, width: int, height: int
+) -> None:
+    if width < 1 or height < 1:
+        raise ValueError(f"wanted a size of at least 1x1, got {width}x{height}")
+    if codec.canonical_name in ("h264", "hevc", "av1") and not fits(planes, width, height):
+        even = f"{width + width % 2}x{height + height % 2}"
+        raise EncodeError(
+            kind.pattern,
+            f"wanted {width}x{height} with {planes.chroma[0]}:{planes.chroma[1]}:"
+            f"{planes.chroma[2]} chroma, which {codec.name} encodes at even sizes only; ask for "
+            f"--size {even}, or for full chroma with --pix-fmt yuv444p",
+        )
+
+
+def _color(info: SourceInfo, source: PlaneFormat, planes: PlaneFormat) -> ColorTags:
+    color = info.video.color
+    if planes.chroma == "rgb":
+        return replace(color, matrix=GBR, range=2)
+    if planes.full_range or (source.full_range and color.range == 0):
+        color = replace(color, range=2)
+    if source.chroma == "rgb" or color.matrix == GBR:
+        return replace(color, matrix=BT709, range=2 if planes.full_range else 1)
+    if color.matrix == UNSPECIFIED and planes.chroma != "gray":
+        return replace(color, matrix=assumed_matrix(info.video.width, info.video.height))
+    return color
+
+
+def assumed_matrix(width: int, height: int) -> int:
+    """Give the H.273 matrix that players assume for untagged video of this size."""
+    if height > 576 or width > 1024:
+        return BT709
+    return BT470BG if height == 576 else SMPTE170M
+
+
+def _siting(info: SourceInfo, codec: str, planes: PlaneFormat) -> ChromaSiting:
+    siting = info.video.chroma_siting
+    if codec in CENTERED:
+        return "center"
+    if planes.chroma != "420":
+        return "left"
+    if codec in SIGNALS_SITING or (codec == "libsvtav1" and siting == "topleft"):
+        return siting
+    return "left"
+
+
+def _siting_parameters(codec: str, planes: PlaneFormat, siting: ChromaSiting) -> dict[str, str]:
+    if planes.chroma != "420" or siting == "left":
+        return {}
+    if codec == "libsvtav1":
+        return {"chroma-sample-position": "colocated"}
+    if codec in SIGNALS_SITING:
+        return {"chromaloc": {"center": "1", "topleft": "2"}[siting]}
+    return {}
+
+
+def _hdr_parameters(
+    hdr: HdrMetadata | None, codec: str
+) -> tuple[dict[str, str], HdrMetadata | None, tuple[str, ...]]:
+    if hdr is None:
+        return {}, None, ()
+    parameters = encoder_parameters(codec, hdr)
+    if parameters is None:
+        warning = (
+            f"{codec} cannot carry the HDR10 mastering metadata of the input; "
+            "it is left out (libx265 and libsvtav1 carry it)"
+        )
+        return {}, None, (warning,)
+    return parameters, hdr, ()
+
+
+def _codec_tag(kind: TargetKind, codec: av.Codec) -> str | None:
+    """Apple's players open HEVC in MP4 only with parameter sets out of band, tagged hvc1."""
+    return "hvc1" if codec.canonical_name == "hevc" and kind.muxer in ("mp4", "mov") else None
+
+
+def _format_warnings(info: SourceInfo, codec: str, chosen: PixelFormatChoice) -> tuple[str, ...]:
+    warnings = [f"{codec} has no pixel format like the input's: {x}" for x in chosen.losses]
+    if has_alpha(info.video.pix_fmt):
+        warnings.append("the input's alpha channel is not enhanced and left out")
+    return tuple(warnings)

@@ -1,0 +1,292 @@
+"""Find, describe, configure and try the encoders of this FFmpeg build."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+import os
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+from av.codec.codec import UnknownCodecError
+
+from vsr.errors import EncodeError
+from vsr.media.containers import MUXERS, PICTURES, TargetKind
+from vsr.media.pixel_formats import fill_frame, plane_format
+
+if TYPE_CHECKING:
+    from vsr.media.encode import EncodePlan
+
+# Constant quality and preset where the user gives none: visually transparent or nearly so.
+DEFAULT_CRF = {"libx264": 16, "libx265": 18, "libvpx-vp9": 20, "libvpx": 8, "libsvtav1": 22}
+DEFAULT_PRESET = {"libx264": "medium", "libx265": "medium", "libsvtav1": "8"}
+PARAMETERS = {"libx264": "x264-params", "libx265": "x265-params", "libsvtav1": "svtav1-params"}
+QUIET = {"libx265": {"log-level": "none"}}
+FASTER = {"libvpx-vp9": {"cpu-used": "4", "row-mt": "1"}, "ffv1": {"level": "3", "slicecrc": "1"}}
+# Encoders of FFmpeg's own that are steered by a quantiser: nearly lossless, 2 of 1 to 31.
+QUANTIZER = ("mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "msmpeg4", "h263", "flv")
+LAMBDA = 118  # FF_QP2LAMBDA of libavutil/common.h
+RATE_CONTROL = {"b", "crf", "qp", "cq", "q", "global_quality", "minrate", "maxrate", "rc"}
+FRAME_DURATION = int(av.codec.context.Flags.frame_duration)
+
+
+def find_encoder(kind: TargetKind, name: str) -> av.Codec:
+    """Look up a video encoder by its FFmpeg name, or the format's name for its usual encoder.
+
+    Raises:
+        EncodeError: There is none, it only decodes, is not for video, or the container of `kind`
+            does not take what it makes.
+    """
+    try:
+        codec = av.Codec(name, "w")
+    except UnknownCodecError as error:
+        raise EncodeError(kind.pattern, _unknown_codec(name)) from error
+    if codec.type != "video":
+        raise EncodeError(
+            kind.pattern,
+            f"wanted a video encoder, got {name!r}, which is for {codec.type}; "
+            "choose --codec libx264 or another video encoder",
+        )
+    if kind.muxer == PICTURES:
+        if codec.name != "png":
+            raise EncodeError(
+                kind.pattern,
+                f"wanted pictures encoded with {name}; only PNG is written; leave --codec out",
+            )
+    elif not _container_takes(kind.muxer, codec.name):
+        others = [x for x, muxer in MUXERS.items() if _container_takes(muxer, codec.name)]
+        raise EncodeError(
+            kind.pattern,
+            f"{kind.pattern.suffix} files do not take {codec.name} video; name the output "
+            f"{' or '.join(others) or 'otherwise'}, or choose another --codec",
+        )
+    return codec
+
+
+def _unknown_codec(name: str) -> str:
+    try:
+        av.Codec(name, "r")
+        return (
+            f"wanted video encoded with {name!r}, which this FFmpeg can only decode; "
+            "choose --codec libx264, libx265, libvpx-vp9, libsvtav1, prores_ks or ffv1"
+        )
+    except UnknownCodecError:
+        near = difflib.get_close_matches(name, _video_encoders(), n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "try libx264 or libx265"
+        return f"wanted video encoded with {name!r}, which is no encoder of this FFmpeg; {hint}"
+
+
+def _video_encoders() -> list[str]:
+    names = []
+    for name in av.codecs_available:
+        with contextlib.suppress(UnknownCodecError):
+            if av.Codec(name, "w").type == "video":
+                names.append(name)
+    return names
+
+
+def _container_takes(muxer: str, codec: str) -> bool:
+    with _discarded(muxer) as output:
+        try:
+            output.add_stream(codec)
+        except ValueError:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def _discarded(muxer: str) -> Iterator[av.container.OutputContainer]:
+    """Open an output whose bytes nobody wants; closing it must not fail either."""
+    output = av.open(io.BytesIO(), "w", format=muxer)
+    try:
+        yield output
+    finally:
+        with contextlib.suppress(av.FFmpegError, ValueError):
+            output.close()
+
+
+def encoder_options(
+    kind: TargetKind,
+    codec: av.Codec,
+    *,
+    crf: float | None,
+    preset: str | None,
+    parameters: Mapping[str, str],
+    limited_range: bool,
+    chosen: Mapping[str, str],
+) -> dict[str, str]:
+    """Merge the defaults, what the plan needs, and what the user chose; the user wins.
+
+    Args:
+        parameters: What the plan gives to the encoding library itself (x265-params and the like).
+        limited_range: The samples are of limited range; JPEG has to be told to allow that.
+        chosen: The user's own options; library parameters in them are merged key by key.
+
+    Raises:
+        EncodeError: An option, or crf or preset, does not exist for this encoder.
+    """
+    name = codec.name
+    known = _known_options(codec)
+    for key in chosen:
+        if key not in known:
+            near = difflib.get_close_matches(key, sorted(known), n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else "see `ffmpeg -h encoder=...`"
+            raise EncodeError(kind.pattern, f"{name} has no option {key!r}; {hint}")
+    options = dict(FASTER.get(name, {}))
+    options |= _quality_options(kind, name, known, crf, bool(RATE_CONTROL & chosen.keys()))
+    options |= _preset_options(kind, name, known, preset)
+    if name == "mjpeg" and limited_range:
+        options["strict"] = "unofficial"
+    if name in PARAMETERS:
+        key = PARAMETERS[name]
+        merged = QUIET.get(name, {}) | dict(parameters) | _parse_parameters(chosen.get(key, ""))
+        chosen = {k: v for k, v in chosen.items() if k != key}
+        if merged:
+            options[key] = ":".join(f"{k}={v}" for k, v in merged.items())
+    return options | dict(chosen)
+
+
+def _known_options(codec: av.Codec) -> set[str]:
+    options = av.CodecContext.create(codec.name, "w").supported_options
+    return {option.name for option in (*options.private, *options.generic)}
+
+
+def _quality_options(
+    kind: TargetKind, name: str, known: set[str], crf: float | None, steered: bool
+) -> dict[str, str]:
+    """Map constant quality to what the encoder calls it; none where the user steers the rate."""
+    quality = crf if crf is not None else DEFAULT_CRF.get(name)
+    if "crf" in known:
+        return {} if quality is None or (steered and crf is None) else {"crf": f"{quality:g}"}
+    if "cq" in known:  # NVENC
+        return {} if steered and crf is None else {"rc": "vbr", "cq": f"{quality or 19:g}"}
+    if crf is not None:
+        raise EncodeError(
+            kind.pattern,
+            f"{name} has no crf; leave --crf out, or steer it by --encoder-option b=BITRATE "
+            "or an option of its own",
+        )
+    if name in QUANTIZER and not steered:
+        return {"flags": "+qscale", "global_quality": str(2 * LAMBDA)}
+    return {}
+
+
+def _preset_options(
+    kind: TargetKind, name: str, known: set[str], preset: str | None
+) -> dict[str, str]:
+    if preset is None:
+        return {"preset": DEFAULT_PRESET[name]} if name in DEFAULT_PRESET else {}
+    if "preset" not in known:
+        other = "cpu-used" if "cpu-used" in known else None
+        hint = f"use --encoder-option {other}=N instead" if other else "leave --preset out"
+        raise EncodeError(kind.pattern, f"{name} has no presets; {hint}")
+    return {"preset": preset}
+
+
+def _parse_parameters(text: str) -> dict[str, str]:
+    """Read "a=1:b:c=2"; a key alone switches something on in x264 and x265."""
+    pairs = (part.partition("=") for part in text.split(":") if part)
+    return {key: value or "1" for key, _, value in pairs}
+
+
+def add_video_stream(output: av.container.OutputContainer, plan: EncodePlan) -> av.VideoStream:
+    """Add the planned video stream to an output whose header is not written yet."""
+    if plan.codec == "libsvtav1":  # its own switch for what it prints to stderr; 1 is errors
+        os.environ.setdefault("SVT_LOG", "1")
+    stream = output.add_stream(plan.codec, rate=plan.frame_rate, options=dict(plan.options))
+    assert isinstance(stream, av.VideoStream)
+    context = stream.codec_context
+    context.width, context.height, context.pix_fmt = plan.width, plan.height, plan.pix_fmt
+    time_base = plan.constant_interval or plan.time_base
+    context.time_base = stream.time_base = time_base
+    context.flags |= FRAME_DURATION
+    context.color_primaries, context.color_trc = plan.color.primaries, plan.color.transfer
+    context.colorspace, context.color_range = plan.color.matrix, plan.color.range
+    if plan.sample_aspect_ratio is not None:
+        context.sample_aspect_ratio = plan.sample_aspect_ratio
+    if plan.display_matrix is not None:
+        stream.set_display_matrix(plan.display_matrix)
+    if plan.codec_tag is not None:
+        context.codec_tag = plan.codec_tag
+    if plan.constant_interval is not None:  # without timestamps there is no room for reordering
+        context.max_b_frames = 0
+    return stream
+
+
+def make_frame(plan: EncodePlan, planes: tuple[Any, ...], pts: int, duration: int) -> av.VideoFrame:
+    """Wrap planes as a frame with its tags and times; see `pixel_formats.fill_frame`."""
+    frame = fill_frame(planes, plan.pix_fmt, plan.width, plan.height)
+    frame.pts, frame.duration = pts, duration
+    frame.time_base = plan.constant_interval or plan.time_base
+    frame.color_primaries, frame.color_trc = plan.color.primaries, plan.color.transfer
+    frame.colorspace, frame.color_range = plan.color.matrix, plan.color.range
+    return frame
+
+
+def try_encoder(kind: TargetKind, plan: EncodePlan) -> None:
+    """Open the encoder once, in memory, and a hardware encoder on one black frame as well.
+
+    Raises:
+        EncodeError: It cannot be opened so, or ignores one of its options.
+    """
+    if kind.muxer == PICTURES:
+        return
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.WARNING)
+    try:
+        with av.logging.Capture() as logs, _discarded(plan.muxer) as output:
+            stream = add_video_stream(output, plan)
+            output.start_encoding()
+            ignored = set(stream.codec_context.options) & set(plan.options)
+            if _is_hardware(stream.codec_context.codec):
+                output.mux(stream.encode(_black_frame(plan)))
+                output.mux(stream.encode(None))
+    except (av.FFmpegError, ValueError) as error:
+        raise EncodeError(kind.pattern, _refusal(plan, error)) from error
+    finally:
+        av.logging.set_level(level)
+    complaints = [text.strip() for _, _, text in logs if _is_about_options(text)]
+    if ignored or complaints:
+        what = ", ".join(sorted(ignored)) or "; ".join(complaints)
+        raise EncodeError(
+            kind.pattern, f"{plan.codec} does not know all of its options: {what}; correct them"
+        )
+
+
+def _is_hardware(codec: av.Codec) -> bool:
+    flags = av.codec.codec.Capabilities.hardware | av.codec.codec.Capabilities.hybrid
+    return bool(codec.capabilities & flags)
+
+
+def _is_about_options(text: str) -> bool:
+    words = ("Error parsing option", "Unknown option", "Invalid value for", "Error setting option")
+    return any(word in text for word in words)
+
+
+def _refusal(plan: EncodePlan, error: Exception) -> str:
+    said = getattr(error, "log", None)
+    reason = said[2].strip().rstrip(".") if said else str(error)
+    picture = f"{plan.width}x{plan.height} {plan.pix_fmt}, {_rate(plan.frame_rate)} frames/s"
+    shown = ", ".join(f"{key}={value}" for key, value in plan.options.items())
+    if _is_hardware(av.Codec(plan.codec, "w")):
+        advice = "it needs its own hardware and driver: choose --codec libx264 or libx265 instead"
+    else:
+        advice = "correct the options or the size, or choose another --codec or --pix-fmt"
+    return f"{plan.codec} cannot be opened for {picture} ({shown}): {reason}; {advice}"
+
+
+def _rate(rate: Fraction) -> str:
+    return f"{float(rate):.5g}"
+
+
+def _black_frame(plan: EncodePlan) -> av.VideoFrame:
+    layout = plane_format(plan.pix_fmt)
+    assert layout is not None
+    dtype = np.uint8 if layout.bit_depth == 8 else np.uint16
+    whole = av.VideoFormat(layout.name, plan.width, plan.height)
+    planes = tuple(np.zeros((part.height, part.width), dtype) for part in whole.components)
+    return make_frame(plan, planes, 0, 1)

@@ -1,0 +1,317 @@
+"""Write the output file: the enhanced video and, in step with it, all the rest of the source.
+
+Everything goes to a hidden sibling of the target, which is renamed only when it is complete and
+found right. With FFmpeg a file that was cut short would look valid: its trailer is written even
+while an exception passes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+
+from vsr.errors import EncodeError, MuxError
+from vsr.media import encoders
+from vsr.media.containers import partial_path
+from vsr.media.copying import OtherStreams, TimeRange
+from vsr.media.encode import EncodePlan
+from vsr.media.frames import Plane
+from vsr.media.probe import SourceInfo
+from vsr.media.streams import StreamPlan, container_tags, stream_tags
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Packets come in the order of their decoding times already; more than this is not held back for a
+# stream that has nothing to say, such as subtitles.
+INTERLEAVE_MICROSECONDS = "1000000"
+# AVI has no timestamps: how far from its grid of frames, in frames, a time may lie.
+GRID_TOLERANCE = Fraction(1, 4)
+
+
+class Writer:
+    """Encode frames and mux them with the source's other streams; a context manager.
+
+    Leaving the context before `publish` removes what was written.
+
+    Attributes:
+        partial: The file being written, to be verified after `finish`.
+        warnings: Sentences about what was met while writing.
+    """
+
+    def __init__(
+        self,
+        info: SourceInfo,
+        target: Path,
+        plan: EncodePlan,
+        streams: Sequence[StreamPlan],
+        *,
+        time_range: TimeRange | None = None,
+    ) -> None:
+        """Create the file and write its header.
+
+        Args:
+            info: The source.
+            target: The file to be published in the end.
+            plan: Of the video.
+            streams: Of all streams of the source.
+            time_range: The part to keep; pts of frames stay the source's own.
+
+        Raises:
+            MuxError: The file or its header cannot be written.
+            EncodeError: The encoder cannot be opened.
+        """
+        self.target = target
+        self.partial = partial_path(target)
+        self.plan = plan
+        self.frames = 0
+        self._range = time_range
+        self._shift = _ticks(time_range, plan.time_base)
+        self._others: OtherStreams | None = None
+        self._output: Any = None
+        self._published = False
+        try:
+            self._open(info, streams)
+        except BaseException:
+            self._discard()
+            raise
+
+    def _open(self, info: SourceInfo, streams: Sequence[StreamPlan]) -> None:
+        with self._guard():
+            if any(stream.action not in ("enhance", "drop") for stream in streams):
+                self._others = OtherStreams(info, self._range)
+            options = {"max_interleave_delta": INTERLEAVE_MICROSECONDS} | _muxer_options(
+                self.plan, info
+            )
+            self._output = av.open(
+                str(self.partial),
+                "w",
+                format=self.plan.muxer,
+                container_options=options,
+                metadata_errors="surrogateescape",
+            )
+            self._output.metadata.update(container_tags(info))
+            self._output.set_chapters(_chapters(info, self._range))
+            for stream in streams:
+                if stream.action == "enhance":
+                    self._video = encoders.add_video_stream(self._output, self.plan)
+                    main = next(s for s in info.streams if s.index == stream.index)
+                    self._video.metadata.update(stream_tags(main))
+                    self._video.disposition = _disposition(main.disposition)
+                elif stream.action != "drop":
+                    assert self._others is not None
+                    self._others.add(self._output, stream)
+            self._output.start_encoding()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._published:
+            self._discard()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was met while writing."""
+        return tuple(self._others.warnings) if self._others else ()
+
+    def write(self, planes: Sequence[Plane], pts: int, duration: int) -> None:
+        """Encode one frame.
+
+        Args:
+            planes: (H, W) arrays laid out as `plan.planes`.
+            pts: Ticks of `plan.time_base` on the source's clock; each greater than the last.
+            duration: Ticks; 0 where unknown.
+
+        Raises:
+            EncodeError: The encoder refused the frame.
+            MuxError: The disk is full, or the container cannot hold this time.
+        """
+        pts, duration = self._grid(pts - self._shift, duration)
+        frame = encoders.make_frame(self.plan, tuple(planes), pts, duration)
+        self._encode(frame)
+        self.frames += 1
+
+    def finish(self) -> None:
+        """Flush the encoders, write the rest of the other streams and the trailer; sync to disk.
+
+        Raises:
+            EncodeError: The encoder failed at last.
+            MuxError: The disk is full, or no frame was written.
+        """
+        if not self.frames:
+            raise MuxError(self.target, "no frame came out of the input; nothing was written")
+        self._encode(None)
+        with self._guard():
+            if self._others:
+                self._others.pump(None)
+            self._output.close()
+            self._output = None
+            _sync(self.partial)
+        if self._others:
+            self._others.close()
+
+    def publish(self, *, overwrite: bool) -> None:
+        """Give the finished file its name.
+
+        Raises:
+            MuxError: The target has come into being meanwhile and must not be overwritten.
+        """
+        if self._output is not None:
+            raise ValueError("publish() before finish()")
+        if self.target.exists() and not overwrite:
+            raise MuxError(
+                self.target, "came into being meanwhile; remove it, or --overwrite to replace it"
+            )
+        with self._guard():
+            # A link keeps pointing where it did; its file is replaced.
+            os.replace(self.partial, os.path.realpath(self.target))
+            _sync(self.target.resolve().parent)
+        self._published = True
+
+    def _encode(self, frame: av.VideoFrame | None) -> None:
+        try:
+            packets = self._video.encode(frame)
+        except av.FFmpegError as error:
+            raise EncodeError(
+                self.target, f"{self.plan.codec} refused frame {self.frames}: {error}"
+            ) from error
+        with self._guard():
+            for packet in packets:
+                time = packet.dts if packet.dts is not None else packet.pts
+                if self._others and time is not None:
+                    self._others.pump(time * packet.time_base)
+                self._output.mux(packet)
+
+    def _grid(self, pts: int, duration: int) -> tuple[int, int]:
+        interval = self.plan.constant_interval
+        if interval is None:
+            return pts, duration
+        exact = pts * self.plan.time_base / interval
+        place = round(exact)
+        if abs(exact - place) > GRID_TOLERANCE:
+            raise MuxError(
+                self.target,
+                f"AVI knows only a constant frame rate; frame {self.frames} at "
+                f"{float(pts * self.plan.time_base):.4f} s does not fit "
+                f"{float(1 / interval):.5g} frames/s; write .mkv or .mp4 instead",
+            )
+        return place, max(1, round(duration * self.plan.time_base / interval))
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Turn failures of writing into errors that say what to do."""
+        try:
+            yield
+        except (av.FFmpegError, OSError) as error:
+            raise write_error(self.target, error) from error
+
+    def _discard(self) -> None:
+        """Remove the partial file; first, so that closing need not rewrite gigabytes of it."""
+        with contextlib.suppress(OSError):
+            self.partial.unlink(missing_ok=True)
+        if self._output is not None:
+            with contextlib.suppress(av.FFmpegError, OSError, ValueError):
+                self._output.close()
+            self._output = None
+        if self._others:
+            self._others.close()
+        with contextlib.suppress(OSError):
+            self.partial.unlink(missing_ok=True)
+
+
+def write_error(target: Path, error: Exception) -> MuxError:
+    """Say why writing failed and what can be done about it."""
+    code = getattr(error, "errno", None)
+    if code in NO_SPACE:
+        free = shutil.disk_usage(target.resolve().parent).free
+        return MuxError(
+            target,
+            f"the disk is full, or a quota or size limit is reached ({free / 2**20:.1f} MiB free); "
+            "the unfinished output was removed; make room or write elsewhere",
+        )
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return MuxError(target, f"cannot be written ({error}); check permissions or the place")
+    return MuxError(target, f"cannot be written: {error}")
+
+
+def _ticks(time_range: TimeRange | None, time_base: Fraction) -> int:
+    if time_range is None:
+        return 0
+    ticks = time_range.start / time_base
+    if ticks.denominator != 1:
+        raise ValueError(f"start {time_range.start} s is no whole number of ticks of {time_base} s")
+    return ticks.numerator
+
+
+def _muxer_options(plan: EncodePlan, info: SourceInfo) -> dict[str, str]:
+    if plan.muxer in ("mp4", "mov"):
+        bases = [plan.time_base, *(stream.time_base for stream in info.streams)]
+        return {"movflags": "+faststart", "movie_timescale": str(_movie_timescale(bases))}
+    if plan.muxer in ("matroska", "webm"):
+        # Nothing is moved to make all times positive, no track becomes "default" by itself.
+        return {"avoid_negative_ts": "disabled", "default_mode": "passthrough"}
+    return {}
+
+
+def _movie_timescale(bases: Sequence[Fraction]) -> int:
+    """Choose MP4's movie timescale: the edit lists, and with them start offsets, count in it.
+
+    It must fit 31 bits; FFmpeg's own choice of 1000 rounds offsets to a millisecond.
+    """
+    scale = 1
+    for base in bases:
+        merged = math.lcm(scale, base.denominator)
+        scale = merged if 0 < merged < 2**31 else scale
+    return scale * -(-1000 // scale)
+
+
+def _chapters(info: SourceInfo, time_range: TimeRange | None) -> list[Any]:
+    start = time_range.start if time_range else Fraction(0)
+    stop = time_range.stop if time_range else None
+    chapters: list[Any] = []
+    for begin, end, title in info.chapters:
+        end = min(end, stop) if stop is not None else end
+        if end <= start or (stop is not None and begin >= stop):
+            continue
+        tick = Fraction(1, math.lcm(begin.denominator, end.denominator, start.denominator))
+        if tick.denominator >= 2**31:
+            tick = Fraction(1, 1_000_000)
+        chapters.append(
+            {
+                "id": len(chapters),
+                "start": round(max(begin - start, Fraction(0)) / tick),
+                "end": round((end - start) / tick),
+                "time_base": tick,
+                "metadata": {"title": title} if title else {},
+            }
+        )
+    return chapters
+
+
+def _disposition(names: Sequence[str]) -> av.stream.Disposition:
+    flags = av.stream.Disposition(0)
+    for name in names:
+        flags |= av.stream.Disposition[name]
+    return flags
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,211 @@
+"""Decide what becomes of every stream of the source in the target container.
+
+Every stream is tried alone against the target's own muxer, in memory, because one that it refuses
+fails the header of the whole file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import av
+from av.stream import Stream
+
+from vsr.errors import MuxError
+from vsr.media.containers import PICTURES, target_kind
+from vsr.media.probe import SourceInfo, StreamInfo
+
+Action = Literal["enhance", "copy", "convert", "attach", "drop"]
+
+TEXT_SUBTITLES = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
+TEXT_FORMAT = {"mp4": "mov_text", "mov": "mov_text", "matroska": "srt", "webm": "webvtt"}
+# Lossless sources stay lossless where the container has a common lossless format.
+LOSSLESS = {"flac", "alac", "truehd", "mlp", "tta", "wavpack", "ape", "tak", "shorten", "als"}
+LOSSLESS_FORMAT = {"mp4": "flac", "mov": "alac", "matroska": "flac", "avi": "pcm_s16le"}
+LOSSY_FORMAT = {"mp4": "aac", "mov": "aac", "matroska": "flac", "webm": "libopus", "mpegts": "aac"}
+# Why a stream with one of these codecs is not copied although nothing of it is lost.
+REMADE = {
+    "tmcd": "the timecode is written anew from the tag that carries it",
+    "bin_data": "a list of chapter names; the chapters themselves are written",
+}
+STALE_STREAM_TAGS = (
+    "DURATION", "ENCODER", "encoder", "handler_name", "vendor_id", "_STATISTICS", "BPS",
+    "NUMBER_OF_", "SOURCE_ID", "name", "filename", "mimetype",
+)  # fmt: skip
+STALE_TAGS = (
+    "major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER", "DURATION",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StreamPlan:
+    """What becomes of one stream.
+
+    Attributes:
+        index: In the source.
+        action: "enhance" the main video; "copy" packet for packet; "convert" to `codec`;
+            "attach" to the header; "drop".
+        codec: Of the source, or the encoder that converts it.
+        reason: A sentence for everything that is neither enhanced nor copied as it is.
+        loses: Something of the source is missing in the output: worth a warning.
+    """
+
+    index: int
+    kind: str
+    action: Action
+    codec: str
+    reason: str = ""
+    loses: bool = False
+
+
+def plan_streams(info: SourceInfo, target: str | os.PathLike[str]) -> tuple[StreamPlan, ...]:
+    """Plan every stream of `info`, in its order.
+
+    Raises:
+        MuxError: The target's extension is unknown, or the source cannot be opened any more.
+    """
+    kind = target_kind(target)
+    if info.format == PICTURES:
+        return (_enhance(info.streams[0]),) if info.streams else ()
+    if kind.muxer == PICTURES:
+        return tuple(
+            _enhance(stream)
+            if stream.index == info.video.index
+            else _drop(stream, "pictures hold neither sound nor text")
+            for stream in info.streams
+        )
+    try:
+        with av.open(str(info.path), metadata_errors="surrogateescape") as source:
+            return tuple(
+                _plan(info, stream, source.streams[stream.index], kind.muxer)
+                for stream in info.streams
+            )
+    except (av.FFmpegError, OSError) as error:
+        raise MuxError(info.path, f"the streams cannot be read: {error}") from error
+
+
+def stream_warnings(plans: tuple[StreamPlan, ...]) -> tuple[str, ...]:
+    """Say in sentences what the output will not hold as the source does."""
+    return tuple(plan.reason for plan in plans if plan.loses)
+
+
+def _plan(info: SourceInfo, stream: StreamInfo, av_stream: Stream, muxer: str) -> StreamPlan:
+    if stream.index == info.video.index:
+        return _enhance(stream)
+    if stream.kind == "cover":
+        return _plan_cover(stream, av_stream, muxer)
+    if stream.kind == "attachment":
+        if muxer == "matroska":
+            return StreamPlan(
+                index=stream.index, kind=stream.kind, action="attach", codec=stream.codec
+            )
+        return _drop(stream, f"{muxer} files hold no attachments (mkv files do)")
+    if stream.kind == "data" and (_tag_of(av_stream) in REMADE or stream.codec in REMADE):
+        why = REMADE.get(stream.codec) or REMADE[_tag_of(av_stream)]
+        return StreamPlan(
+            index=stream.index, kind="data", action="drop", codec=stream.codec, reason=why
+        )
+    if can_copy(av_stream, muxer):
+        return StreamPlan(index=stream.index, kind=stream.kind, action="copy", codec=stream.codec)
+    if stream.kind == "audio" and stream.decodable:
+        return _convert_audio(stream, muxer)
+    if stream.kind == "subtitle" and stream.codec in TEXT_SUBTITLES and muxer in TEXT_FORMAT:
+        return _convert(stream, TEXT_FORMAT[muxer], "text and times stay, elaborate styling may go")
+    return _drop(stream, f"{muxer} files cannot hold it")
+
+
+def _enhance(stream: StreamInfo) -> StreamPlan:
+    return StreamPlan(index=stream.index, kind=stream.kind, action="enhance", codec=stream.codec)
+
+
+def _drop(stream: StreamInfo, why: str) -> StreamPlan:
+    return StreamPlan(
+        index=stream.index,
+        kind=stream.kind,
+        action="drop",
+        codec=stream.codec,
+        reason=f"{_name(stream)} is left out: {why}",
+        loses=True,
+    )
+
+
+def _convert(stream: StreamInfo, codec: str, note: str) -> StreamPlan:
+    return StreamPlan(
+        index=stream.index,
+        kind=stream.kind,
+        action="convert",
+        codec=codec,
+        reason=f"{_name(stream)} is converted to {codec}: {note}",
+        loses=True,
+    )
+
+
+def _plan_cover(stream: StreamInfo, av_stream: Stream, muxer: str) -> StreamPlan:
+    if muxer == "matroska":  # as a stream it would be one more video track there
+        return StreamPlan(
+            index=stream.index,
+            kind="cover",
+            action="attach",
+            codec=stream.codec,
+            reason=f"{_name(stream)} becomes an attached picture, as is usual in mkv files",
+        )
+    if muxer in ("mp4", "mov") and can_copy(av_stream, muxer):
+        return StreamPlan(index=stream.index, kind="cover", action="copy", codec=stream.codec)
+    return _drop(stream, f"{muxer} files hold no cover pictures")
+
+
+def _convert_audio(stream: StreamInfo, muxer: str) -> StreamPlan:
+    lossless = stream.codec in LOSSLESS or stream.codec.startswith("pcm_")
+    if lossless and muxer in LOSSLESS_FORMAT:
+        return _convert(stream, LOSSLESS_FORMAT[muxer], "the samples stay as they are")
+    if muxer == "matroska":
+        return _convert(stream, "flac", "nothing more is lost")
+    return _convert(stream, LOSSY_FORMAT.get(muxer, "aac"), "at a high bit rate")
+
+
+def _name(stream: StreamInfo) -> str:
+    words = [stream.kind, "track" if stream.kind in ("audio", "subtitle", "video") else ""]
+    said = [word for word in (stream.codec, stream.language, stream.title) if word]
+    return f"{' '.join(word for word in words if word)} {stream.index} ({', '.join(said)})"
+
+
+def _tag_of(stream: Stream) -> str:
+    """Recognise a timecode track, which FFmpeg gives no codec, by the tag it always carries."""
+    return "tmcd" if stream.type == "data" and "timecode" in stream.metadata else ""
+
+
+def can_copy(stream: Stream, muxer: str) -> bool:
+    """Tell whether a container takes this stream as it is, by writing a header with it alone."""
+    output = av.open(io.BytesIO(), "w", format=muxer, container_options={"strict": "normal"})
+    try:
+        output.add_stream_from_template(stream, opaque=True)
+        output.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    finally:
+        with contextlib.suppress(av.FFmpegError, ValueError):
+            output.close()
+    return True
+
+
+def stream_tags(stream: StreamInfo) -> dict[str, str]:
+    """Give the tags to write for a stream: all but those that describe the old file.
+
+    The MP4 demuxer names a track's title `name`, the muxer writes only `title`.
+    """
+    kept = {
+        key: value
+        for key, value in stream.tags.items()
+        if not any(key.startswith(stale) for stale in STALE_STREAM_TAGS)
+    }
+    title = stream.tags.get("title") or stream.tags.get("name") or stream.title
+    return kept | ({"title": title} if title else {})
+
+
+def container_tags(info: SourceInfo) -> dict[str, str]:
+    """Give the container's tags to write: all but those that describe the old file."""
+    return {key: value for key, value in info.tags.items() if key not in STALE_TAGS}
