@@ -1,0 +1,110 @@
+"""Which device and precision to use, and how much memory there is."""
+
+from __future__ import annotations
+
+import platform
+import re
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from vsr.errors import ConfigError
+from vsr.inference.options import PrecisionChoice
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+DTYPES: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+_CGROUP_LIMITS = (  # (limit, in use): version 2, then version 1
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
+)
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Turn "auto", "cpu", "cuda" or "cuda:N" into a device that exists.
+
+    Raises:
+        ConfigError: If there is no such device.
+    """
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted == "cpu" or (wanted == "auto" and not found):
+        return torch.device("cpu")
+    index = re.fullmatch(r"(?:auto|cuda(?::(\d+))?)", wanted)
+    if index is None:
+        raise ConfigError(f"device must be auto, cpu, cuda or cuda:N, got {wanted!r}")
+    number = int(index[1] or 0)
+    if number >= found:
+        gpus = f"{found} GPU{'' if found == 1 else 's'}"
+        raise ConfigError(f"device {wanted} wanted, {gpus} found; try --device auto")
+    return torch.device("cuda", number)
+
+
+def choose_precision(wanted: PrecisionChoice, device: torch.device) -> Precision:
+    """Turn "auto" into the fast precision of the device.
+
+    fp16 on CUDA; bf16 on a CPU that has instructions for it (without them it is several times
+    slower than fp32); fp32 otherwise.
+
+    Raises:
+        ConfigError: If the device cannot compute in the precision asked for.
+    """
+    if wanted == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise ConfigError("precision bf16 wanted, this GPU does not have it; use fp16 or fp32")
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "fp16"
+    return "bf16" if has_fast_bf16(_cpu_description()) else "fp32"
+
+
+def has_fast_bf16(cpu_description: str) -> bool:
+    """Tell from the text of Linux' /proc/cpuinfo whether the CPU multiplies bf16 natively."""
+    words = set(cpu_description.split())
+    # "bf16" alone is how Arm cores name it.
+    return not words.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that can still be had on the device.
+
+    On a GPU this counts what PyTorch holds but does not use; on a CPU a container's limit counts.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(free + cached)
+    room = [_available_memory()]
+    for limit_file, usage_file in _CGROUP_LIMITS:
+        limit, usage = _read_number(limit_file), _read_number(usage_file)
+        if limit is not None and usage is not None:
+            room.append(max(0, limit - usage))
+    return min(room)
+
+
+def _cpu_description() -> str:
+    # torch has no public question for this; elsewhere than on Linux fp32 is the safe answer.
+    return Path("/proc/cpuinfo").read_text() if platform.system() == "Linux" else ""
+
+
+def _available_memory() -> int:
+    if platform.system() == "Linux":
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.M)
+        if found:
+            return int(found[1]) * 1024
+    # Neither macOS nor Windows tells what is free without another library: count on this much.
+    return 4 * 2**30
+
+
+def _read_number(path: str) -> int | None:
+    try:
+        return int(Path(path).read_text())
+    except (OSError, ValueError):  # no such cgroup version, or "max"
+        return None

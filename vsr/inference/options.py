@@ -1,0 +1,35 @@
+"""What a user may choose about inference. No torch here: `vsr --help` reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InferenceOptions:
+    """How the network is run."""
+
+    window: int | None = None
+    """Frames the network gets at once; by default what suits the model and the memory."""
+
+    lookahead: int | None = None
+    """Frames beyond the window that are looked at, not upscaled; by default as the model needs."""
+
+    tile: int | None = None
+    """Longest side of a tile in input pixels, margins included; by default whole frames if they
+    fit."""
+
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+    precision: PrecisionChoice = "auto"
+    """auto is fp16 on CUDA, bf16 on a CPU with bf16 instructions, else fp32."""
+
+    scene_threshold: float = 7.0
+    """Scene score (libavfilter scdet, 0 to 100) that counts as a cut; 101 for never."""
+
+    memory_limit: int | None = None
+    """MiB the network may use; by default most of what is free on the device."""

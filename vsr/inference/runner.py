@@ -1,0 +1,240 @@
+"""The runner: RGB frames in, upscaled RGB frames out, in order, whatever goes wrong in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from vsr.errors import OutOfMemoryError, VsrError
+from vsr.inference.device import DTYPES, Precision
+from vsr.inference.plan import Plan, describe, smaller
+from vsr.inference.scenes import segments
+from vsr.inference.windows import Window, windows
+from vsr.models.contract import State, VideoNetwork
+from vsr.ops.tiling import cut_tile, merge_tiles, tile_grid
+
+Finish = Callable[[Tensor, Tensor], Tensor]
+
+_HALF_FAILURES_ALLOWED = 3
+_BLACK = 0.02  # brightest value of a frame that counts as black
+_NOT_BLACK = 0.1
+_OUT_OF_MEMORY_TEXTS = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "ALLOC_FAILED",  # cuDNN and cuBLAS
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, weakref_slot=True, eq=False)
+class RgbFrame:
+    """A picture and its place in time.
+
+    Attributes:
+        rgb: (3, H, W), float32, nominally 0 to 1, on any device.
+        pts: In ticks of the stream's time base.
+        duration: In the same ticks; 0 where unknown.
+        scene_score: libavfilter `scdet` score against the frame before, 0 to 100.
+    """
+
+    rgb: Tensor
+    pts: int
+    duration: int
+    scene_score: float = 0.0
+
+
+def enhance_frames(
+    frames: Iterable[RgbFrame],
+    network: VideoNetwork,
+    plan: Plan,
+    *,
+    warn: Callable[[str], None],
+    finish: Finish | None = None,
+) -> Iterator[RgbFrame]:
+    """Upscale frames, one out for each one in, in order and at its own time.
+
+    The network's state is passed on from window to window and dropped at cuts. Where memory runs
+    out, the same frames are done again with a smaller plan, which then stays; where half precision
+    gives broken pictures, in float32. Both are said through `warn`.
+
+    Args:
+        frames: In presentation order, all of one size. Drawn as needed: at most
+            `plan.window + plan.lookahead + 1` are held.
+        network: On the plan's device, in evaluation mode.
+        plan: How frames are given to the network.
+        warn: Gets one sentence for each thing that did not go as planned.
+        finish: Turns (sr, lq), both (3, H, W) on the plan's device, into the final picture.
+
+    Yields:
+        The upscaled frames, on the plan's device; values are not clamped unless `finish` does.
+
+    Raises:
+        OutOfMemoryError: If the smallest window and tile do not fit.
+        VsrError: If the network gives non-finite values even in float32.
+    """
+    engine = _Engine(network, plan, warn)
+    for segment in segments(frames, plan.scene_threshold):
+        state: State | None = None
+        for window in windows(segment, plan.window, plan.lookahead):
+            done = 0
+            while done < window.count:
+                part, sr, state = engine.upscale(window, done, state)
+                done += part.count
+                yield from _finished(part, sr, finish)
+                # The next window needs the room that these pictures take.
+                del part, sr
+
+
+def _finished(part: Window[RgbFrame], sr: Tensor, finish: Finish | None) -> Iterator[RgbFrame]:
+    for frame, picture in zip(part.frames, sr, strict=False):
+        if finish is not None:
+            picture = finish(picture, frame.rgb.to(sr.device))
+        yield replace(frame, rgb=picture)
+
+
+class _Engine:
+    """Calls the network; holds what is learned on the way: a smaller plan, distrust of half."""
+
+    def __init__(self, network: VideoNetwork, plan: Plan, warn: Callable[[str], None]) -> None:
+        self._network = network
+        self._plan = plan
+        self._warn = warn
+        self._half_failures = 0
+
+    def upscale(
+        self, window: Window[RgbFrame], done: int, state: State | None
+    ) -> tuple[Window[RgbFrame], Tensor, State]:
+        """Upscale as much of the window, from frame `done` on, as fits at once.
+
+        Returns:
+            The part that was done, its pictures (count, 3, H, W), and the state after it.
+        """
+        precision = self._plan.precision
+        while True:
+            part = window.part(done, self._plan.window, self._plan.lookahead)
+            result = _attempt(self._network, self._plan, part, state, precision)
+            if result is None:
+                self._shrink(part)
+                continue
+            if not result.broken:
+                return part, result.sr, result.state
+            if precision == "fp32":
+                raise VsrError(
+                    f"the network gave values that are not finite in float32, at frames with pts "
+                    f"{_pts(part)}; its weights do not work on this input: try another --model"
+                )
+            self._distrust_half(part)
+            precision = "fp32"
+
+    def _shrink(self, part: Window[RgbFrame]) -> None:
+        height, width = part.frames[0].rgb.shape[-2:]
+        less = smaller(self._plan, height, width)
+        if less is None:
+            raise OutOfMemoryError(
+                f"{width}x{height} frames with {describe(self._plan)}, margin {self._plan.margin} "
+                f"and {self._plan.precision} do not fit into the memory of {self._plan.device}, "
+                "and nothing smaller makes sense; lower --lookahead, or use another --model or "
+                "--device"
+            )
+        self._warn(
+            f"Out of memory with {describe(self._plan)} at pts {_pts(part)}: "
+            f"going on with {describe(less)}."
+        )
+        self._plan = less
+
+    def _distrust_half(self, part: Window[RgbFrame]) -> None:
+        half = self._plan.precision
+        self._half_failures += 1
+        self._warn(
+            f"The network gave black or non-finite pictures in {half} at frames with pts "
+            f"{_pts(part)}: done again in fp32."
+        )
+        if self._half_failures == _HALF_FAILURES_ALLOWED:
+            self._plan = replace(self._plan, precision="fp32")
+            self._warn(f"{half} failed {self._half_failures} times: staying in fp32.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Result:
+    sr: Tensor
+    state: State
+    broken: bool
+
+
+def _attempt(
+    network: VideoNetwork,
+    plan: Plan,
+    part: Window[RgbFrame],
+    state: State | None,
+    precision: Precision,
+) -> _Result | None:
+    """Call the network; None where memory ran out."""
+    device = torch.device(plan.device)
+    try:
+        with torch.inference_mode():
+            pictures = [frame.rgb.to(device, non_blocking=True) for frame in part.frames]
+            lq = torch.stack(pictures)[None]
+            with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
+                sr, new_state = _call(network, plan, lq, state, part.lookahead)
+            sr = sr[0].float()
+            new_state = tuple(layer.float() for layer in new_state)
+            broken = _is_broken(sr, lq[0, : part.count], new_state, half=precision != "fp32")
+            return _Result(sr=sr, state=new_state, broken=broken)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    # Only here is the error gone, and with it the tensors that its traceback kept alive.
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return None
+
+
+def _call(
+    network: VideoNetwork, plan: Plan, lq: Tensor, state: State | None, lookahead: int
+) -> tuple[Tensor, State]:
+    """Call the network on whole frames or tile by tile; the state is of whole frames always."""
+    height, width = lq.shape[-2:]
+    if plan.tile is None or plan.tile >= max(height, width):
+        return network(lq, state, lookahead)
+    grid = tile_grid(height, width, plan.tile, plan.margin)
+    states: list[State] = []
+
+    def pictures() -> Iterator[Tensor]:
+        for tile in grid.tiles:
+            own = None if state is None else tuple(cut_tile(layer, tile) for layer in state)
+            sr, after = network(cut_tile(lq, tile).contiguous(), own, lookahead)
+            states.append(tuple(layer.float() for layer in after))
+            yield sr.float()
+
+    merged = merge_tiles(pictures(), grid, network.scale)
+    return merged, tuple(merge_tiles(layer, grid) for layer in zip(*states, strict=True))
+
+
+def _is_broken(sr: Tensor, lq: Tensor, state: State, *, half: bool) -> bool:
+    """Tell whether anything is non-finite or, in half precision, black where the input is not."""
+    darkest, brightest = sr.amin(dim=(1, 2, 3)), sr.amax(dim=(1, 2, 3))
+    broken = ~(darkest.isfinite() & brightest.isfinite())
+    if half:
+        broken |= (brightest < _BLACK) & (lq.amax(dim=(1, 2, 3)) > _NOT_BLACK)
+    unsound = [broken.any(), *(~layer.isfinite().all() for layer in state)]
+    return bool(torch.stack(unsound).any())
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error means that memory ran out, on a GPU or a CPU.
+
+    The CPU allocator and the CUDA libraries raise plain `RuntimeError`s; only their text tells.
+    """
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return any(phrase.lower() in text for phrase in _OUT_OF_MEMORY_TEXTS)
+
+
+def _pts(part: Window[RgbFrame]) -> str:
+    first, last = part.frames[0].pts, part.frames[part.count - 1].pts
+    return f"{first}" if first == last else f"{first} to {last}"

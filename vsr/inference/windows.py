@@ -1,0 +1,68 @@
+"""Windows of frames with lookahead, drawn lazily from a segment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Window(Generic[T]):
+    """Frames given to the network at once.
+
+    Attributes:
+        frames: To be upscaled, followed by those that are only looked at.
+        lookahead: How many of the last frames are only looked at.
+    """
+
+    frames: tuple[T, ...]
+    lookahead: int
+
+    @property
+    def count(self) -> int:
+        """How many frames are to be upscaled."""
+        return len(self.frames) - self.lookahead
+
+    def part(self, start: int, size: int, lookahead: int) -> Window[T]:
+        """Return a smaller window that begins at frame `start` of this one.
+
+        Where all that is left fits into `size + lookahead` frames, it is taken together: no tiny
+        window remains, and no frame is looked at twice.
+        """
+        rest = self.frames[start:]
+        if len(rest) <= size + lookahead:
+            return Window(frames=rest, lookahead=self.lookahead)
+        return Window(frames=rest[: size + lookahead], lookahead=lookahead)
+
+
+def windows(segment: Iterable[T], size: int, lookahead: int) -> Iterator[Window[T]]:
+    """Draw windows from one segment.
+
+    They are anchored at its first frame, so they depend on nothing that came before it. Near the
+    end the lookahead is what is left; the last window takes up to `size + lookahead` frames.
+
+    Args:
+        segment: Frames between two cuts.
+        size: Frames to upscale per window, from 1 up.
+        lookahead: Frames to look at beyond them, from 0 up.
+
+    Yields:
+        Windows whose upscaled frames, in a row, are the segment. At most `size + lookahead + 1`
+        frames are held.
+
+    Raises:
+        ValueError: If a size is out of range.
+    """
+    if size < 1 or lookahead < 0:
+        raise ValueError(f"window must be 1 or more and lookahead 0 or more: {size}, {lookahead}")
+    held: list[T] = []
+    for frame in segment:
+        held.append(frame)
+        if len(held) > size + lookahead:
+            yield Window(frames=tuple(held[: size + lookahead]), lookahead=lookahead)
+            del held[:size]
+    if held:
+        yield Window(frames=tuple(held), lookahead=0)

@@ -1,0 +1,146 @@
+"""Cutting pictures into overlapping tiles and blending them back without seams."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_STEPS = 1024  # blend weights are multiples of 1 / 1024: they add up to one without rounding
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tile:
+    """A box of a picture in pixels: rows top to bottom - 1, columns left to right - 1."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TileGrid:
+    """Overlapping intervals that cover the rows and the columns of a picture.
+
+    Attributes:
+        height, width: Of the picture.
+        rows, columns: (start, stop) intervals in rising order, all of the same length.
+    """
+
+    height: int
+    width: int
+    rows: tuple[tuple[int, int], ...]
+    columns: tuple[tuple[int, int], ...]
+
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        """All boxes, row by row."""
+        return tuple(
+            Tile(top=top, bottom=bottom, left=left, right=right)
+            for top, bottom in self.rows
+            for left, right in self.columns
+        )
+
+
+def tile_grid(height: int, width: int, tile: int, margin: int) -> TileGrid:
+    """Lay tiles over a picture.
+
+    Tiles are shrunk to one common size, so none is a sliver, and neighbours overlap by at least
+    two margins.
+
+    Args:
+        height, width: Of the picture.
+        tile: Longest side of a tile, its margins included; more than two margins.
+        margin: Pixels at a tile's inner edges that are blended away.
+
+    Raises:
+        ValueError: If a tile is all margin.
+    """
+    if margin < 0 or tile <= 2 * margin:
+        raise ValueError(f"a tile of {tile} needs more than two margins of {margin}")
+    return TileGrid(
+        height=height,
+        width=width,
+        rows=_intervals(height, tile, margin),
+        columns=_intervals(width, tile, margin),
+    )
+
+
+def cut_tile(x: Tensor, tile: Tile) -> Tensor:
+    """Return the view of (..., H, W) inside the tile."""
+    return x[..., tile.top : tile.bottom, tile.left : tile.right]
+
+
+def merge_tiles(tiles: Iterable[Tensor], grid: TileGrid, scale: int = 1) -> Tensor:
+    """Blend processed tiles into one picture.
+
+    In an overlap the outer quarter of each tile, where it lacks context, is not used; between the
+    quarters the weight goes over linearly. The weights add up to exactly one everywhere.
+
+    Args:
+        tiles: (..., h * scale, w * scale) in the order of `grid.tiles`; may be a generator, only
+            one is held at a time.
+        grid: Where the tiles lie in the unscaled picture.
+        scale: By how much processing has enlarged them.
+
+    Returns:
+        (..., height * scale, width * scale), dtype and device of the first tile.
+
+    Raises:
+        ValueError: If number or size of the tiles do not fit the grid.
+    """
+    merged: Tensor | None = None
+    weights: tuple[Tensor, Tensor] | None = None
+    for tile, box in zip(tiles, grid.tiles, strict=True):
+        wanted = ((box.bottom - box.top) * scale, (box.right - box.left) * scale)
+        if tuple(tile.shape[-2:]) != wanted:
+            raise ValueError(f"a tile must measure {wanted}, got {tuple(tile.shape[-2:])}")
+        if merged is None or weights is None:
+            merged = tile.new_zeros(*tile.shape[:-2], grid.height * scale, grid.width * scale)
+            weights = (
+                blend_weights(grid.rows, scale).to(tile.device),
+                blend_weights(grid.columns, scale).to(tile.device),
+            )
+        rows = weights[0][grid.rows.index((box.top, box.bottom))]
+        columns = weights[1][grid.columns.index((box.left, box.right))]
+        target = merged[
+            ..., box.top * scale : box.bottom * scale, box.left * scale : box.right * scale
+        ]
+        inner_rows = rows[box.top * scale : box.bottom * scale]
+        inner_columns = columns[box.left * scale : box.right * scale]
+        target.add_((inner_rows[:, None] * inner_columns * tile).to(merged.dtype))
+    if merged is None:
+        raise ValueError("no tiles to merge")
+    return merged
+
+
+def blend_weights(intervals: tuple[tuple[int, int], ...], scale: int = 1) -> Tensor:
+    """Return each interval's weight at every position: (len(intervals), length * scale).
+
+    With `rise[i]` going from 0 to 1 where interval i takes over from its predecessor, interval i
+    weighs `rise[i] - rise[i + 1]`: a sum of all that can only be one.
+    """
+    length = intervals[-1][1] * scale
+    position = torch.arange(length, dtype=torch.float32) + 0.5
+    rises = [torch.ones(length)]
+    for (_, stop), (start, _) in itertools.pairwise(intervals):
+        overlap = (stop - start) * scale
+        first, last = start * scale + overlap / 4, stop * scale - overlap / 4
+        ramp = ((position - first) / max(last - first, 1e-6)).clamp(0, 1)
+        rises.append((ramp * _STEPS).round() / _STEPS)
+    rises.append(torch.zeros(length))
+    return torch.stack([a - b for a, b in itertools.pairwise(rises)])
+
+
+def _intervals(length: int, tile: int, margin: int) -> tuple[tuple[int, int], ...]:
+    if length <= tile:
+        return ((0, length),)
+    overlap = 2 * margin
+    count = -(-(length - overlap) // (tile - overlap))
+    size = -(-(length + (count - 1) * overlap) // count)
+    starts = [(index * (length - size)) // (count - 1) for index in range(count)]
+    return tuple((start, start + size) for start in starts)
