@@ -6,7 +6,7 @@ The source is read a second time for them, so that only one packet is held at an
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -16,6 +16,7 @@ from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 
 from vsr.media.probe import SourceInfo, StreamInfo
+from vsr.media.source import has_discontinuous_clock, open_source, read_packets
 from vsr.media.streams import StreamPlan, stream_tags
 
 AAC_BIT_RATE = 256_000
@@ -73,7 +74,7 @@ class OtherStreams:
         self.warnings: list[str] = []
         self._info = info
         self._range = time_range
-        self._source = av.open(str(info.path), metadata_errors="surrogateescape")
+        self._source, _ = open_source(info.path)
         self._tracks: dict[int, _Track] = {}
         self._output: Any = None
         self._packets: Iterator[Packet[Any]] | None = None
@@ -108,7 +109,8 @@ class OtherStreams:
     ) -> None:
         if source.disposition & Disposition.attached_pic:
             name, kind = COVER_NAMES.get(info.codec, ("cover.bin", "application/octet-stream"))
-            with av.open(str(self._info.path), metadata_errors="surrogateescape") as again:
+            again, _ = open_source(self._info.path)
+            with again:
                 packets = again.demux(again.streams[source.index])
                 picture = next((bytes(packet) for packet in packets if packet.size), b"")
             target: Any = output.add_attachment(name, kind, picture)
@@ -116,9 +118,16 @@ class OtherStreams:
         else:
             output.add_stream_from_template(source)
 
-    def time_bases(self) -> list[Fraction]:
-        """List the time bases of the streams that carry packets."""
-        return [track.source.time_base for track in self._tracks.values() if track.source.time_base]
+    def clocks(self, plans: Iterable[StreamPlan]) -> list[tuple[Fraction, Fraction | None]]:
+        """List time base and start, in seconds by the header, of the streams to be written."""
+        clocks: list[tuple[Fraction, Fraction | None]] = []
+        for plan in plans:
+            stream = self._source.streams[plan.index]
+            if plan.action in ("copy", "convert") and plan.kind != "cover" and stream.time_base:
+                known = stream.start_time is not None and self._range is None
+                start = (stream.start_time or 0) * stream.time_base if known else None
+                clocks.append((stream.time_base, start))
+        return clocks
 
     def pump(self, until: Fraction | None) -> None:
         """Write all packets up to a decoding time.
@@ -145,11 +154,11 @@ class OtherStreams:
             self._flush()
 
     def _read(self) -> Iterator[Packet[Any]]:
-        for stream in self._source.streams:
-            if stream.index not in self._tracks:
-                stream.discard = Discard.all
-        wanted = [track.source for track in self._tracks.values()]
-        packets = self._source.demux(wanted)
+        if not has_discontinuous_clock(self._source):
+            for stream in self._source.streams:
+                if stream.index not in self._tracks:
+                    stream.discard = Discard.all
+        packets = read_packets(self._source, [track.source for track in self._tracks.values()])
         while True:
             try:
                 packet = next(packets)

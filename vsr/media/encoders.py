@@ -17,14 +17,23 @@ from av.codec.codec import UnknownCodecError
 from vsr.errors import EncodeError
 from vsr.media.containers import MUXERS, PICTURES, TargetKind
 from vsr.media.pixel_formats import fill_frame, plane_format
+from vsr.media.source import libav_messages
 
 if TYPE_CHECKING:
     from vsr.media.encode import EncodePlan
 
 # Constant quality and preset where the user gives none: visually transparent or nearly so.
-DEFAULT_CRF = {"libx264": 16, "libx265": 18, "libvpx-vp9": 20, "libvpx": 8, "libsvtav1": 22}
-DEFAULT_PRESET = {"libx264": "medium", "libx265": "medium", "libsvtav1": "8"}
-PARAMETERS = {"libx264": "x264-params", "libx265": "x265-params", "libsvtav1": "svtav1-params"}
+DEFAULT_CRF = {
+    "libx264": 16, "libx264rgb": 16, "libx265": 18, "libvpx-vp9": 20, "libvpx": 8, "libsvtav1": 22,
+}  # fmt: skip
+HIGHEST_CRF = {"libx264": 51, "libx264rgb": 51, "libx265": 51}  # these clamp without a word
+DEFAULT_PRESET = {
+    "libx264": "medium", "libx264rgb": "medium", "libx265": "medium", "libsvtav1": "8",
+}  # fmt: skip
+PARAMETERS = {
+    "libx264": "x264-params", "libx264rgb": "x264-params", "libx265": "x265-params",
+    "libsvtav1": "svtav1-params",
+}  # fmt: skip
 QUIET = {"libx265": {"log-level": "none"}}
 FASTER = {"libvpx-vp9": {"cpu-used": "4", "row-mt": "1"}, "ffv1": {"level": "3", "slicecrc": "1"}}
 # Encoders of FFmpeg's own that are steered by a quantiser: nearly lossless, 2 of 1 to 31.
@@ -159,6 +168,9 @@ def _quality_options(
     kind: TargetKind, name: str, known: set[str], crf: float | None, steered: bool
 ) -> dict[str, str]:
     """Map constant quality to what the encoder calls it; none where the user steers the rate."""
+    highest = HIGHEST_CRF.get(name, 255)
+    if crf is not None and not 0 <= crf <= highest:
+        raise EncodeError(kind.pattern, f"wanted a crf of 0 to {highest}, got {crf:g}; correct it")
     quality = crf if crf is not None else DEFAULT_CRF.get(name)
     if "crf" in known:
         return {} if quality is None or (steered and crf is None) else {"crf": f"{quality:g}"}
@@ -235,10 +247,8 @@ def try_encoder(kind: TargetKind, plan: EncodePlan) -> None:
     """
     if kind.muxer == PICTURES:
         return
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.WARNING)
     try:
-        with av.logging.Capture() as logs, _discarded(plan.muxer) as output:
+        with libav_messages(av.logging.WARNING) as messages, _discarded(plan.muxer) as output:
             stream = add_video_stream(output, plan)
             output.start_encoding()
             ignored = set(stream.codec_context.options) & set(plan.options)
@@ -247,9 +257,7 @@ def try_encoder(kind: TargetKind, plan: EncodePlan) -> None:
                 output.mux(stream.encode(None))
     except (av.FFmpegError, ValueError) as error:
         raise EncodeError(kind.pattern, _refusal(plan, error)) from error
-    finally:
-        av.logging.set_level(level)
-    complaints = [text.strip() for _, _, text in logs if _is_about_options(text)]
+    complaints = [text.strip() for text in messages if _is_about_options(text)]
     if ignored or complaints:
         what = ", ".join(sorted(ignored)) or "; ".join(complaints)
         raise EncodeError(

@@ -73,6 +73,7 @@ class Writer:
         self.partial = partial_path(target)
         self.plan = plan
         self.frames = 0
+        self._last_pts: int | None = None
         self._range = time_range
         self._shift = _ticks(time_range, plan.time_base)
         self._others: OtherStreams | None = None
@@ -88,18 +89,23 @@ class Writer:
         with self._guard():
             if any(stream.action not in ("enhance", "drop") for stream in streams):
                 self._others = OtherStreams(info, self._range)
-            options = {"max_interleave_delta": INTERLEAVE_MICROSECONDS} | _muxer_options(
-                self.plan, info
-            )
+            chapters = _chapters(info, self._range)
+            start = info.video.start_pts
+            first = None if start is None or self._range else start * info.video.time_base
+            clocks = [(self.plan.time_base, first)]
+            clocks += self._others.clocks(streams) if self._others else []
             self._output = av.open(
-                str(self.partial),
+                f"file:{self.partial}",
                 "w",
                 format=self.plan.muxer,
-                container_options=options,
+                container_options={
+                    "max_interleave_delta": INTERLEAVE_MICROSECONDS,
+                    **_muxer_options(self.plan, chapters, clocks),
+                },
                 metadata_errors="surrogateescape",
             )
             self._output.metadata.update(container_tags(info))
-            self._output.set_chapters(_chapters(info, self._range))
+            self._output.set_chapters(chapters)
             for stream in streams:
                 if stream.action == "enhance":
                     self._video = encoders.add_video_stream(self._output, self.plan)
@@ -140,6 +146,9 @@ class Writer:
             EncodeError: The encoder refused the frame.
             MuxError: The disk is full, or the container cannot hold this time.
         """
+        if self._last_pts is not None and pts <= self._last_pts:
+            raise ValueError(f"pts must increase, got {pts} after {self._last_pts}")
+        self._last_pts = pts
         pts, duration = self._grid(pts - self._shift, duration)
         frame = encoders.make_frame(self.plan, tuple(planes), pts, duration)
         self._encode(frame)
@@ -257,26 +266,45 @@ def _ticks(time_range: TimeRange | None, time_base: Fraction) -> int:
     return ticks.numerator
 
 
-def _muxer_options(plan: EncodePlan, info: SourceInfo) -> dict[str, str]:
+def _muxer_options(
+    plan: EncodePlan,
+    chapters: Sequence[Any],
+    clocks: Sequence[tuple[Fraction, Fraction | None]],
+) -> dict[str, str]:
     if plan.muxer in ("mp4", "mov"):
-        bases = [plan.time_base, *(stream.time_base for stream in info.streams)]
-        return {"movflags": "+faststart", "movie_timescale": str(_movie_timescale(bases))}
+        lengths = [(c["end"] - c["start"]) * c["time_base"] for c in chapters]
+        scale = _movie_timescale(clocks, max(lengths, default=Fraction(0)))
+        return {"movflags": "+faststart", "movie_timescale": str(scale)}
     if plan.muxer in ("matroska", "webm"):
         # Nothing is moved to make all times positive, no track becomes "default" by itself.
         return {"avoid_negative_ts": "disabled", "default_mode": "passthrough"}
     return {}
 
 
-def _movie_timescale(bases: Sequence[Fraction]) -> int:
-    """Choose MP4's movie timescale: the edit lists, and with them start offsets, count in it.
+def _movie_timescale(
+    clocks: Sequence[tuple[Fraction, Fraction | None]], longest_chapter: Fraction
+) -> int:
+    """Choose MP4's movie timescale, in which the edit lists, and so start offsets, count.
 
-    It must fit 31 bits; FFmpeg's own choice of 1000 rounds offsets to a millisecond.
+    FFmpeg's own choice of 1000 rounds offsets to a millisecond. The chapter track counts in it as
+    well, and its durations must fit 31 bits.
+
+    Args:
+        clocks: Time base and start in seconds of each stream; a start of None may be any.
+        longest_chapter: In seconds.
     """
-    scale = 1
-    for base in bases:
-        merged = math.lcm(scale, base.denominator)
-        scale = merged if 0 < merged < 2**31 else scale
-    return scale * -(-1000 // scale)
+    ticks = [tick.denominator for tick, _ in clocks]
+    choices = [90000, *ticks, math.lcm(90000, *ticks), math.lcm(*ticks)]
+    limit = min(Fraction(2**31 - 1), (2**31 - 1) / max(longest_chapter, Fraction(1)))
+    allowed = [choice for choice in choices if 1000 <= choice <= limit] or [1000]
+
+    def exact(scale: int) -> int:
+        return sum(
+            ((start if start is not None else tick) * scale).denominator == 1
+            for tick, start in clocks
+        )
+
+    return max(allowed, key=exact)
 
 
 def _chapters(info: SourceInfo, time_range: TimeRange | None) -> list[Any]:

@@ -63,6 +63,8 @@ def plane_format(name: str) -> PlaneFormat | None:
     except ValueError:
         return None
     components = layout.components
+    if not components:  # formats of frames that live on a device
+        return None
     planar = len({part.plane for part in components}) == len(components)
     plain = not (layout.is_big_endian or layout.has_palette or layout.is_bit_stream)
     deep = components[0].bits
@@ -98,7 +100,7 @@ def choose_pixel_format(source: PlaneFormat, supported: Sequence[str]) -> PixelF
     """Choose the format that keeps all the source holds, the smallest of those, or the nearest.
 
     RGB goes to RGB planes, else to 4:4:4; chroma resolution goes before bit depth where an encoder
-    offers only one of them.
+    offers only one of the two.
 
     Args:
         source: What the frames to encode would ideally be.
@@ -114,9 +116,9 @@ def choose_pixel_format(source: PlaneFormat, supported: Sequence[str]) -> PixelF
             continue
         losses = _losses(source, planes)
         lost_chroma = sum("colour" in loss for loss in losses)
-        lost_bits = max(0, source.bit_depth - planes.bit_depth)
-        excess = _samples(planes) * planes.bit_depth - _samples(source) * source.bit_depth
-        rank = (lost_chroma, lost_bits, abs(excess), planes.name != name)
+        deeper = planes.bit_depth - source.bit_depth
+        more = _samples(planes) - _samples(source)
+        rank = (lost_chroma, max(0, -deeper), abs(more), abs(deeper), planes.name != name)
         choices.append((rank, PixelFormatChoice(name=name, planes=planes, losses=losses)))
     return min(choices, key=lambda choice: choice[0])[1] if choices else None
 

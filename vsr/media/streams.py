@@ -18,27 +18,23 @@ from av.stream import Stream
 from vsr.errors import MuxError
 from vsr.media.containers import PICTURES, target_kind
 from vsr.media.probe import SourceInfo, StreamInfo
+from vsr.media.source import libav_messages, open_source
 
 Action = Literal["enhance", "copy", "convert", "attach", "drop"]
 
 TEXT_SUBTITLES = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
+STYLED_SUBTITLES = {"ass", "ssa"}
 TEXT_FORMAT = {"mp4": "mov_text", "mov": "mov_text", "matroska": "srt", "webm": "webvtt"}
 # Lossless sources stay lossless where the container has a common lossless format.
 LOSSLESS = {"flac", "alac", "truehd", "mlp", "tta", "wavpack", "ape", "tak", "shorten", "als"}
 LOSSLESS_FORMAT = {"mp4": "flac", "mov": "alac", "matroska": "flac", "avi": "pcm_s16le"}
 LOSSY_FORMAT = {"mp4": "aac", "mov": "aac", "matroska": "flac", "webm": "libopus", "mpegts": "aac"}
-# Why a stream with one of these codecs is not copied although nothing of it is lost.
-REMADE = {
-    "tmcd": "the timecode is written anew from the tag that carries it",
-    "bin_data": "a list of chapter names; the chapters themselves are written",
-}
+# Tags that describe the old file, or that muxers write themselves; compared in lower case.
 STALE_STREAM_TAGS = (
-    "DURATION", "ENCODER", "encoder", "handler_name", "vendor_id", "_STATISTICS", "BPS",
-    "NUMBER_OF_", "SOURCE_ID", "name", "filename", "mimetype",
+    "duration", "encoder", "handler_name", "vendor_id", "_statistics", "bps", "number_of_",
+    "source_id", "name", "filename", "mimetype",
 )  # fmt: skip
-STALE_TAGS = (
-    "major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER", "DURATION",
-)  # fmt: skip
+STALE_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +75,8 @@ def plan_streams(info: SourceInfo, target: str | os.PathLike[str]) -> tuple[Stre
             for stream in info.streams
         )
     try:
-        with av.open(str(info.path), metadata_errors="surrogateescape") as source:
+        source, _ = open_source(info.path)
+        with source, libav_messages():
             return tuple(
                 _plan(info, stream, source.streams[stream.index], kind.muxer)
                 for stream in info.streams
@@ -104,17 +101,19 @@ def _plan(info: SourceInfo, stream: StreamInfo, av_stream: Stream, muxer: str) -
                 index=stream.index, kind=stream.kind, action="attach", codec=stream.codec
             )
         return _drop(stream, f"{muxer} files hold no attachments (mkv files do)")
-    if stream.kind == "data" and (_tag_of(av_stream) in REMADE or stream.codec in REMADE):
-        why = REMADE.get(stream.codec) or REMADE[_tag_of(av_stream)]
+    remade = _remade(info, stream)
+    if remade:
         return StreamPlan(
-            index=stream.index, kind="data", action="drop", codec=stream.codec, reason=why
+            index=stream.index, kind="data", action="drop", codec=stream.codec, reason=remade
         )
     if can_copy(av_stream, muxer):
         return StreamPlan(index=stream.index, kind=stream.kind, action="copy", codec=stream.codec)
     if stream.kind == "audio" and stream.decodable:
         return _convert_audio(stream, muxer)
     if stream.kind == "subtitle" and stream.codec in TEXT_SUBTITLES and muxer in TEXT_FORMAT:
-        return _convert(stream, TEXT_FORMAT[muxer], "text and times stay, elaborate styling may go")
+        styled = stream.codec in STYLED_SUBTITLES
+        note = "text and times stay, elaborate styling goes" if styled else "text and times stay"
+        return _convert(stream, TEXT_FORMAT[muxer], note, loses=styled)
     return _drop(stream, f"{muxer} files cannot hold it")
 
 
@@ -133,14 +132,14 @@ def _drop(stream: StreamInfo, why: str) -> StreamPlan:
     )
 
 
-def _convert(stream: StreamInfo, codec: str, note: str) -> StreamPlan:
+def _convert(stream: StreamInfo, codec: str, note: str, *, loses: bool) -> StreamPlan:
     return StreamPlan(
         index=stream.index,
         kind=stream.kind,
         action="convert",
         codec=codec,
         reason=f"{_name(stream)} is converted to {codec}: {note}",
-        loses=True,
+        loses=loses,
     )
 
 
@@ -161,10 +160,10 @@ def _plan_cover(stream: StreamInfo, av_stream: Stream, muxer: str) -> StreamPlan
 def _convert_audio(stream: StreamInfo, muxer: str) -> StreamPlan:
     lossless = stream.codec in LOSSLESS or stream.codec.startswith("pcm_")
     if lossless and muxer in LOSSLESS_FORMAT:
-        return _convert(stream, LOSSLESS_FORMAT[muxer], "the samples stay as they are")
+        return _convert(stream, LOSSLESS_FORMAT[muxer], "no sample is lost", loses=False)
     if muxer == "matroska":
-        return _convert(stream, "flac", "nothing more is lost")
-    return _convert(stream, LOSSY_FORMAT.get(muxer, "aac"), "at a high bit rate")
+        return _convert(stream, "flac", "nothing more is lost", loses=False)
+    return _convert(stream, LOSSY_FORMAT.get(muxer, "aac"), "at a high bit rate", loses=True)
 
 
 def _name(stream: StreamInfo) -> str:
@@ -173,9 +172,15 @@ def _name(stream: StreamInfo) -> str:
     return f"{' '.join(word for word in words if word)} {stream.index} ({', '.join(said)})"
 
 
-def _tag_of(stream: Stream) -> str:
-    """Recognise a timecode track, which FFmpeg gives no codec, by the tag it always carries."""
-    return "tmcd" if stream.type == "data" and "timecode" in stream.metadata else ""
+def _remade(info: SourceInfo, stream: StreamInfo) -> str:
+    """Say why an MP4 data track need not be copied: the muxer makes it anew from what is copied."""
+    if stream.kind != "data":
+        return ""
+    if "timecode" in stream.tags:
+        return "the timecode track is written anew from the timecode tag"
+    if stream.codec == "bin_data" and info.format == "mov" and info.chapters:
+        return "the track of chapter names is written anew from the chapters"
+    return ""
 
 
 def can_copy(stream: Stream, muxer: str) -> bool:
@@ -200,7 +205,7 @@ def stream_tags(stream: StreamInfo) -> dict[str, str]:
     kept = {
         key: value
         for key, value in stream.tags.items()
-        if not any(key.startswith(stale) for stale in STALE_STREAM_TAGS)
+        if not key.lower().startswith(STALE_STREAM_TAGS)
     }
     title = stream.tags.get("title") or stream.tags.get("name") or stream.title
     return kept | ({"title": title} if title else {})
@@ -208,4 +213,4 @@ def stream_tags(stream: StreamInfo) -> dict[str, str]:
 
 def container_tags(info: SourceInfo) -> dict[str, str]:
     """Give the container's tags to write: all but those that describe the old file."""
-    return {key: value for key, value in info.tags.items() if key not in STALE_TAGS}
+    return {key: value for key, value in info.tags.items() if key.lower() not in STALE_TAGS}
