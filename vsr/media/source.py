@@ -182,8 +182,8 @@ def _explain(error: Exception, messages: list[str]) -> str:
     got = detail or getattr(error, "strerror", None) or str(error)
     if "moov atom not found" in detail:
         return (
-            "wanted a complete mp4/mov, got one without its index (moov atom not found): it was cut "
-            "short, or is no video at all; copy it again, or repair it with a tool for that"
+            "wanted a complete mp4/mov, got one without its index (moov atom not found): it was "
+            "cut short, or is no video at all; copy it again, or repair it with a tool for that"
         )
     if isinstance(error, PermissionError):
         return "wanted a readable file, got permission denied; check its permissions"

@@ -1,0 +1,292 @@
+"""One libavfilter graph between decoder and planes: bwdif, the user's chain; and scene scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import av.error
+import av.logging
+from av.filter import Graph
+from av.filter.context import FilterContext
+from av.video.frame import VideoFrame
+
+from vsr.errors import ConfigError
+from vsr.media.facts import FrameFacts, parse_facts
+from vsr.media.source import libav_messages
+
+Pad = tuple[FilterContext, int]
+# libavfilter/vf_scdet.c, pix_fmts: for any other libavfilter would convert on its own.
+SCDET_FORMATS = frozenset(
+    "rgb24 bgr24 rgba abgr bgra gray yuv420p yuv422p yuv444p yuv440p yuv411p yuv410p yuvj411p "
+    "yuvj420p yuvj422p yuvj440p yuvj444p yuv420p10le yuv422p10le yuv444p10le yuv420p12le "
+    "yuv422p12le yuv444p12le".split()
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FilterCall:
+    """One filter of a chain.
+
+    Attributes:
+        name, arguments: As written, one level of quoting removed.
+        inputs, outputs: Link labels in brackets before and after it.
+        joined: It takes the output of the filter before it (a comma, not a semicolon, between).
+    """
+
+    name: str
+    arguments: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    joined: bool
+
+
+def parse_chain(text: str) -> list[FilterCall]:
+    """Parse libavfilter's graph syntax, which PyAV does not offer.
+
+    Quoting follows `av_get_token` (libavutil/avstring.c), the grammar ffmpeg-filters(1), "Filter-
+    graph syntax": filters joined by commas, chains by semicolons, links named in brackets.
+
+    Raises:
+        ConfigError: The text does not follow the grammar.
+    """
+    calls: list[FilterCall] = []
+    position, joined = 0, False
+    while True:
+        inputs, position = _labels(text, position)
+        name, position = _token(text, position, "=,;[")
+        if not name:
+            raise ConfigError(
+                f"wanted a libavfilter chain, got {text!r} with no filter name at character "
+                f"{position + 1}; separate filters by single commas"
+            )
+        arguments = ""
+        if text[position : position + 1] == "=":
+            arguments, position = _token(text, position + 1, "[],;")
+        outputs, position = _labels(text, position)
+        calls.append(
+            FilterCall(
+                name=name.split("@")[0],
+                arguments=arguments,
+                inputs=inputs,
+                outputs=outputs,
+                joined=joined,
+            )
+        )
+        if position >= len(text):
+            return calls
+        if text[position] not in ",;":
+            raise ConfigError(
+                f"wanted a comma or semicolon at character {position + 1} of the filter chain "
+                f"{text!r}, got {text[position]!r}; quote it with a backslash"
+            )
+        joined = text[position] == ","
+        position += 1
+
+
+def _labels(text: str, position: int) -> tuple[tuple[str, ...], int]:
+    labels: list[str] = []
+    while True:
+        while text[position : position + 1].isspace():
+            position += 1
+        if text[position : position + 1] != "[":
+            return tuple(labels), position
+        end = text.find("]", position)
+        if end < 0:
+            raise ConfigError(f"wanted ']' after '[' in the filter chain {text!r}, got none")
+        labels.append(text[position + 1 : end].strip())
+        position = end + 1
+
+
+def _token(text: str, position: int, terminators: str) -> tuple[str, int]:
+    """Read up to a terminator; a backslash guards one character, single quotes guard many."""
+    while text[position : position + 1].isspace():
+        position += 1
+    token, guarded = "", 0
+    while position < len(text) and text[position] not in terminators:
+        character = text[position]
+        if character == "\\" and position + 1 < len(text):
+            token, position = token + text[position + 1], position + 2
+            guarded = len(token)
+        elif character == "'":
+            end = text.find("'", position + 1)
+            end = len(text) if end < 0 else end
+            token, position = token + text[position + 1 : end], end + 1
+            guarded = len(token)
+        else:
+            token, position = token + character, position + 1
+    return token[:guarded] + token[guarded:].rstrip(), position
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StreamShape:
+    """What a buffer source must know of the frames it takes."""
+
+    width: int
+    height: int
+    pix_fmt: str
+    time_base: Fraction
+    frame_rate: Fraction
+    sample_aspect_ratio: Fraction | None
+    matrix: int
+    range: int
+
+    def describe(self) -> str:
+        """Write it as options of libavfilter's `buffer`."""
+        aspect = self.sample_aspect_ratio or Fraction(0)
+        return (
+            f"video_size={self.width}x{self.height}:pix_fmt={self.pix_fmt}"
+            f":time_base={self.time_base.numerator}/{self.time_base.denominator}"
+            f":frame_rate={self.frame_rate.numerator}/{self.frame_rate.denominator}"
+            f":pixel_aspect={aspect.numerator}/{aspect.denominator}"
+            f":colorspace={self.matrix}:range={self.range}"
+        )
+
+
+class FrameFilter:
+    """A filter graph with one video input and one video output.
+
+    Attributes:
+        facts: Frame rate and sample aspect ratio of the output; None before the first frame.
+    """
+
+    def __init__(self, shape: StreamShape, chain: str) -> None:
+        """Build the graph.
+
+        Raises:
+            ConfigError: libavfilter refuses the chain; the message carries its words.
+        """
+        self.facts: FrameFacts | None = None
+        self._chain = chain
+        self._graph = Graph()
+        self._messages: list[str] = []
+        calls = parse_chain(chain)
+        with libav_messages(av.logging.INFO) as messages:
+            try:
+                self._connect(calls, shape)
+                self._graph.configure()
+            except (av.error.FFmpegError, ValueError) as error:
+                failure = error
+            else:
+                self._messages = messages
+                return
+        raise self._refusal(failure, messages) from failure
+
+    def push(self, frame: VideoFrame | None) -> Iterator[VideoFrame]:
+        """Send one frame in, or None at the end, and give what comes out.
+
+        Raises:
+            ConfigError: A filter failed on this frame.
+        """
+        if self.facts is not None:
+            yield from self._exchange(frame)
+            return
+        with libav_messages(av.logging.INFO) as messages:
+            frames = list(self._exchange(frame))
+        self._messages = [*self._messages, *messages]
+        if frames:
+            self.facts = parse_facts(self._messages)
+            self._messages = []
+        yield from frames
+
+    def _exchange(self, frame: VideoFrame | None) -> Iterator[VideoFrame]:
+        try:
+            self._graph.vpush(frame)
+        except av.error.EOFError:
+            return  # a filter such as trim has had enough
+        except av.error.FFmpegError as error:
+            raise self._refusal(error, []) from error
+        while True:
+            try:
+                filtered = self._graph.vpull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+            except av.error.FFmpegError as error:
+                raise self._refusal(error, []) from error
+            yield filtered
+
+    def _connect(self, calls: list[FilterCall], shape: StreamShape) -> None:
+        """Add and link all filters: an input takes its label, else its neighbour, else the video."""
+        named: dict[str, Pad] = {"in": (self._graph.add("buffer", shape.describe()), 0)}
+        waiting: dict[str, Pad] = {}
+        carried: list[Pad] = []
+        ends: list[Pad] = []
+        for call in calls:
+            context: Any = self._graph.add(call.name, call.arguments or None)
+            if not call.joined:
+                ends, carried = ends + carried, []
+            for pad in range(len(context.inputs)):
+                label = call.inputs[pad] if pad < len(call.inputs) else None
+                if label is not None and label not in named:
+                    waiting[label] = (context, pad)
+                    continue
+                if label is None and not carried and "in" not in named:
+                    break
+                origin = carried.pop(0) if label is None and carried else named.pop(label or "in")
+                origin[0].link_to(context, origin[1], pad)
+            ends, carried = ends + carried, []
+            for pad in range(len(context.outputs)):
+                label = call.outputs[pad] if pad < len(call.outputs) else None
+                if label is None:
+                    carried.append((context, pad))
+                elif label in waiting:
+                    consumer = waiting.pop(label)
+                    context.link_to(consumer[0], pad, consumer[1])
+                else:
+                    named[label] = (context, pad)
+        self._finish([*ends, *carried], named, waiting)
+
+    def _finish(self, ends: list[Pad], named: dict[str, Pad], waiting: dict[str, Pad]) -> None:
+        """Link the one output left over to the sink; showinfo on the way tells rate and aspect."""
+        if "in" in named:
+            raise ValueError("no filter in it takes the video")
+        ends = [*ends, *named.values()]
+        if waiting:
+            raise ValueError(f"nothing gives {', '.join(f'[{label}]' for label in waiting)}")
+        if len(ends) != 1:
+            raise ValueError(f"one output is wanted, {len(ends)} are left over")
+        tell = self._graph.add("showinfo", "checksum=0")
+        ends[0][0].link_to(tell, ends[0][1], 0)
+        tell.link_to(self._graph.add("buffersink"))
+
+    def _refusal(self, error: Exception, messages: list[str]) -> ConfigError:
+        said = [text.strip() for text in messages if "config " not in text and text.strip()]
+        detail = "; ".join(dict.fromkeys(said)) or getattr(error, "strerror", None) or str(error)
+        return ConfigError(
+            f"wanted a libavfilter chain that takes this video, got {self._chain!r}, of which "
+            f"libavfilter says: {detail}; see the filter's page in the FFmpeg manual"
+        )
+
+
+class SceneScorer:
+    """Scores of scene change by libavfilter's `scdet`, in a graph beside the frames' own way.
+
+    Frames in a format that scdet does not take are scored on a grey copy; the frames given out
+    are never touched.
+    """
+
+    def __init__(self) -> None:
+        self._graph: Graph | None = None
+        self._shape: tuple[int, int, str] | None = None
+
+    def score(self, frame: VideoFrame) -> float:
+        """Score a frame against the one before it, 0 to 100; 0 for the first."""
+        shape = (frame.width, frame.height, frame.format.name)
+        if self._graph is None or shape != self._shape:
+            self._graph, self._shape = self._build(frame), shape
+        self._graph.vpush(frame)
+        return float(self._graph.vpull().metadata.get("lavfi.scd.score", 0.0))
+
+    def _build(self, frame: VideoFrame) -> Graph:
+        graph = Graph()
+        size = f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}"
+        color = f":time_base=1/1:colorspace={frame.colorspace}:range={frame.color_range}"
+        nodes = [graph.add("buffer", size + color)]
+        if frame.format.name not in SCDET_FORMATS:
+            nodes.append(graph.add("format", "pix_fmts=gray"))
+        nodes += [graph.add("scdet"), graph.add("buffersink")]
+        graph.link_nodes(*nodes).configure()
+        return graph
