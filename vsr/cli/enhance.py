@@ -1,0 +1,126 @@
+"""`vsr enhance`: one file to one file."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from vsr.options import EnhanceOptions
+
+if TYPE_CHECKING:
+    from vsr.pipeline import Progress
+    from vsr.planning import Job
+
+ProgressKind = Literal["bar", "json", "none"]
+
+
+def enhance(
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="IN")],
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUT")],
+    *,
+    options: tyro.conf.OmitArgPrefixes[
+        tyro.conf.UseAppendAction[tyro.conf.FlagCreatePairsOff[EnhanceOptions]]
+    ] = EnhanceOptions(),  # noqa: B008
+    report: Path | None = None,
+    progress: ProgressKind = "bar",
+    dry_run: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> int:
+    """Upscale a video; sound, subtitles, chapters and times stay as they are.
+
+    Args:
+        source: A video, a folder of pictures, or a pattern such as frames/%06d.png.
+        target: A video file; or a folder name that ends with a slash, or a pattern, for PNG.
+        report: Write what was done and verified as JSON.
+        progress: bar for people, json for programs (a line per second on stdout), or none.
+        dry_run: Print the plan and an estimate of the time, and stop.
+    """
+    from vsr.pipeline import enhance as run
+
+    if dry_run:
+        from vsr.planning import plan_job
+
+        _print_plan(plan_job(source, target, options))
+        return 0
+    with _display(progress) as (show, warn):
+        result = run(source, target, options, progress=show, warn=warn)
+    if report is not None:
+        report.write_text(json.dumps(result.report, indent=2) + "\n")
+    if progress == "json":
+        print(json.dumps({"event": "done", "frames": result.frames, "target": str(result.target)}))
+    elif progress == "bar":
+        fps = result.frames / result.seconds
+        print(
+            f"{result.target}: {result.frames} frames in {result.seconds:.1f} s "
+            f"({fps:.2f} fps), verified"
+        )
+    return 0
+
+
+def _print_plan(job: Job) -> None:
+    from vsr.estimate import seconds_per_frame
+    from vsr.planning import describe
+
+    for line in describe(job):
+        print(line)
+    each = seconds_per_frame(job)
+    total = "unknown" if job.frames is None else _clock(each * job.frames)
+    count = "an unknown number of" if job.frames is None else str(job.frames)
+    print(f"  time      about {total} for {count} frames ({1 / each:.2f} fps, from three frames)")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+@contextmanager
+def _display(
+    kind: ProgressKind,
+) -> Iterator[tuple[Callable[[Progress], None], Callable[[str], None]]]:
+    """Give the functions that show progress and warnings."""
+    if kind == "bar":
+        from tqdm import tqdm
+
+        with tqdm(unit="frame", dynamic_ncols=True, leave=False) as bar:
+
+            def advance(now: Progress) -> None:
+                if bar.total != now.total:
+                    bar.total = now.total
+                bar.update(now.frames - bar.n)
+
+            yield advance, lambda text: bar.write(f"vsr: note: {text}", file=sys.stderr)
+    elif kind == "json":
+        yield _json_lines(), lambda text: print(
+            json.dumps({"event": "warning", "text": text}), flush=True
+        )
+    else:
+        yield lambda now: None, lambda text: print(f"vsr: note: {text}", file=sys.stderr)
+
+
+def _json_lines() -> Callable[[Progress], None]:
+    """Write a line at the first frame, then at most one per second."""
+    last = float("-inf")
+
+    def advance(now: Progress) -> None:
+        nonlocal last
+        if time.monotonic() - last < 1 and now.frames != now.total:
+            return
+        last = time.monotonic()
+        line = {
+            "event": "progress",
+            "frames": now.frames,
+            "total": now.total,
+            "fps": round(now.fps, 3),
+            "seconds_left": None if now.seconds_left is None else round(now.seconds_left, 1),
+        }
+        print(json.dumps(line), flush=True)
+
+    return advance

@@ -1,0 +1,78 @@
+"""`vsr info`: what the probe sees."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from fractions import Fraction
+from typing import Annotated, Any
+
+import tyro
+
+from vsr.media.probe import SourceInfo, probe
+
+
+def info(
+    file: tyro.conf.Positional[str],
+    *,
+    json_: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False,
+) -> int:
+    """Show what a video file holds, without decoding it.
+
+    Args:
+        file: A video, a folder of pictures, or a pattern such as frames/%06d.png.
+        json_: Print all of it as JSON, for programs.
+    """
+    found = probe(file)
+    if json_:
+        print(json.dumps(dataclasses.asdict(found), default=_plain, indent=2))
+    else:
+        print("\n".join(describe(found)))
+    return 0
+
+
+def describe(found: SourceInfo) -> list[str]:
+    """Put a file into words, a line per fact."""
+    video = found.video
+    size = f"{found.size_bytes / 1e6:.2f} MB"
+    seconds = "unknown length" if found.duration is None else f"{float(found.duration):.3f} s"
+    lines = [f"{found.path}: {found.format}, {seconds}, {size}"]
+    rate = f"{float(video.frame_rate):.3f}".rstrip("0").rstrip(".")
+    count = "" if video.frame_count is None else f", {video.frame_count} frames"
+    lines.append(f"  picture   {video.width}x{video.height}, {rate} fps{count}, {video.codec}")
+    color = video.color
+    ranges = {1: "limited", 2: "full"}
+    lines.append(
+        f"  pixels    {video.pix_fmt}, {video.bit_depth} bit, chroma {video.chroma_siting}, "
+        f"{ranges.get(color.range, 'untagged')} range"
+    )
+    lines.append(
+        f"  colour    primaries {_tag(color.primaries)}, transfer {_tag(color.transfer)}, "
+        f"matrix {_tag(color.matrix)}" + (", HDR10 metadata" if video.hdr else "")
+    )
+    shape = "square pixels"
+    if video.sample_aspect_ratio not in (None, 1):
+        shape = f"pixel aspect {video.sample_aspect_ratio}"
+    turned = f", rotated {video.rotation} degrees" if video.rotation else ""
+    lines.append(f"  shape     {shape}{turned}, fields {video.field_order}")
+    for stream in found.streams:
+        name = f' "{stream.title}"' if stream.title else ""
+        language = f" ({stream.language})" if stream.language else ""
+        flags = f" [{', '.join(stream.disposition)}]" if stream.disposition else ""
+        lines.append(
+            f"  stream {stream.index}  {stream.kind}: {stream.codec} "
+            f"{stream.details}{language}{name}{flags}".rstrip()
+        )
+    for start, end, title in found.chapters:
+        lines.append(f"  chapter   {float(start):.3f} to {float(end):.3f}  {title}")
+    lines += [f"  tag       {key}: {value}" for key, value in found.tags.items()]
+    return lines
+
+
+def _tag(code: int) -> str:
+    return "untagged" if code == 2 else str(code)
+
+
+def _plain(value: Any) -> str:  # noqa: ANN401
+    """Fractions stay exact, as "24000/1001"."""
+    return str(value) if isinstance(value, Fraction) else str(value)

@@ -1,0 +1,55 @@
+"""The command line: chooses the command, and turns errors into one line and an exit code.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Heavy modules are imported inside the
+commands, so that `vsr --help` and `vsr info` are instant.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import tyro
+
+from vsr.cli.enhance import enhance
+from vsr.cli.info import info
+from vsr.cli.models import models
+from vsr.cli.train import train
+from vsr.cli.verify import verify
+from vsr.errors import ConfigError, VsrError
+
+COMMANDS: dict[str, Callable[..., int]] = {
+    "enhance": enhance,
+    "train": train,
+    "verify": verify,
+    "info": info,
+    "models": models,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: Without the program's name; `sys.argv` by default.
+
+    Returns:
+        The exit code.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            prog="vsr",
+            description="Video super-resolution for real files: enhance, train, measure.",
+            args=given or ["--help"],
+            config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
+        )
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
+    except VsrError as error:
+        print(f"vsr: error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+    except KeyboardInterrupt:
+        print("vsr: interrupted", file=sys.stderr)
+        return 130

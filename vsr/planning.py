@@ -1,0 +1,219 @@
+"""Everything that is decided about a file before work begins; `--dry-run` prints it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+
+from vsr.inference.plan import NetworkFacts, Plan, make_plan
+from vsr.media.containers import PICTURES, TargetKind, check_target
+from vsr.media.copying import TimeRange
+from vsr.media.decode import DecodeOptions, Decoder
+from vsr.media.encode import EncodePlan, plan_encoding
+from vsr.media.probe import SourceInfo, probe
+from vsr.media.streams import StreamPlan, plan_streams, stream_warnings
+from vsr.models.zoo import ModelInfo, find_model
+from vsr.ops.color import ColorLayout, resolve_layout
+from vsr.options import EnhanceOptions, check, parse_size, parse_time
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One file to one file, planned.
+
+    Attributes:
+        info: The source.
+        target: Where the result goes, and as what.
+        model: The network.
+        inference: How frames are given to it.
+        decode: What is decoded.
+        streams: What becomes of each stream.
+        encode: How the video is encoded.
+        source_layout, target_layout: What the integers of decoded and encoded planes mean.
+        input_size: (width, height) of the frames the network gets.
+        time_range: The part that is kept; None for all.
+        frames: Estimated number of frames in the output; None where nobody knows.
+        warnings: What will be assumed, converted or lost.
+    """
+
+    info: SourceInfo
+    target: TargetKind
+    model: ModelInfo
+    inference: Plan
+    decode: DecodeOptions
+    streams: tuple[StreamPlan, ...]
+    encode: EncodePlan
+    source_layout: ColorLayout
+    target_layout: ColorLayout
+    input_size: tuple[int, int]
+    time_range: TimeRange | None
+    frames: int | None
+    warnings: tuple[str, ...]
+
+
+def plan_job(
+    source: str | os.PathLike[str], target: str | os.PathLike[str], options: EnhanceOptions
+) -> Job:
+    """Plan a file, refusing at once what could not end well.
+
+    Args:
+        source: A video, a folder of pictures, or a pattern of them.
+        target: A video file, a folder (with a slash at its end) or a pattern of PNG.
+        options: What was asked for.
+
+    Raises:
+        ConfigError, MediaError, WeightsError: Each says what was wanted and what to do.
+    """
+    check(options)
+    kind = check_target(source, target, overwrite=options.overwrite)
+    model = find_model(options.model)
+    info = probe(Path(os.fspath(source)))
+    decode = DecodeOptions(
+        start=parse_time(options.start, "start") if options.start else Fraction(0),
+        duration=parse_time(options.duration, "duration") if options.duration else None,
+        deinterlace=options.deinterlace,
+        filter_chain=options.filter,
+    )
+    with Decoder(info, decode) as decoder:
+        size = decoder.width, decoder.height
+        width, height, aspect = target_size(
+            options, size, model.scale, decoder.sample_aspect_ratio, info.video.rotation
+        )
+        encode = plan_encoding(
+            info,
+            kind.pattern,
+            width=width,
+            height=height,
+            time_base=decoder.time_base,
+            frame_rate=decoder.frame_rate,
+            sample_aspect_ratio=aspect,
+            plane_format=decoder.format,
+            options=options.encode,
+        )
+        source_layout, assumed = resolve_layout(
+            chroma=decoder.format.chroma,
+            bit_depth=decoder.format.bit_depth,
+            width=info.video.width,
+            height=info.video.height,
+            matrix_code=info.video.color.matrix,
+            range_code=info.video.color.range,
+            siting=info.video.chroma_siting,
+            full_range_format=decoder.format.full_range,
+        )
+        time_range = kept_range(decoder, decode)
+        frames = estimate_frames(info, decode, decoder.frame_rate)
+    inference = make_plan(
+        size[1], size[0], options.inference, NetworkFacts(lookahead=model.lookahead)
+    )
+    target_layout, _ = resolve_layout(
+        chroma=encode.planes.chroma,
+        bit_depth=encode.planes.bit_depth,
+        width=info.video.width,
+        height=info.video.height,
+        matrix_code=encode.color.matrix,
+        range_code=encode.color.range,
+        siting=encode.chroma_siting,
+        full_range_format=encode.planes.full_range,
+    )
+    streams = plan_streams(info, kind.pattern)
+    return Job(
+        info=info,
+        target=kind,
+        model=model,
+        inference=inference,
+        decode=decode,
+        streams=streams,
+        encode=encode,
+        source_layout=source_layout,
+        target_layout=target_layout,
+        input_size=size,
+        time_range=time_range,
+        frames=frames,
+        warnings=(*assumed, *encode.warnings, *stream_warnings(streams), *inference.notes),
+    )
+
+
+def target_size(
+    options: EnhanceOptions,
+    size: tuple[int, int],
+    network_scale: int,
+    aspect: Fraction | None,
+    rotation: int,
+) -> tuple[int, int, Fraction | None]:
+    """Turn the size asked for into stored width, height and pixel aspect.
+
+    Heights and sizes are meant as shown, so a turned phone video is turned here. With --size, the
+    pixel aspect makes up for a changed shape: circles stay circles.
+
+    Returns:
+        (width, height, sample aspect ratio); the sides are even where the option leaves a choice.
+    """
+    width, height = size
+    turned = rotation % 180 != 0
+    if options.size is not None:
+        new_width, new_height = parse_size(options.size)
+        if turned:
+            new_width, new_height = new_height, new_width
+        stretch = Fraction(width * new_height, height * new_width)
+        # Up to one pixel of rounding is not meant as a new shape.
+        if abs(new_height * width - new_width * height) <= max(width, height):
+            return new_width, new_height, aspect
+        return new_width, new_height, (aspect or Fraction(1)) * stretch
+    if options.height is not None:
+        factor = Fraction(options.height, width if turned else height)
+        sides = [round(width * factor / 2) * 2, round(height * factor / 2) * 2]
+        sides[0 if turned else 1] = options.height
+        return max(2, sides[0]), max(2, sides[1]), aspect
+    scale = options.scale or network_scale
+    return width * scale, height * scale, aspect
+
+
+def kept_range(decoder: Decoder, options: DecodeOptions) -> TimeRange | None:
+    """Give the part of the source's clock that is kept, in whole ticks of the frames to come."""
+    if options.start == 0 and options.duration is None:
+        return None
+    tick = decoder.time_base
+    start = ceil((decoder.origin + options.start) / tick) * tick
+    if options.duration is None:
+        return TimeRange(start=start)
+    return TimeRange(start=start, stop=decoder.origin + options.start + options.duration)
+
+
+def estimate_frames(info: SourceInfo, options: DecodeOptions, rate: Fraction) -> int | None:
+    """Guess how many frames will come, for progress only."""
+    whole = options.start == 0 and options.duration is None
+    if whole and info.video.frame_count is not None:
+        return round(info.video.frame_count * max(Fraction(1), rate / info.video.frame_rate))
+    length = info.video.duration or info.duration
+    if length is None:
+        return None if options.duration is None else max(1, round(options.duration * rate))
+    left = max(Fraction(0), length - options.start)
+    kept = left if options.duration is None else min(left, options.duration)
+    return max(1, round(kept * rate))
+
+
+def describe(job: Job) -> Iterator[str]:
+    """Put a plan into words, a line per decision."""
+    width, height = job.input_size
+    encode, plan = job.encode, job.inference
+    yield f"{job.info.path} -> {job.target.pattern}"
+    yield f"  picture   {width}x{height} -> {encode.width}x{encode.height}"
+    yield f"  model     {job.model.name} (x{job.model.scale}): {job.model.purpose}"
+    tile = "whole frames" if plan.tile is None else f"tiles of {plan.tile} px"
+    yield (
+        f"  runs      on {plan.device} in {plan.precision}, {plan.window} frames at once and "
+        f"{plan.lookahead} ahead, {tile}"
+    )
+    options = " ".join(f"{key}={value}" for key, value in encode.options.items())
+    yield f"  encoder   {encode.codec} {encode.pix_fmt} {options}".rstrip()
+    if job.target.muxer != PICTURES:
+        for stream in job.streams:
+            what = stream.action + (f" to {stream.codec}" if stream.action == "convert" else "")
+            why = f" ({stream.reason})" if stream.reason else ""
+            yield f"  stream {stream.index}  {stream.kind}: {what}{why}"
+    for warning in job.warnings:
+        yield f"  note      {warning}"

@@ -1,0 +1,95 @@
+"""The report of a finished file: its provenance, and what was verified."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from fractions import Fraction
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from vsr.media.decode import DecodeSummary
+from vsr.media.verify import VerifyResult
+from vsr.options import EnhanceOptions
+from vsr.planning import Job
+
+# What decides the pixels and the file; the rest of the environment does not.
+_VERSIONS = ("torch", "av", "numpy")
+
+
+def make_report(
+    job: Job,
+    options: EnhanceOptions,
+    summary: DecodeSummary,
+    result: VerifyResult,
+    *,
+    warnings: Sequence[str],
+    frames: int,
+    seconds: float,
+    network_seconds: float,
+) -> dict[str, Any]:
+    """Put everything worth keeping into values that JSON holds.
+
+    Args:
+        job: The plan.
+        options: What was asked for.
+        summary: What decoding met.
+        result: What verifying found.
+        warnings: All that was said.
+        frames: Written.
+        seconds: In all.
+        network_seconds: Of these, inside the network.
+    """
+    return plain(
+        {
+            "vsr": version("vsr"),
+            "versions": {name: version(name) for name in _VERSIONS},
+            "python": platform.python_version(),
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "source": {
+                "path": os.fspath(job.info.path),
+                "size_bytes": job.info.size_bytes,
+                "format": job.info.format,
+                "video": asdict(job.info.video),
+                "tags": job.info.tags,
+            },
+            "target": {
+                "path": os.fspath(job.target.pattern),
+                "width": job.encode.width,
+                "height": job.encode.height,
+                "codec": job.encode.codec,
+                "pix_fmt": job.encode.pix_fmt,
+                "encoder_options": dict(job.encode.options),
+            },
+            "model": {
+                "name": job.model.name,
+                "architecture": job.model.architecture,
+                "scale": job.model.scale,
+                "weights_sha256": job.model.weight_hash,
+            },
+            "options": asdict(options),
+            "inference": asdict(job.inference),
+            "streams": [asdict(stream) for stream in job.streams],
+            "decoding": asdict(summary),
+            "frames": frames,
+            "seconds": round(seconds, 3),
+            "network_seconds": round(network_seconds, 3),
+            "verified": asdict(result),
+            "warnings": list(warnings),
+        }
+    )
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401
+    """Reduce values to what JSON holds; fractions stay exact, as "24000/1001"."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (Fraction, Path)):
+        return str(value)
+    return value

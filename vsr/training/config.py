@@ -1,0 +1,69 @@
+"""Training options from a TOML file and overrides, validated."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from vsr.errors import ConfigError
+from vsr.training.options import TrainOptions
+
+
+def read_options(path: Path, overrides: Sequence[str] = ()) -> TrainOptions:
+    """Read a run's options.
+
+    Args:
+        path: TOML with the sections of `TrainOptions`.
+        overrides: "section.name=value"; the value is TOML, or a bare string.
+
+    Raises:
+        ConfigError: Naming the key: unknown (with the known ones), of the wrong type, or missing.
+    """
+    try:
+        values = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"configuration '{path}' cannot be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"configuration '{path}' is not TOML: {error}") from error
+    for override in overrides:
+        _override(values, override)
+    try:
+        return TypeAdapter(TrainOptions).validate_python(values)
+    except ValidationError as error:
+        raise ConfigError(f"configuration '{path}': {_explain(error)}") from error
+
+
+def _override(values: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    section, dot, name = key.strip().partition(".")
+    if not (equals and dot and name):
+        raise ConfigError(f"--set wants section.name=value, such as run.seed=1; got '{text}'")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    values.setdefault(section, {})[name] = parsed
+
+
+def _explain(error: ValidationError) -> str:
+    """Say the first thing that is wrong, in terms of the file."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    key = ".".join(place)
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"unknown key '{key}'; known here: {', '.join(_known(place[:-1]))}"
+    if first["type"] in ("missing", "missing_argument"):
+        return f"key '{key}' is missing"
+    return f"'{key}' is {first['input']!r}: {first['msg']}"
+
+
+def _known(place: Sequence[str]) -> list[str]:
+    kind: Any = TrainOptions
+    for part in place:
+        kind = get_type_hints(kind)[part]
+    return [field.name for field in fields(kind)] if is_dataclass(kind) else []
