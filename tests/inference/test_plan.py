@@ -1,0 +1,112 @@
+"""Plans fit the memory they are given, and say what they gave up for it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from vsr.errors import ConfigError
+from vsr.inference.options import InferenceOptions
+from vsr.inference.plan import NetworkFacts, Plan, describe, estimate_bytes, make_plan, smaller
+
+FACTS = NetworkFacts(window=16, lookahead=4, margin=16, bytes_per_pixel=1000)
+HEIGHT, WIDTH = 180, 320
+
+
+def options(**changes: object) -> InferenceOptions:
+    return InferenceOptions(**({"device": "cpu", "precision": "fp32"} | changes))
+
+
+def ladder(plan: Plan) -> list[Plan]:
+    steps = [plan]
+    while (less := smaller(steps[-1], HEIGHT, WIDTH)) is not None:
+        steps.append(less)
+    return steps
+
+
+def test_with_room_the_networks_own_defaults_are_used() -> None:
+    plan = make_plan(HEIGHT, WIDTH, options(memory_limit=100_000), FACTS)
+    assert (plan.window, plan.lookahead, plan.tile, plan.margin) == (16, 4, None, 16)
+    assert plan.notes == ()
+
+
+def test_what_the_user_asks_for_is_obeyed() -> None:
+    plan = make_plan(HEIGHT, WIDTH, options(window=5, lookahead=0, tile=64), FACTS)
+    assert (plan.window, plan.lookahead, plan.tile) == (5, 0, 64)
+    assert plan.scene_threshold == InferenceOptions().scene_threshold
+
+
+@pytest.mark.parametrize("limit", [50, 120, 300, 500, 1200])
+def test_the_estimate_fits_in_the_limit(limit: int) -> None:
+    plan = make_plan(HEIGHT, WIDTH, options(memory_limit=limit), FACTS)
+    assert estimate_bytes(plan, HEIGHT, WIDTH, FACTS) <= limit * 2**20
+    assert plan.lookahead == 4
+    assert (plan.notes == ()) == (limit == 1200)
+
+
+def test_the_window_shrinks_before_the_tile() -> None:
+    medium = make_plan(HEIGHT, WIDTH, options(memory_limit=500), FACTS)
+    small = make_plan(HEIGHT, WIDTH, options(memory_limit=100), FACTS)
+    assert (medium.window, medium.tile) == (4, None)
+    assert small.window == 1
+    assert small.tile is not None
+    assert "window 1, lookahead 4, tiles of" in small.notes[0]
+    assert "instead of window 16, lookahead 4, whole frames, to fit in 100 MiB" in small.notes[0]
+
+
+def test_a_window_that_was_asked_for_is_kept_and_tiles_are_used() -> None:
+    plan = make_plan(HEIGHT, WIDTH, options(window=8, memory_limit=300), FACTS)
+    assert plan.window == 8
+    assert plan.tile is not None
+
+
+def test_what_cannot_fit_is_said() -> None:
+    plan = make_plan(HEIGHT, WIDTH, options(window=8, tile=320, memory_limit=10), FACTS)
+    assert "memory may run out" in plan.notes[-1]
+
+
+def test_half_precision_is_estimated_smaller() -> None:
+    full = make_plan(HEIGHT, WIDTH, options(), FACTS)
+    half = make_plan(HEIGHT, WIDTH, options(precision="bf16"), FACTS)
+    whole, saved = (estimate_bytes(p, HEIGHT, WIDTH, FACTS) for p in (full, half))
+    assert saved < whole
+
+
+def test_smaller_plans_halve_the_window_to_one_then_tiles_until_they_are_mostly_margin() -> None:
+    steps = ladder(make_plan(HEIGHT, WIDTH, options(memory_limit=100_000), FACTS))
+    assert [step.window for step in steps][:6] == [16, 8, 4, 2, 1, 1]
+    tiles = [step.tile for step in steps[5:]]
+    assert tiles == [160, 80, 48]
+    assert {step.lookahead for step in steps} == {4}
+
+
+def test_every_smaller_plan_is_estimated_smaller() -> None:
+    steps = ladder(make_plan(HEIGHT, WIDTH, options(memory_limit=100_000), FACTS))
+    sizes = [estimate_bytes(step, HEIGHT, WIDTH, FACTS) for step in steps]
+    assert all(less < more for more, less in pairwise(sizes))
+
+
+def test_frames_no_larger_than_the_smallest_tile_are_not_tiled() -> None:
+    plan = make_plan(40, 48, options(window=1), FACTS)
+    assert smaller(plan, 40, 48) is None
+
+
+@pytest.mark.parametrize("tile", [16, 31, 48])
+def test_a_small_tile_gets_a_margin_that_leaves_a_middle(tile: int) -> None:
+    plan = make_plan(HEIGHT, WIDTH, options(tile=tile), FACTS)
+    assert plan.margin <= tile // 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "least"),
+    [("window", 0, 1), ("lookahead", -1, 0), ("tile", 8, 16), ("memory_limit", 0, 1)],
+)
+def test_options_out_of_range_are_refused_by_name(name: str, value: int, least: int) -> None:
+    with pytest.raises(ConfigError, match=f"{name} must be at least {least}, got {value}"):
+        make_plan(HEIGHT, WIDTH, options(**{name: value}), FACTS)
+
+
+def test_a_plan_can_be_read() -> None:
+    plan = make_plan(HEIGHT, WIDTH, options(window=3, tile=64), FACTS)
+    assert describe(plan) == "window 3, lookahead 4, tiles of 64"
