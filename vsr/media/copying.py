@@ -20,6 +20,8 @@ from vsr.media.source import has_discontinuous_clock, open_source, read_packets
 from vsr.media.streams import StreamPlan, stream_tags
 
 AAC_BIT_RATE = 256_000
+# How far, in seconds, packets of one time may lie apart in a file.
+INTERLEAVING = Fraction(10)
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 # Rates that an encoder gets where it has no list of its own to choose from.
 OPUS_RATE = 48000
@@ -145,13 +147,20 @@ class OtherStreams:
             self._pending = None
             if packet is None:
                 break
-            time = packet.dts if packet.dts is not None else packet.pts
-            if until is not None and time is not None and time * packet.time_base - offset > until:
+            ticks = packet.dts if packet.dts is not None else packet.pts
+            time = None if ticks is None else ticks * packet.time_base
+            if until is not None and time is not None and time - offset > until:
                 self._pending = packet
                 return
+            if self._is_past_range(time):
+                break
             self._forward(self._tracks[packet.stream.index], packet)
         if until is None:
             self._flush()
+
+    def _is_past_range(self, time: Fraction | None) -> bool:
+        stop = self._range.stop if self._range else None
+        return stop is not None and time is not None and time > stop + INTERLEAVING
 
     def _read(self) -> Iterator[Packet[Any]]:
         if not has_discontinuous_clock(self._source):
@@ -176,40 +185,15 @@ class OtherStreams:
             self._write(track, packet)
         elif track.plan.action == "convert" and track.plan.kind == "audio":
             self._convert_audio(track, packet)
-        elif self._shift(track, packet):
+        elif move_into_range(packet, track.plan.kind, self._range):
+            # A copied video can be decoded from its first keyframe on only.
+            track.started = track.started or track.plan.kind != "video" or packet.is_keyframe
+            if self._range is not None and not track.started:
+                return
             if track.plan.action == "convert":
                 self._convert_subtitle(track, packet)
             else:
                 self._write(track, packet)
-
-    def _shift(self, track: _Track, packet: Packet[Any]) -> bool:
-        """Move a packet to the output's clock; False where it lies outside the kept range.
-
-        A subtitle on screen at either end of the range is kept with the part that lies within.
-        """
-        if self._range is None:
-            return True
-        tick = packet.time_base
-        first = round(self._range.start / tick)
-        time = packet.pts if packet.pts is not None else packet.dts
-        if time is None:
-            return False
-        if track.plan.kind == "subtitle" and packet.duration and time < first:
-            hidden = first - time
-            if packet.duration <= hidden:
-                return False
-            packet.duration -= hidden
-            packet.pts = packet.dts = time = first
-        if time < first or (self._range.stop is not None and time * tick >= self._range.stop):
-            return False
-        if track.plan.kind == "subtitle" and packet.duration and self._range.stop is not None:
-            packet.duration = min(packet.duration, round(self._range.stop / tick) - time)
-        if track.plan.kind == "video" and not track.started and not packet.is_keyframe:
-            return False
-        track.started = True
-        packet.pts = packet.pts - first if packet.pts is not None else None
-        packet.dts = packet.dts - first if packet.dts is not None else None
-        return True
 
     def _write(self, track: _Track, packet: Packet[Any]) -> None:
         """Write a packet, its decoding time put after the one before where the source errs."""
@@ -268,6 +252,34 @@ class OtherStreams:
                     f"{lost} damaged packets of {track.plan.kind} track {track.plan.index} "
                     "could not be converted"
                 )
+
+
+def move_into_range(packet: Packet[Any], kind: str, time_range: TimeRange | None) -> bool:
+    """Move a packet to the output's clock, in place.
+
+    A subtitle on screen at either end of the range is kept with the part that lies within.
+
+    Returns:
+        False where the packet lies outside the range.
+    """
+    if time_range is None:
+        return True
+    tick = packet.time_base
+    first = round(time_range.start / tick)
+    last = None if time_range.stop is None else round(time_range.stop / tick)
+    time = packet.pts if packet.pts is not None else packet.dts
+    if time is None or (last is not None and time >= last):
+        return False
+    if kind == "subtitle" and packet.duration:
+        end = time + packet.duration if last is None else min(time + packet.duration, last)
+        if time < first < end:
+            packet.pts = packet.dts = time = first
+        packet.duration = max(end - time, 0)
+    if time < first:
+        return False
+    packet.pts = packet.pts - first if packet.pts is not None else None
+    packet.dts = packet.dts - first if packet.dts is not None else None
+    return True
 
 
 def _add_audio(output: av.container.OutputContainer, source: Stream, codec: str) -> Any:  # noqa: ANN401

@@ -1,0 +1,309 @@
+"""Check a finished file against its source: frames, times, pictures, tags and all other streams."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+from vsr.media.checks import Check, check
+from vsr.media.containers import PICTURES, TargetKind, target_kind
+from vsr.media.copying import TimeRange
+from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
+from vsr.media.encode import EncodePlan
+from vsr.media.marks import FrameMarks
+from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, probe
+from vsr.media.streams import StreamPlan, plan_streams, stream_warnings
+from vsr.media.verify_streams import check_chapters, check_streams, check_tags
+
+# Matroska counts in milliseconds, MPEG-TS in 1/90000 s.
+TOLERANCE = {
+    "matroska": Fraction(1, 2000),
+    "webm": Fraction(1, 2000),
+    "mpegts": Fraction(1, 180000),
+}
+# How far the mean of a plane may move; enhancement changes detail, not brightness or hue.
+MEAN_TOLERANCE = 0.1
+BLACK, NOT_BLACK = 0.03, 0.1
+MOVES, FROZEN = 0.01, 0.1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Expected:
+    """What the job that wrote the file knows of it.
+
+    Attributes:
+        plan: How the video was encoded; None to judge by the source alone.
+        streams: What was planned for all streams; None to plan it again.
+        decode: How the source was decoded.
+        time_range: The part that was kept.
+        marks: Of the source's frames as decoded; None to decode them again.
+    """
+
+    plan: EncodePlan | None = None
+    streams: tuple[StreamPlan, ...] | None = None
+    decode: DecodeOptions = field(default_factory=DecodeOptions)
+    time_range: TimeRange | None = None
+    marks: FrameMarks | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyResult:
+    """What was found.
+
+    Attributes:
+        source, target: Paths.
+        checks: Every check made, in order.
+        warnings: What is missing as planned, or does not matter much.
+    """
+
+    source: str
+    target: str
+    checks: tuple[Check, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The failed checks in sentences."""
+        return tuple(f"{found.name}: {found.detail}" for found in self.checks if not found.passed)
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check failed."""
+        return all(found.passed for found in self.checks)
+
+
+def verify(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    expected: Expected | None = None,
+    *,
+    named: str | os.PathLike[str] | None = None,
+) -> VerifyResult:
+    """Decode the whole target and compare it with its source.
+
+    Args:
+        source: The input.
+        target: The output; may still have its temporary name.
+        expected: What the job knows; without it the source is decoded with the defaults.
+        named: The name the target will have, where that tells its container; `target` by default.
+
+    Returns:
+        The checks; nothing is raised for a difference.
+
+    Raises:
+        ProbeError, DecodeError: Source or target cannot be read at all.
+        MuxError: The name of the target is of no known kind.
+    """
+    expected = expected or Expected()
+    kind = target_kind(named if named is not None else target)
+    info, made = probe(os.fspath(source)), probe(os.fspath(target))
+    marks = expected.marks or _marks(info, expected.decode)[0]
+    found, summary = _marks(made, DecodeOptions(deinterlace="off"))
+    offset = expected.time_range.start if expected.time_range else Fraction(0)
+    checks = [
+        _check_decodes(summary),
+        _check_count(marks, found),
+        *(_check_times(kind, expected.plan, marks, found, offset)),
+        *_check_pictures(marks, found, expected.plan),
+        *_check_video(kind, info, made, expected.plan),
+    ]
+    warnings: tuple[str, ...] = ()
+    if kind.muxer != PICTURES and info.format != PICTURES:
+        streams = expected.streams
+        if streams is None:
+            streams = plan_streams(info, kind.pattern)
+        checks += check_streams(info, made, streams, expected.time_range)
+        checks.append(check_chapters(info, made, expected.time_range))
+        warnings = (*stream_warnings(streams), *check_tags(info, made))
+    return VerifyResult(
+        source=os.fspath(source),
+        target=os.fspath(target),
+        checks=tuple(checks),
+        warnings=warnings,
+    )
+
+
+def _marks(info: SourceInfo, options: DecodeOptions) -> tuple[FrameMarks, DecodeSummary]:
+    with Decoder(info, options) as frames:
+        marks = FrameMarks(frames.time_base, full_range=info.video.color.range == 2)
+        for frame in frames:
+            marks.add(frame)
+        return marks, frames.summary
+
+
+def _check_decodes(summary: DecodeSummary) -> Check:
+    good = not summary.error_count and not summary.lost and not summary.corrupt
+    return check(
+        "decodes",
+        good,
+        "every packet decodes"
+        if good
+        else f"{summary.error_count} errors, {summary.lost_count} frames lost, "
+        f"{len(summary.corrupt)} damaged: {'; '.join(summary.errors[:3])}",
+        errors=summary.error_count,
+        lost=summary.lost_count,
+        corrupt=len(summary.corrupt),
+    )
+
+
+def _check_count(wanted: FrameMarks, found: FrameMarks) -> Check:
+    return check(
+        "frames",
+        len(wanted) == len(found) > 0,
+        f"wanted {len(wanted)} frames, found {len(found)}",
+        wanted=len(wanted),
+        found=len(found),
+    )
+
+
+def _check_times(
+    kind: TargetKind,
+    plan: EncodePlan | None,
+    wanted: FrameMarks,
+    found: FrameMarks,
+    offset: Fraction,
+) -> list[Check]:
+    if kind.muxer == PICTURES or not wanted or not found:
+        return []
+    tolerance = TOLERANCE.get(kind.muxer, Fraction(0))
+    if kind.muxer == "avi":
+        interval = (plan and plan.constant_interval) or found.time_base
+        tolerance = interval / 2
+    pairs = range(min(len(wanted), len(found)))
+    gaps = [wanted.seconds(i) - offset - found.seconds(i) for i in pairs]
+    worst = max(range(len(gaps)), key=lambda i: abs(gaps[i]))
+    checks = [
+        check(
+            "timestamps",
+            abs(gaps[worst]) <= tolerance,
+            f"frame {worst} is {float(gaps[worst]) * 1000:+.4f} ms off, the worst of all; "
+            f"{float(tolerance) * 1000:g} ms are allowed",
+            largest_difference_s=float(abs(gaps[worst])),
+            allowed_s=float(tolerance),
+        ),
+        check(
+            "start",
+            abs(gaps[0]) <= tolerance,
+            f"the video starts {float(gaps[0]) * 1000:+.4f} ms off",
+            difference_s=float(gaps[0]),
+        ),
+    ]
+    if kind.muxer in ("mp4", "mov", "matroska", "webm") and wanted.last_duration:
+        lasts = wanted.last_duration * wanted.time_base
+        shown = found.last_duration * found.time_base
+        checks.append(
+            check(
+                "last duration",
+                abs(lasts - shown) <= 2 * tolerance,
+                f"wanted {float(lasts):.6f} s, found {float(shown):.6f} s",
+                wanted_s=float(lasts),
+                found_s=float(shown),
+            )
+        )
+    return checks
+
+
+def _check_pictures(wanted: FrameMarks, found: FrameMarks, plan: EncodePlan | None) -> list[Check]:
+    pairs = range(min(len(wanted), len(found)))
+    comparable = 3 if wanted.chroma != "gray" and _is_rgb(wanted) == _is_rgb(found) else 1
+    black: list[int] = []
+    frozen: list[int] = []
+    other: list[int] = []
+    largest = 0.0
+    for i in pairs:
+        want, got = wanted.mean(i), found.mean(i)
+        if found.chroma == "gray" or comparable == 1:
+            want, got = (want[0],) * 3, (got[0],) * 3
+        difference = max(abs(a - b) for a, b in zip(want, got, strict=True))
+        largest = max(largest, difference)
+        if got[0] < BLACK and want[0] > NOT_BLACK:
+            black.append(i)
+        elif difference > MEAN_TOLERANCE:
+            other.append(i)
+        if wanted.changes[i] > MOVES and found.changes[i] < FROZEN * wanted.changes[i]:
+            frozen.append(i)
+    return [
+        check("not black", not black, _frames("black", black), frames=len(black)),
+        check("not frozen", not frozen, _frames("still while the source moves", frozen),
+              frames=len(frozen)),
+        check("brightness and hue", not other, _frames("of other brightness or hue", other),
+              frames=len(other), largest_difference=largest),
+    ]  # fmt: skip
+
+
+def _is_rgb(marks: FrameMarks) -> bool:
+    return marks.chroma == "rgb"
+
+
+def _frames(what: str, frames: Sequence[int]) -> str:
+    if not frames:
+        return f"no frame is {what}"
+    return f"{len(frames)} frames are {what}, the first is number {frames[0]}"
+
+
+def _check_video(
+    kind: TargetKind, info: SourceInfo, made: SourceInfo, plan: EncodePlan | None
+) -> list[Check]:
+    before, after = info.video, made.video
+    checks = []
+    if plan is not None:
+        checks.append(
+            _equal("size", f"{plan.width}x{plan.height}", f"{after.width}x{after.height}")
+        )
+    if kind.muxer == PICTURES:
+        return checks
+    one = Fraction(1)
+    wanted_sar = plan.sample_aspect_ratio if plan else before.sample_aspect_ratio
+    checks.append(
+        _equal("sample aspect ratio", str(wanted_sar or one), str(after.sample_aspect_ratio or one))
+    )
+    checks.append(_equal("rotation", str(before.rotation), str(after.rotation)))
+    checks.append(_check_color(plan.color if plan else before.color, after.color, plan))
+    hdr = plan.hdr if plan else before.hdr
+    checks.append(
+        check("HDR metadata", _same_hdr(hdr, after.hdr), f"wanted {hdr}, found {after.hdr}")
+        if hdr != after.hdr
+        else check("HDR metadata", True, "kept" if hdr else "none, as in the source")
+    )
+    return checks
+
+
+def _check_color(wanted: ColorTags, found: ColorTags, plan: EncodePlan | None) -> Check:
+    """Compare the tags that the source has; what it leaves open may be filled in."""
+    if plan is not None and plan.planes.chroma == "gray":
+        wanted = replace(wanted, matrix=2)
+    names = ("primaries", "transfer", "matrix", "range")
+    wrong = [
+        f"{name} {getattr(wanted, name)} became {getattr(found, name)}"
+        for name in names
+        if getattr(wanted, name) not in (getattr(found, name), 0 if name == "range" else 2)
+    ]
+    return check("colour tags", not wrong, "; ".join(wrong) or "kept")
+
+
+def _same_hdr(wanted: HdrMetadata | None, found: HdrMetadata | None) -> bool:
+    """Compare within the steps that the bit streams count in."""
+    if wanted is None or found is None:
+        return wanted is found
+    chroma, light = Fraction(1, 50000), Fraction(1, 1000)
+    for name in ("red", "green", "blue", "white"):
+        a, b = getattr(wanted, name), getattr(found, name)
+        if (a is None) != (b is None):
+            return False
+        if a is not None and any(abs(x - y) > chroma for x, y in zip(a, b, strict=True)):
+            return False
+    for name in ("min_luminance", "max_luminance"):
+        a, b = getattr(wanted, name), getattr(found, name)
+        if (a is None) != (b is None) or (a is not None and abs(a - b) > light):
+            return False
+    return (wanted.max_content_light or 0, wanted.max_frame_average_light or 0) == (
+        found.max_content_light or 0,
+        found.max_frame_average_light or 0,
+    )
+
+
+def _equal(name: str, wanted: str, found: str) -> Check:
+    same = wanted == found
+    return check(name, same, f"{found}" if same else f"wanted {wanted}, found {found}")

@@ -1,0 +1,238 @@
+"""Compare the streams of a finished file, besides the enhanced one, with those of its source."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.packet import Packet
+
+from vsr.media.checks import Check, check
+from vsr.media.copying import INTERLEAVING, TimeRange, move_into_range
+from vsr.media.probe import SourceInfo, StreamInfo
+from vsr.media.source import open_source, read_packets
+from vsr.media.streams import StreamPlan, container_tags, stream_tags
+
+# Containers cut uncompressed sound into packets as they like.
+UNPACKETED = "pcm_"
+# Half a millisecond, Matroska's step, for each of the two files.
+TIME_TOLERANCE = Fraction(1, 1000)
+CHAPTER_TOLERANCE = Fraction(1, 1000)
+
+
+@dataclass(kw_only=True, slots=True)
+class _Packets:
+    """What the packets of one stream hold and when."""
+
+    payload: Any = field(default_factory=hashlib.sha256)
+    size: int = 0
+    times: array[int] = field(default_factory=lambda: array("q"))
+    tick: Fraction = Fraction(1)
+
+    def add(self, data: bytes, pts: int | None, tick: Fraction) -> None:
+        self.payload.update(data)
+        self.size += len(data)
+        self.tick = tick
+        if pts is not None:
+            self.times.append(pts)
+
+    def seconds(self, index: int) -> Fraction:
+        return self.times[index] * self.tick
+
+
+def check_streams(
+    info: SourceInfo,
+    made: SourceInfo,
+    plans: Sequence[StreamPlan],
+    time_range: TimeRange | None,
+) -> list[Check]:
+    """Check that every planned stream is there, with its labels and, where copied, its packets."""
+    pairs, missing = _pair(info, made, plans)
+    wanted = sum(plan.action != "drop" for plan in plans)
+    checks = [
+        check(
+            "streams",
+            not missing,
+            f"{wanted} of {len(plans)} streams planned, all there"
+            if not missing
+            else f"missing: {', '.join(missing)}",
+            wanted=wanted,
+            missing=len(missing),
+        )
+    ]
+    copied = [
+        (plan, before, after)
+        for plan, before, after in pairs
+        if plan.action == "copy" and before.kind in ("audio", "subtitle", "video")
+    ]
+    if copied:
+        have = _read(info, [before for _, before, _ in copied], time_range)
+        got = _read(made, [after for _, _, after in copied], None)
+        for _, before, after in copied:
+            checks.append(_check_packets(before, have[before.index], got[after.index]))
+    checks += [_check_labels(plan, before, after) for plan, before, after in pairs]
+    return checks
+
+
+def _pair(
+    info: SourceInfo, made: SourceInfo, plans: Sequence[StreamPlan]
+) -> tuple[list[tuple[StreamPlan, StreamInfo, StreamInfo]], list[str]]:
+    """Match streams kind by kind, in order; containers put attachments where they like."""
+    before = {stream.index: stream for stream in info.streams}
+    left: dict[str, list[StreamInfo]] = {}
+    for stream in made.streams:
+        left.setdefault(stream.kind, []).append(stream)
+    pairs, missing = [], []
+    for plan in plans:
+        if plan.action == "drop":
+            continue
+        candidates = left.get(plan.kind, [])
+        if plan.action == "enhance":
+            main = [stream for stream in candidates if stream.index == made.video.index]
+            candidates = main + [stream for stream in candidates if stream not in main]
+            left[plan.kind] = candidates
+        if candidates:
+            pairs.append((plan, before[plan.index], candidates.pop(0)))
+        else:
+            missing.append(f"{plan.kind} {plan.index} ({plan.codec})")
+    return pairs, missing
+
+
+def _read(
+    info: SourceInfo, streams: Sequence[StreamInfo], time_range: TimeRange | None
+) -> dict[int, _Packets]:
+    found = {stream.index: _Packets() for stream in streams}
+    kinds = {stream.index: stream.kind for stream in streams}
+    started: set[int] = set()
+    source, _ = open_source(info.path)
+    with source:
+        stop = time_range.stop if time_range else None
+        try:
+            for packet in read_packets(source, [source.streams[index] for index in found]):
+                index = packet.stream.index
+                if not packet.size:
+                    continue
+                if _is_past(packet, stop):
+                    break
+                if not move_into_range(packet, kinds[index], time_range):
+                    continue
+                if time_range and kinds[index] == "video" and index not in started:
+                    if not packet.is_keyframe:
+                        continue
+                    started.add(index)
+                data = _bare(bytes(packet), info, index)
+                if data:
+                    found[index].add(data, packet.pts, packet.time_base)
+        except av.FFmpegError:
+            pass  # a damaged end: what can be read is compared
+    return found
+
+
+def _is_past(packet: Packet[Any], stop: Fraction | None) -> bool:
+    ticks = packet.dts if packet.dts is not None else packet.pts
+    return stop is not None and ticks is not None and ticks * packet.time_base > stop + INTERLEAVING
+
+
+def _bare(data: bytes, info: SourceInfo, index: int) -> bytes:
+    """Take off what containers themselves put around a payload."""
+    codec = next(stream.codec for stream in info.streams if stream.index == index)
+    if codec == "aac" and data[:1] == b"\xff" and len(data) > 1 and data[1] & 0xF6 == 0xF0:
+        return data[7 if data[1] & 1 else 9 :]  # ADTS header, ISO/IEC 14496-3 1.A.2
+    if codec == "mov_text" and data[:2] == b"\x00\x00":
+        return b""  # MP4 fills the time between cues with empty ones
+    return data
+
+
+def _check_packets(stream: StreamInfo, wanted: _Packets, found: _Packets) -> Check:
+    name = f"{stream.kind} {stream.index} packets"
+    numbers: dict[str, Any] = {
+        "wanted_packets": len(wanted.times),
+        "found_packets": len(found.times),
+        "wanted_sha256": wanted.payload.hexdigest(),
+        "found_sha256": found.payload.hexdigest(),
+    }
+    exact = stream.kind != "video"  # start codes and length fields may differ between containers
+    if exact and numbers["wanted_sha256"] != numbers["found_sha256"]:
+        return check(
+            name,
+            False,
+            f"{len(wanted.times)} packets of {wanted.size} bytes became "
+            f"{len(found.times)} of {found.size}, or others",
+            **numbers,
+        )
+    pairs = range(min(len(wanted.times), len(found.times)))
+    if stream.codec.startswith(UNPACKETED):
+        pairs = pairs[:1]
+    elif len(wanted.times) != len(found.times):
+        return check(name, False, "another number of packets", **numbers)
+    gaps = [abs(wanted.seconds(i) - found.seconds(i)) for i in pairs]
+    worst = max(gaps, default=Fraction(0))
+    return check(
+        name,
+        worst <= TIME_TOLERANCE,
+        f"{len(found.times)} packets, {'the same payload, ' if exact else ''}"
+        f"times differ by at most {float(worst) * 1000:.4f} ms",
+        largest_difference_s=float(worst),
+        **numbers,
+    )
+
+
+def _check_labels(plan: StreamPlan, before: StreamInfo, after: StreamInfo) -> Check:
+    wrong = []
+    if before.kind not in ("attachment", "cover"):
+        language = before.language if before.language not in (None, "und") else None
+        if language and after.language != language:
+            wrong.append(f"language {language} became {after.language}")
+        title = stream_tags(before).get("title")
+        if title and after.title != title:
+            wrong.append(f"title {title!r} became {after.title!r}")
+        wrong += _lost_flags(before, after)
+    kept = "language, title and dispositions kept"
+    return check(f"{before.kind} {before.index} labels", not wrong, "; ".join(wrong) or kept)
+
+
+def _lost_flags(before: StreamInfo, after: StreamInfo) -> list[str]:
+    lost = set(before.disposition) - set(after.disposition)
+    return [f"disposition {', '.join(sorted(lost))} lost"] if lost else []
+
+
+def check_chapters(info: SourceInfo, made: SourceInfo, time_range: TimeRange | None) -> Check:
+    """Check number, times and titles of the chapters that lie in the kept range."""
+    wanted = list(_shifted(info.chapters, time_range))
+    found = made.chapters
+    if len(wanted) != len(found):
+        return check("chapters", False, f"wanted {len(wanted)} chapters, found {len(found)}")
+    for number, (want, got) in enumerate(zip(wanted, found, strict=True), 1):
+        late = max(abs(want[0] - got[0]), abs(want[1] - got[1]))
+        if late > CHAPTER_TOLERANCE or want[2] != got[2]:
+            return check("chapters", False, f"chapter {number} {want} became {got}")
+    return check("chapters", True, f"{len(found)} kept", count=len(found))
+
+
+def _shifted(
+    chapters: Iterable[tuple[Fraction, Fraction, str]], time_range: TimeRange | None
+) -> Iterable[tuple[Fraction, Fraction, str]]:
+    for begin, end, title in chapters:
+        if time_range is None:
+            yield begin, end, title
+            continue
+        stop = time_range.stop if time_range.stop is not None else end
+        if end > time_range.start and begin < stop:
+            first = max(begin, time_range.start)
+            yield first - time_range.start, min(end, stop) - time_range.start, title
+
+
+def check_tags(info: SourceInfo, made: SourceInfo) -> tuple[str, ...]:
+    """Name the container's tags that the target does not have; not all containers hold all."""
+    found = {key.lower(): value for key, value in made.tags.items()}
+    lost = [
+        key
+        for key, value in container_tags(info).items()
+        if found.get(key.lower()) != value and value not in found.values()
+    ]
+    return (f"the target does not hold the tags {', '.join(sorted(lost))}",) if lost else ()
