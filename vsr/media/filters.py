@@ -20,11 +20,15 @@ from vsr.media.source import libav_messages
 
 Pad = tuple[FilterContext, int]
 # libavfilter/vf_scdet.c, pix_fmts: for any other libavfilter would convert on its own.
-SCDET_FORMATS = frozenset(
-    "rgb24 bgr24 rgba abgr bgra gray yuv420p yuv422p yuv444p yuv440p yuv411p yuv410p yuvj411p "
-    "yuvj420p yuvj422p yuvj440p yuvj444p yuv420p10le yuv422p10le yuv444p10le yuv420p12le "
-    "yuv422p12le yuv444p12le".split()
-)
+SCDET_FORMATS = frozenset(("rgb24", "bgr24", "rgba", "abgr", "bgra", "gray")) | {
+    f"yuv{kind}p{bits}"
+    for bits, kinds in {
+        "": "420 422 444 440 411 410 j411 j420 j422 j440 j444",
+        "10le": "420 422 444",
+        "12le": "420 422 444",
+    }.items()
+    for kind in kinds.split()
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,7 +213,7 @@ class FrameFilter:
             yield filtered
 
     def _connect(self, calls: list[FilterCall], shape: StreamShape) -> None:
-        """Add and link all filters: an input takes its label, else its neighbour, else the video."""
+        """Add and link the filters; an input takes its label, its neighbour or the video."""
         named: dict[str, Pad] = {"in": (self._graph.add("buffer", shape.describe()), 0)}
         waiting: dict[str, Pad] = {}
         carried: list[Pad] = []

@@ -178,7 +178,7 @@ def _refuse_unreadable(path: Path, pictures: PictureSequence | None) -> None:
 
 
 def _explain(error: Exception, messages: list[str]) -> str:
-    detail = "; ".join(dict.fromkeys(text.strip() for text in messages if text.strip()))
+    detail = "; ".join(list(dict.fromkeys(text.strip() for text in messages if text.strip()))[:2])
     got = detail or getattr(error, "strerror", None) or str(error)
     if "moov atom not found" in detail:
         return (

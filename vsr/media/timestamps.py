@@ -99,7 +99,9 @@ class DiscontinuityFixer:
 
     Follows FFmpeg's `ts_discontinuity_process` (fftools/ffmpeg_demux.c), with its thresholds: a
     stream that steps back by more than 0.1 s, or past everything seen so far by more than 10 s,
-    has jumped; from there on all streams are shifted so that this one goes on without a gap.
+    has jumped; from there on all streams are shifted so that this one goes on without a gap. Unlike
+    there, pts count for that too, not dts alone: a recording cut off between reordered frames
+    would otherwise show two frames at one time.
     Measuring forward jumps against all streams, not one, lets a track pause without harm.
     Subtitles and data are shifted but never trusted to show a jump: they are sparse.
 
@@ -113,31 +115,35 @@ class DiscontinuityFixer:
     def __init__(self) -> None:
         self.jumps: list[tuple[Fraction, Fraction]] = []
         self._offset = Fraction(0)
-        self._due: dict[int, Fraction] = {}
+        self._due: dict[int, Fraction] = {}  # by stream: when the next packet is to be decoded
+        self._shown: dict[int, Fraction] = {}  # by stream: when all so far has been shown
         self._latest: Fraction | None = None
 
     def fix(self, packet: TimedPacket) -> None:
         """Shift the timestamps of the next packet in the file, in place."""
-        ticks = packet.dts if packet.dts is not None else packet.pts
-        if ticks is None:
+        dts = packet.dts if packet.dts is not None else packet.pts
+        if dts is None:
             return
         time_base = packet.time_base
         if packet.stream.type in ("video", "audio"):
-            self._follow(packet.stream.index, ticks * time_base, (packet.duration or 0) * time_base)
+            pts = packet.pts if packet.pts is not None else dts
+            duration = (packet.duration or 0) * time_base
+            self._follow(packet.stream.index, dts * time_base, pts * time_base, duration)
         shift = round(self._offset / time_base)
         if packet.pts is not None:
             packet.pts += shift
         if packet.dts is not None:
             packet.dts += shift
 
-    def _follow(self, index: int, time: Fraction, duration: Fraction) -> None:
-        now = time + self._offset
-        due = self._due.get(index, self._latest)
-        if due is not None and self._latest is not None:
+    def _follow(self, index: int, dts: Fraction, pts: Fraction, duration: Fraction) -> None:
+        now = dts + self._offset
+        if self._latest is not None:
+            due = self._due.get(index, self._latest)
             stepped_back = index in self._due and now < due - JUMP_BACK
             if stepped_back or now > self._latest + JUMP_FORWARD:
                 self.jumps.append((due, now - due))
-                self._offset += due - now
-                now = due
-        self._due[index] = max(now + duration, self._due.get(index, now))
-        self._latest = now + duration if self._latest is None else max(now + duration, self._latest)
+                self._offset = max(due - dts, self._shown.get(index, due) - pts)
+        decoded, shown = dts + self._offset + duration, pts + self._offset + duration
+        self._due[index] = max(decoded, self._due.get(index, decoded))
+        self._shown[index] = max(shown, self._shown.get(index, shown))
+        self._latest = decoded if self._latest is None else max(decoded, self._latest)

@@ -1,0 +1,122 @@
+"""Account for every frame: which packets never became one, and where the clock skips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from heapq import heappop, heappush
+
+KEPT_GAPS = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LostFrames:
+    """Neighbouring frames that could not be had.
+
+    Attributes:
+        start, end: Seconds on the stream's own clock.
+    """
+
+    count: int
+    start: Fraction
+    end: Fraction
+    reason: str
+
+
+class FrameLedger:
+    """Match the packets sent to a decoder with the frames that came out, by pts.
+
+    Frames come in presentation order, so a packet whose pts lies before that of a frame just
+    received, and was not matched, is lost. Packets without a pts cannot be matched one by one;
+    `unmatched_packets` compares their numbers.
+
+    A skip of whole frame durations between packets that all decoded is a gap, not a loss: variable
+    frame rate looks the same. `gaps` keeps them; the caller decides by what else went wrong.
+
+    Args:
+        step: Nominal frame duration in ticks, exact.
+        first, end: Only packets with first <= pts < end count.
+    """
+
+    def __init__(self, step: Fraction, first: int | None = None, end: int | None = None) -> None:
+        self.packets = 0
+        self.frames = 0
+        self.last_sent: int | None = None
+        self.gaps: list[tuple[int, int, int]] = []  # (pts before, pts after, frames skipped)
+        self.constant_rate = True
+        self._step = step
+        self._first = first
+        self._end = end
+        self._sent_with_pts = 0
+        self._pending: list[int] = []
+        self._lost: dict[int, int] = {}  # pts: frames received before it
+        self.last_frame: int | None = None
+        self._last_interlaced = False
+
+    def sent(self, pts: int | None, dts: int | None, *, hidden: bool = False) -> None:
+        """Note a packet; `hidden` ones (cut off by an edit list) are not meant to be seen."""
+        self.packets += 1
+        time = pts if pts is not None else dts
+        if time is not None:
+            self.last_sent = time if self.last_sent is None else max(self.last_sent, time)
+        if pts is None:
+            return
+        self._sent_with_pts += 1
+        if not hidden and not self._outside(pts):
+            heappush(self._pending, pts)
+
+    def received(self, pts: int | None, *, interlaced: bool = False) -> None:
+        """Note a frame by the pts it brought along, before any repair."""
+        if pts is None:
+            self.frames += 1
+            return
+        lost_before = len(self._lost)
+        self._lost.pop(pts, None)  # out of order after all
+        while self._pending and self._pending[0] <= pts:
+            expected = heappop(self._pending)
+            if expected != pts and not self._is_second_field(expected):
+                self._lost[expected] = self.frames
+        if self.last_frame is not None and len(self._lost) == lost_before:
+            self._judge_gap(self.last_frame, pts)
+        self.frames += 1
+        self.last_frame, self._last_interlaced = pts, interlaced
+
+    def lost(self) -> list[LostFrames]:
+        """List what was sent and never came, neighbours together; call after the last frame."""
+        while self._pending:
+            expected = heappop(self._pending)
+            if not self._is_second_field(expected):
+                self._lost[expected] = self.frames
+        runs: dict[int, list[int]] = {}
+        for pts in sorted(self._lost):
+            runs.setdefault(self._lost[pts], []).append(pts)
+        return [
+            LostFrames(
+                count=len(run),
+                start=Fraction(run[0]),
+                end=run[-1] + self._step,
+                reason="before the first frame that decodes" if not before else "undecodable",
+            )
+            for before, run in runs.items()
+        ]
+
+    def unmatched_packets(self) -> int:
+        """Count packets without a pts that gave no frame; 0 where packets have pts."""
+        return max(0, self.packets - self.frames) if not self._sent_with_pts else 0
+
+    def _outside(self, pts: int) -> bool:
+        early = self._first is not None and pts < self._first
+        return early or (self._end is not None and pts >= self._end)
+
+    def _is_second_field(self, pts: int) -> bool:
+        """Tell fields coded as packets of their own: the second gives no frame."""
+        if self.last_frame is None or not self._last_interlaced:
+            return False
+        return 0 < pts - self.last_frame < self._step * 3 / 4
+
+    def _judge_gap(self, before: int, after: int) -> None:
+        steps = round((after - before) / self._step)
+        if abs(after - before - steps * self._step) > 1 or steps < 1:
+            self.constant_rate = False
+        elif steps > 1 and len(self.gaps) < KEPT_GAPS:
+            self.gaps.append((before, after, steps - 1))

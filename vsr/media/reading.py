@@ -1,0 +1,288 @@
+"""Read decoded frames in presentation order, at repaired times, whatever the damage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from math import ceil
+
+import av.error
+from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vsr.errors import DecodeError
+from vsr.media.losses import FrameLedger, LostFrames
+from vsr.media.probe import SourceInfo
+from vsr.media.source import open_source, read_packets, read_pictures
+from vsr.media.timestamps import DiscontinuityFixer, PtsRepair
+
+AV_CODEC_FLAG_OUTPUT_CORRUPT = 1 << 3  # libavcodec/avcodec.h: show frames that miss references
+KEPT_ERRORS = 100
+READ_RETRIES = 20
+SEEKABLE = ("mov", "matroska")
+# Decoding starts this long before the first frame wanted: open GOPs show frames before their
+# keyframe that need the GOP before.
+SEEK_MARGIN = Fraction(2)
+KEPT_PACKETS = 2000
+HEADER_TOLERANCE = Fraction(1, 10)  # seconds by which a header's duration may be off
+
+
+class FrameReader:
+    """Demux and decode one file; frames come with pts, duration and time base set right.
+
+    The decoder runs slice threads, not frame threads: with those an error surfaces packets later
+    and PyAV drops the good frames that were waiting behind it.
+
+    Attributes:
+        ledger, repair, fixer: What became of packets, pts and the clock so far.
+        errors, error_count: What demuxer and decoder said, the first ones kept.
+        corrupt: pts of the frames within range that the decoder marked as damaged.
+        frames: How many frames were given.
+    """
+
+    def __init__(
+        self, info: SourceInfo, *, start: Fraction, duration: Fraction | None, threads: int
+    ) -> None:
+        """Open the file; `start` and `duration` count from its first frame, in seconds.
+
+        Raises:
+            ProbeError: The file cannot be opened.
+            DecodeError: It is not the file that was probed.
+        """
+        video = info.video
+        self.step = 1 / (video.frame_rate * video.time_base)
+        self.origin = video.start_pts or 0
+        self.errors: list[str] = []
+        self.error_count = 0
+        self.corrupt: list[int] = []
+        self.frames = 0
+        self._info = info
+        self._threads = threads
+        ticks = start / video.time_base
+        self._first = ceil(self.origin + ticks) if start > 0 else None
+        self._end = (
+            None if duration is None else ceil(self.origin + ticks + duration / video.time_base)
+        )
+        self._whole_file_read = False
+        self._open()
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        self._container.close()
+
+    def read(self) -> Iterator[VideoFrame]:
+        """Give every frame within start and duration, each lasting until the next."""
+        held: VideoFrame | None = None
+        for frame in self._from_start():
+            assert frame.pts is not None
+            if held is not None:
+                assert held.pts is not None
+                held.duration = frame.pts - held.pts
+                yield self._count(held)
+                held = None
+            if self._end is not None and frame.pts >= self._end:
+                return
+            if self._first is None or frame.pts >= self._first:
+                held = frame
+        self._whole_file_read = True
+        if held is not None:
+            held.duration = held.duration or max(1, round(self.step))
+            yield self._count(held)
+
+    def lost(self) -> tuple[list[LostFrames], list[str]]:
+        """List lost frames in seconds, and warnings on what may be missing; call at the end."""
+        time_base = self._info.video.time_base
+        lost = self.ledger.lost()
+        warnings = []
+        missing_end = self._missing_end()
+        damaged = bool(self.error_count or self.corrupt or lost or missing_end)
+        gaps = self.ledger.gaps if self.ledger.constant_rate else []
+        if gaps and not damaged:
+            at = float(gaps[0][0] * time_base)
+            warnings.append(
+                f"the clock skips whole frames in {len(gaps)} places (first after {at:.3f} s): "
+                "frames may be missing from the file itself"
+            )
+        elif gaps:
+            lost += [
+                LostFrames(
+                    count=count,
+                    start=before + self.step,
+                    end=Fraction(after),
+                    reason="missing from the file",
+                )
+                for before, after, count in gaps
+            ]
+        if damaged and (count := self.ledger.unmatched_packets()):
+            lost.append(
+                LostFrames(
+                    count=count,
+                    start=Fraction(self.origin),
+                    end=(self.ledger.last_sent or self.origin) + self.step,
+                    reason="undecodable; the file has no times to say where",
+                )
+            )
+        lost += missing_end
+        lost.sort(key=lambda run: run.start)
+        in_seconds = [
+            LostFrames(
+                count=run.count,
+                start=run.start * time_base,
+                end=run.end * time_base,
+                reason=run.reason,
+            )
+            for run in lost
+        ]
+        return in_seconds, warnings
+
+    def _open(self) -> None:
+        self._container, self._pictures = open_source(self._info.path)
+        streams = self._container.streams
+        index = self._info.video.index
+        stream = streams[index] if index < len(streams) else None
+        if not isinstance(stream, VideoStream):
+            self.close()
+            raise DecodeError(
+                self._info.path, "wanted the video that was probed, got another file; start again"
+            )
+        self._stream = stream
+        stream.thread_type = "SLICE"
+        stream.thread_count = self._threads
+        stream.codec_context.flags |= AV_CODEC_FLAG_OUTPUT_CORRUPT
+        self.repair = PtsRepair(max(1, round(self.step)))
+        self.fixer = DiscontinuityFixer()
+        self.ledger = FrameLedger(self.step, self._first, self._end)
+
+    def _count(self, frame: VideoFrame) -> VideoFrame:
+        self.frames += 1
+        if frame.is_corrupt:
+            assert frame.pts is not None
+            self.corrupt.append(frame.pts)
+        return frame
+
+    def _note(self, error: Exception, where: int | None) -> None:
+        self.error_count += 1
+        if len(self.errors) < KEPT_ERRORS:
+            at = "" if where is None else f"at {float(where * self._info.video.time_base):.3f} s: "
+            self.errors.append(f"{at}{getattr(error, 'strerror', None) or error}")
+
+    def _from_start(self) -> Iterator[VideoFrame]:
+        """Decode from a keyframe before the first frame wanted, or from the file's beginning."""
+        if self._first is None:
+            yield from self._decode(self._packets())
+            return
+        before = self._first - round(SEEK_MARGIN / self._info.video.time_base)
+        if before <= self.origin:
+            yield from self._decode(self._packets())
+            return
+        if self._info.format not in SEEKABLE:
+            # Reading through is exact for any format, and keeps the clock of MPEG-TS right.
+            yield from self._decode(_from_keyframe(self._packets(), before))
+            return
+        try:
+            self._container.seek(before, stream=self._stream, backward=True)
+            frames = self._decode(self._packets())
+            early = next(frames, None)
+        except av.error.FFmpegError:
+            early = None
+        if early is not None and early.pts is not None and early.pts <= self._first:
+            yield early
+            yield from frames
+            return
+        self.close()
+        self._open()
+        yield from self._decode(self._packets())
+
+    def _packets(self) -> Iterator[Packet[Stream]]:
+        """Read all packets of the stream; an unreadable spot is noted and read past."""
+        if self._pictures is not None:
+            yield from read_pictures(self._pictures, self._stream, self._info.video.frame_rate)
+            return
+        where: int | None = None
+        for _ in range(READ_RETRIES):
+            try:
+                for packet in read_packets(self._container, [self._stream], self.fixer):
+                    where = packet.pts if packet.pts is not None else packet.dts
+                    yield packet
+                return
+            except av.error.FFmpegError as error:
+                self._note(error, where)
+        yield Packet()
+
+    def _decode(self, packets: Iterator[Packet[Stream]]) -> Iterator[VideoFrame]:
+        context = self._stream.codec_context
+        for packet in packets:
+            if packet.size:
+                hidden = packet.is_discard or self._is_hidden(packet)
+                self.ledger.sent(packet.pts, packet.dts, hidden=hidden)
+            try:
+                frames = context.decode(packet if packet.size else None)
+            except av.error.EOFError:
+                continue  # flushed already
+            except av.error.FFmpegError as error:
+                self._note(error, packet.pts if packet.pts is not None else packet.dts)
+                continue
+            for frame in frames:
+                self.ledger.received(frame.pts, interlaced=frame.interlaced_frame)
+                if frame.pts is None:
+                    frame.duration = 0  # AVI: a tick of the header, not a frame
+                frame.pts = self.repair(frame)
+                frame.time_base = self._info.video.time_base
+                yield frame
+
+    def _is_hidden(self, packet: Packet[Stream]) -> bool:
+        """Tell VP8's reference frames that are never shown (RFC 6386, 9.1: bit 4, show_frame)."""
+        return self._info.video.codec == "vp8" and not bytes(packet)[0] & 0x10
+
+    def _missing_end(self) -> list[LostFrames]:
+        """Compare what the header promises with the last packet read."""
+        if not self._whole_file_read or self._pictures is not None:
+            return []
+        last = self.ledger.last_sent
+        reached = Fraction(self.origin) if last is None else last + self.step
+        promised = self._promised_end() or reached
+        if self._end is not None:
+            promised = min(promised, Fraction(self._end))
+        if self._info.format == "mov" and self._first is None and self._end is None:
+            # The index knows the number, after edit lists; those that reordering left out
+            # before the cut are gaps.
+            gaps = sum(count for _, _, count in self.ledger.gaps)
+            missing = len(self._stream.index_entries) - self.ledger.packets - gaps
+        else:
+            missing = round((promised - reached) / self.step)
+            if missing * self.step * self._info.video.time_base < HEADER_TOLERANCE:
+                missing = 0
+        if missing <= 0:
+            return []
+        return [
+            LostFrames(
+                count=missing,
+                start=reached,
+                end=max(promised, reached + self.step),
+                reason="the file ends early",
+            )
+        ]
+
+    def _promised_end(self) -> Fraction | None:
+        """Tell the end of the video by the header, in ticks, where the header knows."""
+        video = self._info.video
+        tagged = any(key.startswith("DURATION") for key in self._stream.metadata)
+        if video.duration is None or not (self._info.format in ("mov", "avi") or tagged):
+            return None
+        return self.origin + video.duration / video.time_base
+
+
+def _from_keyframe(packets: Iterator[Packet[Stream]], before: int) -> Iterator[Packet[Stream]]:
+    """Leave out packets up to the last keyframe whose time is not after `before`."""
+    kept: list[Packet[Stream]] = []
+    for packet in packets:
+        time = packet.pts if packet.pts is not None else packet.dts
+        if packet.size and packet.is_keyframe and time is not None and time <= before:
+            kept.clear()
+        kept.append(packet)
+        if time is None or time > before or len(kept) > KEPT_PACKETS:
+            break
+    yield from kept
+    yield from packets
