@@ -10,7 +10,7 @@ from vsr.errors import ConfigError
 from vsr.inference.options import InferenceOptions
 from vsr.inference.plan import NetworkFacts, Plan, describe, estimate_bytes, make_plan, smaller
 
-FACTS = NetworkFacts(window=16, lookahead=4, margin=16, bytes_per_pixel=1000)
+FACTS = NetworkFacts(window=16, lookahead=4, margin=16, bytes_per_call=0, bytes_per_frame=1000)
 HEIGHT, WIDTH = 180, 320
 
 
@@ -37,7 +37,7 @@ def test_what_the_user_asks_for_is_obeyed() -> None:
     assert plan.scene_threshold == InferenceOptions().scene_threshold
 
 
-@pytest.mark.parametrize("limit", [50, 120, 300, 500, 1200])
+@pytest.mark.parametrize("limit", [120, 170, 300, 500, 1200])
 def test_the_estimate_fits_in_the_limit(limit: int) -> None:
     plan = make_plan(HEIGHT, WIDTH, options(memory_limit=limit), FACTS)
     assert estimate_bytes(plan, HEIGHT, WIDTH, FACTS) <= limit * 2**20
@@ -47,12 +47,12 @@ def test_the_estimate_fits_in_the_limit(limit: int) -> None:
 
 def test_the_window_shrinks_before_the_tile() -> None:
     medium = make_plan(HEIGHT, WIDTH, options(memory_limit=500), FACTS)
-    small = make_plan(HEIGHT, WIDTH, options(memory_limit=100), FACTS)
+    small = make_plan(HEIGHT, WIDTH, options(memory_limit=150), FACTS)
     assert (medium.window, medium.tile) == (4, None)
     assert small.window == 1
     assert small.tile is not None
     assert "window 1, lookahead 4, tiles of" in small.notes[0]
-    assert "instead of window 16, lookahead 4, whole frames, to fit in 100 MiB" in small.notes[0]
+    assert "instead of window 16, lookahead 4, whole frames, to fit in 150 MiB" in small.notes[0]
 
 
 def test_a_window_that_was_asked_for_is_kept_and_tiles_are_used() -> None:
@@ -71,6 +71,12 @@ def test_half_precision_is_estimated_smaller() -> None:
     half = make_plan(HEIGHT, WIDTH, options(precision="bf16"), FACTS)
     whole, saved = (estimate_bytes(p, HEIGHT, WIDTH, FACTS) for p in (full, half))
     assert saved < whole
+
+
+def test_tiles_are_reckoned_with_the_pictures_they_are_put_into() -> None:
+    facts = NetworkFacts(scale=4, bytes_per_call=100, bytes_per_frame=10)
+    plan = make_plan(100, 100, options(window=1, lookahead=0, tile=50), facts)
+    assert estimate_bytes(plan, 100, 100, facts) == 50 * 50 * 110 + 400 * 400 * 12
 
 
 def test_smaller_plans_halve_the_window_to_one_then_tiles_until_they_are_mostly_margin() -> None:

@@ -19,8 +19,7 @@ class InferenceOptions:
     """Frames beyond the window that are looked at, not upscaled; by default as the model needs."""
 
     tile: int | None = None
-    """Longest side of a tile in input pixels, margins included; by default whole frames if they
-    fit."""
+    """Longest side of a tile in input pixels; by default whole frames if they fit in memory."""
 
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
