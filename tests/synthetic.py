@@ -251,3 +251,81 @@ def _field_marker(
         return marked
 
     return mark
+
+
+WITH_B_FRAMES = {"preset": "veryfast", "crf": "12", "bf": "2", "g": "12"}
+
+
+def cut_file(path: Path, kept: float) -> Path:
+    """Keep only the first part of a file, as an interrupted copy does."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    return path
+
+
+def break_packets(path: Path, indices: Iterable[int], head: int = 0) -> Path:
+    """Overwrite the payload of some video packets of an mp4 or mkv with noise, in place.
+
+    Args:
+        indices: In file order.
+        head: This many bytes at the start of each are left whole.
+    """
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        places = [(p.pos, p.size) for p in container.demux(stream) if p.size]
+    data = bytearray(path.read_bytes())
+    noise = np.random.default_rng(0)
+    for index in indices:
+        start, size = places[index]
+        assert start is not None
+        data[start + head : start + size] = noise.bytes(size - head)
+    path.write_bytes(data)
+    return path
+
+
+def drop_packets(source: Path, target: Path, indices: Iterable[int]) -> Path:
+    """Copy a video without some of its packets (in file order), times unchanged."""
+    dropped = set(indices)
+    with av.open(str(source)) as given, av.open(str(target), "w") as output:
+        stream = given.streams.video[0]
+        copy = output.add_stream_from_template(stream)
+        packets = (packet for packet in given.demux(stream) if packet.size)
+        for index, packet in enumerate(packets):
+            if index not in dropped:
+                packet.stream = copy
+                output.mux(packet)
+    return target
+
+
+def splice(path: Path, *parts: Path) -> Path:
+    """Join MPEG-TS files byte by byte: the clock starts anew at each seam."""
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+def hdr10_options() -> dict[str, str]:
+    """x265 options that write HDR10 metadata: P3 primaries in 1000 cd/m2, MaxCLL 1000, 400."""
+    display = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+    tags = "hdr10=1:repeat-headers=1"
+    return {"x265-params": f"log-level=none:{tags}:master-display={display}:max-cll=1000,400"}
+
+
+def make_pictures(
+    folder: Path, *, frames: int = 5, first: int = 1, name: str = "%06d.png",
+    size: tuple[int, int] = (64, 48), pix_fmt: str = "rgb24", codec: str = "png",
+) -> Path:  # fmt: skip
+    """Write numbered pictures; the one named `first` shows 0.
+
+    Returns:
+        `folder`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(frames):
+        context = av.CodecContext.create(codec, "w")
+        context.width, context.height = size
+        context.pix_fmt = pix_fmt
+        context.time_base = Fraction(1, 24)
+        frame = make_frame(draw_number(index, *size), pix_fmt)
+        packets = [*context.encode(frame), *context.encode(None)]
+        (folder / (name % (first + index))).write_bytes(b"".join(bytes(p) for p in packets))
+    return folder

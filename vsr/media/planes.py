@@ -25,15 +25,17 @@ class Packing:
 
     Attributes:
         kind: "planar": a plane per component; "semiplanar": luma and interleaved chroma;
-            "packed": all in one plane; "converted": swscale brings it to `through` first.
+            "packed": all in one plane; "bits": a bit per pixel; "converted": swscale brings it to
+            `through` first.
         format: The planar format of the outcome.
         order: Planar: source planes. Semi-planar: 0 and 1 for U first. Packed: where in a group
-            of `step` samples the components lie, for 4:2:2 as (Y, second Y, U, V).
+            of `step` samples the components lie, for 4:2:2 as (Y, second Y, U, V). Bits: the
+            value of white.
         shift: Samples lie in the high bits and go down by so many.
         drops_alpha: The format has an alpha channel, which is left out.
     """
 
-    kind: Literal["planar", "semiplanar", "packed", "converted"]
+    kind: Literal["planar", "semiplanar", "packed", "bits", "converted"]
     format: PlaneFormat
     order: tuple[int, ...]
     step: int = 1
@@ -66,6 +68,8 @@ def frame_planes(
         converted = packing_of(packing.through)
         assert converted is not None
         packing = converted
+    if packing.kind == "bits":
+        return (_from_bits(frame, white=packing.order[0]),) * 3
     wide = packing.format.bit_depth > 8
     dtype = np.dtype((">u2" if packing.big_endian else "<u2") if wide else "u1")
     if packing.kind == "planar":
@@ -98,6 +102,12 @@ def _native(plane: NDArray[Any]) -> Plane:
         return plane.astype(np.uint16)
     padded_only = plane.strides[1] == plane.itemsize and plane.strides[0] > 0
     return plane if padded_only else np.ascontiguousarray(plane)
+
+
+def _from_bits(frame: VideoFrame, white: int) -> Plane:
+    rows = _rows(frame.planes[0], np.dtype("u1"))[: frame.height]
+    bits = np.unpackbits(rows, axis=1)[:, : frame.width]
+    return np.where(bits == white, 255, 0).astype(np.uint8)
 
 
 def _unpack(rows: NDArray[Any], packing: Packing, width: int, height: int) -> list[NDArray[Any]]:
@@ -225,7 +235,9 @@ def _packed(name: str) -> Packing | None:
 def _converted(name: str) -> Packing | None:
     """Formats of few bits or with a palette: 8-bit RGB holds all they have, swscale unpacks it."""
     few_bits = re.fullmatch(r"(rgb|bgr)(444|555|565)(le|be)|(rgb|bgr)(8|4|4_byte)", name)
-    if few_bits or name in ("pal8", "monow", "monob"):
+    if name in ("monow", "monob"):
+        return Packing(kind="bits", format=_rgb(8), order=(0 if name == "monow" else 1,))
+    if few_bits or name == "pal8":
         return Packing(kind="converted", format=_rgb(8), order=(0, 1, 2), through="rgb24")
     if name in ("x2rgb10le", "x2bgr10le"):
         return Packing(kind="converted", format=_rgb(10), order=(0, 1, 2), through="gbrp10le")

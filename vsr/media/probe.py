@@ -149,6 +149,7 @@ class SourceInfo:
     tags: dict[str, str]
 
 
+AVFMT_NOTIMESTAMPS = 0x0080  # libavformat/avformat.h
 PROBED_PACKETS = 300  # packets of one stream read in search of a decodable frame
 CENTER_SITED_CODECS = ("mjpeg", "mpeg1video", "webp")
 
@@ -226,9 +227,11 @@ def _video_info(
         pix_fmt=pixel.name,
         bit_depth=pixel.components[0].bits,
         time_base=stream.time_base,
-        frame_rate=stream.guessed_rate or stream.average_rate or Fraction(25),
+        frame_rate=_frame_rate(container, stream),
         frame_count=stream.frames or None,
-        start_pts=stream.start_time,
+        start_pts=stream.start_time
+        if frame is None or stream.start_time is not None
+        else frame.pts,
         duration=duration or _matroska_duration(stream) or _seconds(container.duration),
         sample_aspect_ratio=stream.sample_aspect_ratio or facts.sample_aspect_ratio,
         rotation=frame.rotation if frame else 0,
@@ -238,6 +241,14 @@ def _video_info(
         field_order=_field_order(context.field_order, facts, frame),
         hdr=_hdr(frame) if frame else None,
     )
+
+
+def _frame_rate(container: InputContainer, stream: VideoStream) -> Fraction:
+    guessed = stream.guessed_rate or stream.average_rate or Fraction(25)
+    # Raw streams (.h264): libavformat times the parser's fields; the codec's own header is right.
+    if container.format.flags & AVFMT_NOTIMESTAMPS:
+        return stream.codec_context.framerate or guessed
+    return guessed
 
 
 def _color_tags(stream: VideoStream, frame: VideoFrame | None) -> ColorTags:
