@@ -118,7 +118,9 @@ def truth(street: Picture, frame: int) -> Picture:
     """Render one frame at full size, supersampled twice against aliasing."""
     matrix = camera(frame) * 2
     size = (TRUTH_SIZE[0] * 2, TRUTH_SIZE[1] * 2)
-    large = cv2.warpAffine(street, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+    large = cv2.warpAffine(
+        street, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+    )
     picture = cv2.resize(large, TRUTH_SIZE, interpolation=cv2.INTER_AREA)
     lamp_post(picture, frame)
     return picture
@@ -156,6 +158,10 @@ def main() -> None:
         video = file.add_stream("libx264", rate=RATE, options={"crf": "14", "preset": "slow"})
         video.width, video.height = TRUTH_SIZE[0] // 4, TRUTH_SIZE[1] // 4
         video.pix_fmt = "yuv420p"
+        # What FFmpeg makes of RGB at this size: BT.601 (H.273 code 6), limited range.
+        context = video.codec_context
+        context.color_range, context.colorspace = 1, 6
+        context.color_primaries, context.color_trc = 6, 6
         sound = file.add_stream("aac", rate=SAMPLE_RATE, layout="stereo")
         for frame in range(FRAMES):
             full = truth(street, frame)

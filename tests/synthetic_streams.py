@@ -18,9 +18,10 @@ from synthetic import draw_number, make_frame
 
 from vsr.media.copying import TimeRange
 from vsr.media.decode import DecodeOptions, Decoder
-from vsr.media.encode import EncodeOptions, plan_encoding
+from vsr.media.encode import plan_encoding
 from vsr.media.marks import FrameMarks
 from vsr.media.mux import Writer
+from vsr.media.options import EncodeOptions
 from vsr.media.probe import probe
 from vsr.media.streams import plan_streams
 from vsr.media.verify import Expected

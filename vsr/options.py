@@ -20,8 +20,7 @@ class EnhanceOptions:
     """How one file is enhanced; the defaults suit most files."""
 
     model: str | None = None
-    """A name that `vsr models` lists, or a weight file; by default the bundled network that fits
-    the size asked for."""
+    """A name that `vsr models` lists, or a weight file; by default the bundled network."""
 
     scale: Literal[2, 4] | None = None
     """Times the input's width and height; by default the network's own scale."""
@@ -30,7 +29,7 @@ class EnhanceOptions:
     """Height of the picture as shown, in pixels; the width follows."""
 
     size: str | None = None
-    """Exact WIDTHxHEIGHT of the picture as shown; the pixels' shape makes up for a new aspect."""
+    """WIDTHxHEIGHT of the picture as shown; the pixels' shape makes up for another aspect."""
 
     start: str | None = None
     """Where to begin: seconds, or [[HH:]MM:]SS, from the first frame."""
@@ -42,8 +41,7 @@ class EnhanceOptions:
     """1 for the network's picture, 0 for the bicubic one, between for a blend."""
 
     deinterlace: Literal["auto", "off", "frame", "field"] = "auto"
-    """auto: bwdif on interlaced video only; frame: always; field: a frame from each field, twice
-    the rate."""
+    """auto: on interlaced video only; frame: always; field: a frame per field, twice the rate."""
 
     filter: str | None = None
     """A libavfilter chain run on the frames before the network, such as "crop=iw:ih-8"."""
@@ -88,9 +86,7 @@ def check(options: EnhanceOptions) -> None:
     Raises:
         ConfigError: Naming them.
     """
-    chosen = [
-        name for name in ("scale", "height", "size") if getattr(options, name) is not None
-    ]
+    chosen = [name for name in ("scale", "height", "size") if getattr(options, name) is not None]
     if len(chosen) > 1:
         both = " and ".join(f"--{name}" for name in chosen)
         raise ConfigError(f"{both} contradict each other; give one of them")

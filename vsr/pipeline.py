@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,10 @@ from vsr.inference.runner import RgbFrame, enhance_frames
 from vsr.media.containers import PICTURES
 from vsr.media.decode import Decoder, DecodeSummary
 from vsr.media.frames import PlanarFrame
+from vsr.media.marks import FrameMarks
 from vsr.media.mux import Writer
 from vsr.media.pictures import PictureWriter
-from vsr.media.verify import Expected, VerifyResult, verify
+from vsr.media.verify import Expected, verify
 from vsr.models.contract import State, VideoNetwork
 from vsr.models.zoo import load_network
 from vsr.ops.color import planes_to_rgb, rgb_to_planes
@@ -119,26 +119,36 @@ def enhance(
     for warning in job.warnings:
         tell(warning)
     network = TimedNetwork(load_network(job.model, job.inference.device))
-    times = FrameTimes()
     with open_writer(job) as writer:
-        summary = run(job, network, options.strength, writer, times, progress, tell)
+        summary, marks = run(job, network, options.strength, writer, progress, tell)
         writer.finish()
         for warning in (*summary.warnings, *describe_losses(summary), *writer.warnings):
             tell(warning)
-        result = verify_output(job, writer, times)
+        result = verify(
+            job.info.path,
+            writer.partial,
+            Expected(
+                plan=job.encode,
+                streams=job.streams,
+                decode=job.decode,
+                time_range=job.time_range,
+                marks=marks,
+            ),
+            named=job.target.pattern,
+        )
         for warning in result.warnings:
             tell(warning)
         if not result.passed:
-            found = "; ".join(f"{c.name}: {c.detail}" for c in result.checks if not c.passed)
             raise VerifyError(
                 job.target.pattern,
-                f"the finished file is not what its source calls for ({found}); it was removed",
+                "the finished file is not what its source calls for "
+                f"({'; '.join(result.problems)}); it was removed",
             )
         writer.publish(overwrite=options.overwrite)
     seconds = time.monotonic() - begin
     return EnhanceResult(
         target=job.target.pattern,
-        frames=len(times),
+        frames=len(marks),
         seconds=seconds,
         network_seconds=network.seconds,
         warnings=tuple(warnings),
@@ -148,7 +158,7 @@ def enhance(
             summary,
             result,
             warnings=warnings,
-            frames=len(times),
+            frames=len(marks),
             seconds=seconds,
             network_seconds=network.seconds,
         ),
@@ -160,11 +170,14 @@ def run(
     network: VideoNetwork,
     strength: float,
     writer: Writer | PictureWriter,
-    times: FrameTimes,
     progress: Callable[[Progress], None],
     warn: Callable[[str], None],
-) -> DecodeSummary:
-    """Push all frames through the network; decoder and encoder work in threads of their own."""
+) -> tuple[DecodeSummary, FrameMarks]:
+    """Push all frames through the network; decoder and encoder work in threads of their own.
+
+    Returns:
+        What decoding met, and the marks of all frames that were decoded.
+    """
     device = torch.device(job.inference.device)
     encode = job.encode
 
@@ -175,9 +188,10 @@ def run(
         planes, pts, duration = frame
         writer.write([plane.cpu().numpy() for plane in planes], pts, duration)
 
-    begin = time.monotonic()
+    begin, count = time.monotonic(), 0
     with Decoder(job.info, job.decode) as decoder, torch.inference_mode():
-        decoded = prefetch(decoder, _AHEAD)
+        marks = FrameMarks(decoder.time_base, full_range=job.source_layout.full_range)
+        decoded = prefetch(marked(decoder, marks), _AHEAD)
         frames = (to_rgb(frame, job, device) for frame in decoded)
         try:
             with Sink(write, _BEHIND) as sink:
@@ -185,15 +199,19 @@ def run(
                     frames, network, job.inference, warn=warn, finish=picture
                 ):
                     sink.put((rgb_to_planes(done.rgb, job.target_layout), done.pts, done.duration))
-                    times.add(done.pts, done.duration)
-                    progress(
-                        Progress(
-                            frames=len(times), total=job.frames, seconds=time.monotonic() - begin
-                        )
-                    )
+                    count += 1
+                    seconds = time.monotonic() - begin
+                    progress(Progress(frames=count, total=job.frames, seconds=seconds))
         finally:
             decoded.close()  # type: ignore[attr-defined]
-        return decoder.summary
+        return decoder.summary, marks
+
+
+def marked(frames: Iterable[PlanarFrame], marks: FrameMarks) -> Iterator[PlanarFrame]:
+    """Note what verifying will ask of each frame as it passes."""
+    for frame in frames:
+        marks.add(frame)
+        yield frame
 
 
 def to_rgb(frame: PlanarFrame, job: Job, device: torch.device) -> RgbFrame:
@@ -211,9 +229,7 @@ def open_writer(job: Job) -> Writer | PictureWriter:
     """Open what the job writes to."""
     if job.target.muxer == PICTURES:
         return PictureWriter(job.target.pattern, job.encode)
-    return Writer(
-        job.info, job.target.pattern, job.encode, job.streams, time_range=job.time_range
-    )
+    return Writer(job.info, job.target.pattern, job.encode, job.streams, time_range=job.time_range)
 
 
 def describe_losses(summary: DecodeSummary) -> Iterator[str]:
@@ -227,29 +243,6 @@ def describe_losses(summary: DecodeSummary) -> Iterator[str]:
         yield f"{len(summary.corrupt)} frames of the input are damaged and were enhanced as they are"
     if summary.repaired_pts:
         yield f"{summary.repaired_pts} frames had times that went backwards; repaired"
-
-
-class FrameTimes:
-    """The pts and durations of all frames, 16 bytes each, so that films fit in memory."""
-
-    def __init__(self) -> None:
-        self._values = np.zeros((1024, 2), dtype=np.int64)
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def add(self, pts: int, duration: int) -> None:
-        """Append one frame."""
-        if self._count == len(self._values):
-            self._values = np.concatenate((self._values, np.zeros_like(self._values)))
-        self._values[self._count] = pts, duration
-        self._count += 1
-
-    def seconds(self, time_base: Fraction, start: Fraction) -> Iterator[Fraction]:
-        """Give each frame's exact time, counted from `start`."""
-        for pts in self._values[: self._count, 0]:
-            yield int(pts) * time_base - start
 
 
 class TimedNetwork:
@@ -273,14 +266,6 @@ class TimedNetwork:
         return sr, state
 
 
-def verify_output(job: Job, writer: Writer | PictureWriter, times: FrameTimes) -> VerifyResult:
-    """Check the finished file before it gets its name."""
-    raise NotImplementedError
-
-
 def _owned(plane: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Torch takes neither read-only arrays nor all strides without a warning."""
     return plane if plane.flags.writeable and plane.flags.c_contiguous else plane.copy()
-
-
-__all__ = ["EnhanceResult", "Progress", "enhance", "replace"]

@@ -9,7 +9,7 @@ import pytest
 import synthetic
 
 from vsr.errors import DecodeError, ProbeError
-from vsr.media.decode import Decoder, DecodeOptions, DecodeSummary
+from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
 from vsr.media.frames import PlanarFrame
 from vsr.media.probe import probe
 

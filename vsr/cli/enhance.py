@@ -25,12 +25,15 @@ def enhance(
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="IN")],
     target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUT")],
     *,
-    options: tyro.conf.OmitArgPrefixes[
-        tyro.conf.UseAppendAction[tyro.conf.FlagCreatePairsOff[EnhanceOptions]]
+    options: Annotated[
+        EnhanceOptions,
+        tyro.conf.arg(name=""),
+        tyro.conf.OmitArgPrefixes,
+        tyro.conf.UseAppendAction,
     ] = EnhanceOptions(),  # noqa: B008
     report: Path | None = None,
     progress: ProgressKind = "bar",
-    dry_run: tyro.conf.FlagCreatePairsOff[bool] = False,
+    dry_run: bool = False,
 ) -> int:
     """Upscale a video; sound, subtitles, chapters and times stay as they are.
 
@@ -98,8 +101,9 @@ def _display(
 
             yield advance, lambda text: bar.write(f"vsr: note: {text}", file=sys.stderr)
     elif kind == "json":
-        yield _json_lines(), lambda text: print(
-            json.dumps({"event": "warning", "text": text}), flush=True
+        yield (
+            _json_lines(),
+            lambda text: print(json.dumps({"event": "warning", "text": text}), flush=True),
         )
     else:
         yield lambda now: None, lambda text: print(f"vsr: note: {text}", file=sys.stderr)

@@ -15,7 +15,7 @@ from vsr.media.probe import SourceInfo, probe
 def info(
     file: tyro.conf.Positional[str],
     *,
-    json_: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False,
+    json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
 ) -> int:
     """Show what a video file holds, without decoding it.
 

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             prog="vsr",
             description="Video super-resolution for real files: enhance, train, measure.",
             args=given or ["--help"],
-            config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
+            config=(tyro.conf.FlagCreatePairsOff,),
         )
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0

@@ -12,7 +12,7 @@ def train(
     config: tyro.conf.Positional[Path],
     *,
     set_: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set")] = (),
-    resume: tyro.conf.FlagCreatePairsOff[bool] = False,
+    resume: bool = False,
 ) -> int:
     """Train a network.
 

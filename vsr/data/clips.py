@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from vsr.errors import DatasetError, MediaError
 from vsr.media.decode import DecodeOptions, Decoder
-from vsr.media.probe import SourceInfo, probe
-from vsr.ops.color import PlaneLayout, planes_to_rgb, resolve_layout
+from vsr.media.probe import probe
+from vsr.ops.color import planes_to_rgb, resolve_layout
 from vsr.ops.resize import resize
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".ts", ".y4m")
@@ -54,7 +54,9 @@ def find_videos(folder: Path) -> list[Path]:
         DatasetError: If the folder does not exist or holds none.
     """
     if not folder.is_dir():
-        raise DatasetError(f"folder of videos wanted, got '{folder}', which is none; check the path")
+        raise DatasetError(
+            f"folder of videos wanted, got '{folder}', which is none; check the path"
+        )
     videos = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
     if not videos:
         raise DatasetError(
@@ -159,9 +161,18 @@ def _rgb_frames(video: Path, half: bool) -> Iterator[tuple[NDArray[np.uint8], fl
     """Decode to 8-bit RGB (H, W, 3) with the scene score of each frame."""
     info = probe(video)
     with Decoder(info, DecodeOptions()) as decoder:
-        layout = _layout(info, decoder)
+        layout, _ = resolve_layout(
+            chroma=decoder.format.chroma,
+            bit_depth=decoder.format.bit_depth,
+            width=info.video.width,
+            height=info.video.height,
+            matrix_code=info.video.color.matrix,
+            range_code=info.video.color.range,
+            siting=info.video.chroma_siting,
+            full_range_format=decoder.format.full_range,
+        )
         for frame in decoder:
-            planes = [torch.from_numpy(np.ascontiguousarray(plane)) for plane in frame.planes]
+            planes = [torch.from_numpy(plane.copy()) for plane in frame.planes]
             rgb = planes_to_rgb(planes, layout)
             if half:
                 rgb = resize(rgb, rgb.shape[-2] // 2, rgb.shape[-1] // 2)

@@ -18,6 +18,15 @@ MUXERS = {
     ".avi": "avi",
     ".ts": "mpegts",
 }
+# What FFmpeg's muxers write of a stream's labels and of the whole file; tried out one by one.
+HOLDS = {
+    "mp4": {"language", "title", "disposition", "chapters", "rotation"},
+    "mov": {"language", "title", "chapters", "rotation"},
+    "matroska": {"language", "title", "disposition", "chapters", "rotation"},
+    "webm": {"language", "title", "disposition", "chapters", "rotation"},
+    "avi": {"title"},
+    "mpegts": {"language"},
+}
 # One file system limit, 255 bytes per name, minus what the temporary name adds.
 LONGEST_NAME = 255 - len(".") - len(".part")
 

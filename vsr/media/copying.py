@@ -23,6 +23,8 @@ AAC_BIT_RATE = 256_000
 # How far, in seconds, packets of one time may lie apart in a file.
 INTERLEAVING = Fraction(10)
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+# Sound that comes later than the samples before it call for by more than this follows a gap.
+GAP = Fraction(1, 25)
 # Rates that an encoder gets where it has no list of its own to choose from.
 OPUS_RATE = 48000
 COVER_NAMES = {
@@ -62,6 +64,7 @@ class _Track:
     source: Stream
     target: Any
     last_dts: int | None = None
+    due: int | None = None
     started: bool = False
 
 
@@ -216,7 +219,9 @@ class OtherStreams:
             self._undecodable[track.plan.index] = self._undecodable.get(track.plan.index, 0) + 1
             return
         for frame in frames:
-            if frame.pts is not None and self._range is not None:
+            if not _place(track, frame):
+                continue
+            if self._range is not None:
                 time = frame.pts * frame.time_base
                 after = self._range.stop is not None and time >= self._range.stop
                 if time < self._range.start or after:
@@ -252,6 +257,28 @@ class OtherStreams:
                     f"{lost} damaged packets of {track.plan.kind} track {track.plan.index} "
                     "could not be converted"
                 )
+
+
+def _place(track: _Track, frame: av.AudioFrame) -> bool:
+    """Put decoded sound on a clock that counts its samples, as encoders want it.
+
+    A container's clock may be coarser (Matroska's millisecond), and the last frames of some
+    decoders have no time. The clock jumps only over a real gap.
+
+    Returns:
+        False where the frame's time is not known.
+    """
+    rate = frame.sample_rate
+    told = None
+    if frame.pts is not None and frame.time_base is not None:
+        told = round(frame.pts * frame.time_base * rate)
+    if track.due is None or (told is not None and told - track.due > GAP * rate):
+        track.due = told
+    if track.due is None:
+        return False
+    frame.pts, frame.time_base = track.due, Fraction(1, rate)
+    track.due += frame.samples
+    return True
 
 
 def move_into_range(packet: Packet[Any], kind: str, time_range: TimeRange | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
@@ -14,6 +14,7 @@ from vsr.media import encoders
 from vsr.media.containers import PICTURES, TargetKind, target_kind
 from vsr.media.frames import PlaneFormat
 from vsr.media.hdr import encoder_parameters
+from vsr.media.options import EncodeOptions, parse_options
 from vsr.media.pixel_formats import (
     PixelFormatChoice,
     choose_pixel_format,
@@ -30,25 +31,6 @@ BT709, BT470BG, SMPTE170M, GBR = 1, 5, 6, 0
 # chroma_sample_loc_type inferred 0), JPEG (JFIF) says center.
 SIGNALS_SITING = ("libx264", "libx265")
 CENTERED = ("mjpeg",)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EncodeOptions:
-    """What the user may choose about the encoding; None leaves the choice to the plan.
-
-    Attributes:
-        codec: FFmpeg encoder name, such as libx264, libx265, libsvtav1, ffv1, prores_ks.
-        crf: Constant quality; lower is better; the scale is the encoder's own.
-        preset: The encoder's speed preset.
-        pix_fmt: FFmpeg pixel format name; the source's chroma and depth are kept without it.
-        encoder_options: Further options of the encoder by their FFmpeg names.
-    """
-
-    codec: str | None = None
-    crf: float | None = None
-    preset: str | None = None
-    pix_fmt: str | None = None
-    encoder_options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,7 +141,7 @@ def plan_encoding(
             preset=options.preset,
             parameters=parameters,
             limited_range=color.range != 2,
-            chosen=options.encoder_options,
+            chosen=parse_options(options.encoder_option),
         ),
         warnings=(*_format_warnings(info, codec.name, chosen), *hdr_warnings),
     )

@@ -146,7 +146,9 @@ def learning_rate(step: int, schedule: OptimizerOptions) -> float:
     if step < schedule.warmup:
         return schedule.lr * (step + 1) / schedule.warmup
     done = (step - schedule.warmup) / max(1, schedule.steps - schedule.warmup)
-    return schedule.lr_final + (schedule.lr - schedule.lr_final) * (1 + math.cos(math.pi * done)) / 2
+    return (
+        schedule.lr_final + (schedule.lr - schedule.lr_final) * (1 + math.cos(math.pi * done)) / 2
+    )
 
 
 def validate_all(

@@ -57,7 +57,9 @@ def validate(
             float(np.mean([psnr(a, b) for a, b in zip(x, outputs[3], strict=True)]))
             for x in outputs[:3]
         )
-        similarity = float(np.mean([ssim(a, b) for a, b in zip(outputs[2], outputs[3], strict=True)]))
+        similarity = float(
+            np.mean([ssim(a, b) for a, b in zip(outputs[2], outputs[3], strict=True)])
+        )
         rows.append((of_whole, similarity, of_bicubic, of_single))
         _save_strip(pictures / f"{Path(clip.name).stem}.png", outputs)
     network.train(was_training)

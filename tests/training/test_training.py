@@ -1,0 +1,153 @@
+"""The loop on tiny clips: it learns, resumes bit for bit, and stops cleanly."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from skimage import data
+from synthetic import make_video
+
+from vsr.errors import CheckpointFormatError, DatasetError, WeightsError
+from vsr.models.checkpoints import read_metadata
+from vsr.training.loop import learning_rate, train
+from vsr.training.options import (
+    DataOptions,
+    NetworkOptions,
+    OptimizerOptions,
+    RunOptions,
+    TrainOptions,
+)
+
+
+def moving_photograph(index: int, width: int, height: int) -> object:
+    picture = data.astronaut()
+    return picture[100 : 100 + height, 100 + 3 * index : 100 + 3 * index + width].copy()
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("videos")
+    make_video(
+        folder / "clip.mp4",
+        frames=6,
+        size=(96, 64),
+        picture=moving_photograph,
+        codec_options={"crf": "10"},
+    )
+    return folder
+
+
+def tiny(videos: Path, output: Path, *, steps: int = 4, **optimizer: float) -> TrainOptions:
+    return TrainOptions(
+        data=DataOptions(
+            train=str(videos),
+            val=str(videos),
+            cache=str(videos / "cache"),
+            crop=12,
+            length=3,
+            batch=1,
+            val_frames=2,
+        ),
+        network=NetworkOptions(scale=2, channels=8, blocks=1),
+        optimizer=OptimizerOptions(steps=steps, warmup=2, **optimizer),
+        run=RunOptions(output=str(output), precision="fp32", save_every=2, log_every=1),
+    )
+
+
+def quiet(line: str) -> None:
+    del line
+
+
+def test_the_picture_loss_falls(videos: Path, tmp_path: Path) -> None:
+    train(tiny(videos, tmp_path, steps=120, lr=5e-3, ema=0.9), say=quiet)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert sum(losses[-20:]) < 0.85 * sum(losses[:20])
+    assert lines[-1]["psnr"] > lines[-1]["psnr_bicubic"]
+
+
+def test_stop_at_3_and_resume_equals_6_straight_bit_for_bit(videos: Path, tmp_path: Path) -> None:
+    straight = tiny(videos, tmp_path / "straight", steps=6)
+    train(straight, say=quiet)
+
+    part = tiny(videos, tmp_path / "parts", steps=6)
+    stopping = replace(part, run=replace(part.run, max_minutes=1e-9))
+    for resumed in (False, True, True):
+        train(stopping, resume=resumed, say=quiet)
+    train(part, resume=True, say=quiet)
+
+    expected = torch.load(tmp_path / "straight" / "checkpoint.pt", weights_only=True)
+    actual = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)
+    assert actual["step"] == 6
+    for part_name in ("network", "ema", "optimizer"):
+        torch.testing.assert_close(actual[part_name], expected[part_name], rtol=0, atol=0)
+
+
+def test_weights_say_how_they_came_about(videos: Path, tmp_path: Path) -> None:
+    train(tiny(videos, tmp_path, steps=2), say=quiet)
+    metadata = read_metadata(tmp_path / "weights.safetensors")
+    assert metadata["network"] == {"name": "compact", "scale": 2, "channels": 8, "blocks": 1}
+    assert metadata["step"] == 2
+    assert metadata["validation"]["psnr_bicubic"] > 20
+    assert metadata["options"]["optimizer"]["steps"] == 2
+    assert (tmp_path / "validation" / "clip.png").is_file()
+
+
+def test_the_average_of_constant_weights_is_those_weights(videos: Path, tmp_path: Path) -> None:
+    train(tiny(videos, tmp_path, steps=3, lr=0.0, lr_final=0.0), say=quiet)
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    weights = load_file(tmp_path / "weights.safetensors")
+    torch.testing.assert_close(weights, dict(saved["network"]))
+
+
+def test_sigterm_saves_and_stops(videos: Path, tmp_path: Path) -> None:
+    options = tiny(videos, tmp_path, steps=10_000)
+
+    def kill(line: str) -> None:
+        if "parameters" in line:
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+
+    previous = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        train(options, say=kill)
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert 0 < saved["step"] < 10_000
+
+
+def test_a_clip_too_short_is_said(videos: Path, tmp_path: Path) -> None:
+    options = tiny(videos, tmp_path)
+    long = replace(options, data=replace(options.data, length=20))
+    with pytest.raises(DatasetError, match="20 frames"):
+        train(long, say=quiet)
+
+
+def test_resuming_nothing_is_said(videos: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="nothing to resume"):
+        train(tiny(videos, tmp_path), resume=True, say=quiet)
+
+
+def test_resuming_another_network_is_refused(videos: Path, tmp_path: Path) -> None:
+    options = tiny(videos, tmp_path, steps=2)
+    train(options, say=quiet)
+    wider = replace(options, network=replace(options.network, channels=16))
+    with pytest.raises(CheckpointFormatError, match="16"):
+        train(wider, resume=True, say=quiet)
+
+
+def test_learning_rate_warms_up_and_falls_to_its_end() -> None:
+    schedule = OptimizerOptions(steps=100, warmup=10, lr=1.0, lr_final=0.1)
+    rates = [learning_rate(step, schedule) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[10] == pytest.approx(1.0)
+    assert rates[55] == pytest.approx(0.55)
+    assert rates[100] == pytest.approx(0.1)
+    assert all(later < earlier for earlier, later in zip(rates[10:], rates[11:], strict=False))

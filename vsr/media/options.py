@@ -1,0 +1,43 @@
+"""What a user may choose about the encoding. Neither av nor torch here: `vsr --help` reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vsr.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodeOptions:
+    """How the video is encoded; what is left open is chosen by the container and the source."""
+
+    codec: str | None = None
+    """FFmpeg encoder name, such as libx264, libx265, libsvtav1, ffv1, prores_ks."""
+
+    crf: float | None = None
+    """Constant quality; lower is better; the scale is the encoder's own."""
+
+    preset: str | None = None
+    """The encoder's speed preset."""
+
+    pix_fmt: str | None = None
+    """FFmpeg pixel format name; by default the source's chroma and depth are kept."""
+
+    encoder_option: tuple[str, ...] = ()
+    """A further option of the encoder as name=value, by FFmpeg's names; may be given again."""
+
+
+def parse_options(given: Sequence[str]) -> dict[str, str]:
+    """Read "name=value" options; the last of a name wins.
+
+    Raises:
+        ConfigError: If one has no name or no value.
+    """
+    options = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise ConfigError(f"--encoder-option wants name=value, such as tune=film; got '{text}'")
+        options[name] = value
+    return options
