@@ -22,6 +22,7 @@ from vsr.media.encode import plan_encoding
 from vsr.media.marks import FrameMarks
 from vsr.media.mux import Writer
 from vsr.media.options import EncodeOptions
+from vsr.media.options import EncodeOptions
 from vsr.media.probe import probe
 from vsr.media.streams import plan_streams
 from vsr.media.verify import Expected
@@ -193,7 +194,7 @@ def enhance_nearest(
             frame_rate=frames.frame_rate,
             sample_aspect_ratio=frames.sample_aspect_ratio,
             plane_format=frames.format,
-            options=options or EncodeOptions(preset="ultrafast"),
+            options=options or fast_options(target),
         )
         streams = plan_streams(info, target)
         marks = FrameMarks(frames.time_base, full_range=info.video.color.range == 2)
@@ -210,6 +211,13 @@ def enhance_nearest(
                 plan=plan, streams=streams, decode=decode, time_range=time_range, marks=marks
             )
             return expected, writer.warnings
+
+
+def fast_options(target: Path) -> EncodeOptions:
+    """Choose the quickest settings of the default codecs."""
+    if target.suffix == ".webm":
+        return EncodeOptions(codec="libvpx-vp9", encoder_option=("cpu-used=8",))
+    return EncodeOptions(preset="ultrafast")
 
 
 def _options(path: Path) -> dict[str, str]:

@@ -18,15 +18,35 @@ MUXERS = {
     ".avi": "avi",
     ".ts": "mpegts",
 }
-# What FFmpeg's muxers write of a stream's labels and of the whole file; tried out one by one.
-HOLDS = {
-    "mp4": {"language", "title", "disposition", "chapters", "rotation"},
+# What FFmpeg 8's muxers write, and its demuxers read again, beside the packets; tried one by one.
+LABELS = {
+    "mp4": {"language", "title", "chapters", "rotation"},
     "mov": {"language", "title", "chapters", "rotation"},
-    "matroska": {"language", "title", "disposition", "chapters", "rotation"},
-    "webm": {"language", "title", "disposition", "chapters", "rotation"},
+    "matroska": {"language", "title", "chapters", "rotation"},
+    "webm": {"language", "title", "chapters", "rotation"},
     "avi": {"title"},
     "mpegts": {"language"},
 }
+_MATROSKA = {"default", "dub", "original", "comment", "forced", "hearing_impaired"}
+DISPOSITIONS = {
+    "mp4": {
+        "default", "dub", "comment", "forced", "hearing_impaired", "visual_impaired", "captions",
+        "descriptions",
+    },
+    "mov": {"default"},
+    "matroska": {*_MATROSKA, "visual_impaired"},
+    "webm": {"default", "forced"},
+    "avi": set[str](),
+    "mpegts": {"hearing_impaired", "visual_impaired", "clean_effects"},
+}  # fmt: skip
+# These two take any codec in the header and then lose it, or its times.
+CODECS = {
+    "avi": {"h264", "mpeg4", "mpeg2video", "mjpeg", "mp2", "mp3", "ac3", "pcm_s16le", "pcm_u8"},
+    "mpegts": {
+        "h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "aac", "mp2", "mp3", "ac3", "eac3",
+        "dts", "opus", "dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "klv", "scte_35",
+    },
+}  # fmt: skip
 # One file system limit, 255 bytes per name, minus what the temporary name adds.
 LONGEST_NAME = 255 - len(".") - len(".part")
 

@@ -17,7 +17,7 @@ from av.stream import Discard, Disposition, Stream
 
 from vsr.media.probe import SourceInfo, StreamInfo
 from vsr.media.source import has_discontinuous_clock, open_source, read_packets
-from vsr.media.streams import StreamPlan, stream_tags
+from vsr.media.streams import MOV_LANGUAGES, StreamPlan, stream_tags
 
 AAC_BIT_RATE = 256_000
 # How far, in seconds, packets of one time may lie apart in a file.
@@ -105,7 +105,10 @@ class OtherStreams:
             target = _add_audio(output, source, plan.codec)
         else:
             target = _add_subtitles(output, source, plan.codec)
-        target.metadata.update(stream_tags(info))
+        tags = stream_tags(info)
+        if output.format.name == "mov" and "language" in tags:
+            tags["language"] = MOV_LANGUAGES.get(tags["language"], tags["language"])
+        target.metadata.update(tags)
         target.disposition = source.disposition
         self._tracks[plan.index] = _Track(plan=plan, source=source, target=target)
 

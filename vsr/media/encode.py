@@ -11,7 +11,7 @@ import av
 
 from vsr.errors import EncodeError
 from vsr.media import encoders
-from vsr.media.containers import PICTURES, TargetKind, target_kind
+from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
 from vsr.media.frames import PlaneFormat
 from vsr.media.hdr import encoder_parameters
 from vsr.media.options import EncodeOptions, parse_options
@@ -129,7 +129,7 @@ def plan_encoding(
         frame_rate=frame_rate,
         constant_interval=1 / frame_rate if kind.muxer == "avi" else None,
         sample_aspect_ratio=sample_aspect_ratio,
-        display_matrix=info.video.display_matrix,
+        display_matrix=info.video.display_matrix if _holds_rotation(kind) else None,
         color=color,
         chroma_siting=siting,
         hdr=hdr,
@@ -143,7 +143,11 @@ def plan_encoding(
             limited_range=color.range != 2,
             chosen=parse_options(options.encoder_option),
         ),
-        warnings=(*_format_warnings(info, codec.name, chosen), *hdr_warnings),
+        warnings=(
+            *_format_warnings(info, codec.name, chosen),
+            *hdr_warnings,
+            *_rotation_warnings(info, kind),
+        ),
     )
     encoders.try_encoder(kind, plan)
     return plan
@@ -278,3 +282,16 @@ def _format_warnings(info: SourceInfo, codec: str, chosen: PixelFormatChoice) ->
     if has_alpha(info.video.pix_fmt):
         warnings.append("the input's alpha channel is not enhanced and left out")
     return tuple(warnings)
+
+
+def _holds_rotation(kind: TargetKind) -> bool:
+    return "rotation" in LABELS.get(kind.muxer, ())
+
+
+def _rotation_warnings(info: SourceInfo, kind: TargetKind) -> tuple[str, ...]:
+    if info.video.rotation == 0 or _holds_rotation(kind):
+        return ()
+    return (
+        f"the picture has to be turned by {info.video.rotation} degrees to be upright, which this "
+        "kind of output cannot say; write mp4 or mkv to keep it",
+    )

@@ -74,6 +74,10 @@ class Writer:
         self.plan = plan
         self.frames = 0
         self._last_pts: int | None = None
+        if time_range is None and plan.constant_interval and info.video.start_pts:
+            # AVI starts at zero; what comes before the first frame is cut off.
+            first = info.video.start_pts * info.video.time_base
+            time_range = TimeRange(start=round(first / plan.time_base) * plan.time_base)
         self._range = time_range
         self._shift = _ticks(time_range, plan.time_base)
         self._others: OtherStreams | None = None
@@ -278,6 +282,8 @@ def _muxer_options(
     if plan.muxer in ("matroska", "webm"):
         # Nothing is moved to make all times positive, no track becomes "default" by itself.
         return {"avoid_negative_ts": "disabled", "default_mode": "passthrough"}
+    if plan.muxer == "avi":
+        return {"avoid_negative_ts": "disabled"}
     return {}
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import av
 from av.stream import Stream
 
 from vsr.errors import MuxError
-from vsr.media.containers import PICTURES, target_kind
+from vsr.media.containers import CODECS, DISPOSITIONS, LABELS, PICTURES, target_kind
 from vsr.media.probe import SourceInfo, StreamInfo
 from vsr.media.source import libav_messages, open_source
 
@@ -28,7 +28,14 @@ TEXT_FORMAT = {"mp4": "mov_text", "mov": "mov_text", "matroska": "srt", "webm": 
 # Lossless sources stay lossless where the container has a common lossless format.
 LOSSLESS = {"flac", "alac", "truehd", "mlp", "tta", "wavpack", "ape", "tak", "shorten", "als"}
 LOSSLESS_FORMAT = {"mp4": "flac", "mov": "alac", "matroska": "flac", "avi": "pcm_s16le"}
-LOSSY_FORMAT = {"mp4": "aac", "mov": "aac", "matroska": "flac", "webm": "libopus", "mpegts": "aac"}
+# The old Macintosh table of the mov muxer knows one of the two ISO 639-2 codes of a language.
+MOV_LANGUAGES = {
+    "fre": "fra", "deu": "ger", "nld": "dut", "ell": "gre", "isl": "ice", "zho": "chi",
+    "sqi": "alb", "rum": "ron", "cze": "ces", "slo": "slk", "mkd": "mac", "hye": "arm",
+    "kat": "geo",
+}  # fmt: skip
+LOSSY_FORMAT = {"mp4": "aac", "mov": "aac", "webm": "libopus", "mpegts": "aac"}
+NOTHING_MORE_LOST = {"matroska": "flac", "avi": "pcm_s16le"}
 # Tags that describe the old file, or that muxers write themselves; compared in lower case.
 STALE_STREAM_TAGS = (
     "duration", "encoder", "handler_name", "vendor_id", "_statistics", "bps", "number_of_",
@@ -48,6 +55,7 @@ class StreamPlan:
         codec: Of the source, or the encoder that converts it.
         reason: A sentence for everything that is neither enhanced nor copied as it is.
         loses: Something of the source is missing in the output: worth a warning.
+        lost_labels: Phrases for the labels that the container does not hold.
     """
 
     index: int
@@ -56,6 +64,7 @@ class StreamPlan:
     codec: str
     reason: str = ""
     loses: bool = False
+    lost_labels: tuple[str, ...] = ()
 
 
 def plan_streams(info: SourceInfo, target: str | os.PathLike[str]) -> tuple[StreamPlan, ...]:
@@ -78,7 +87,11 @@ def plan_streams(info: SourceInfo, target: str | os.PathLike[str]) -> tuple[Stre
         source, _ = open_source(info.path)
         with source, libav_messages():
             return tuple(
-                _plan(info, stream, source.streams[stream.index], kind.muxer)
+                _labelled(
+                    _plan(info, stream, source.streams[stream.index], kind.muxer),
+                    stream,
+                    kind.muxer,
+                )
                 for stream in info.streams
             )
     except (av.FFmpegError, OSError) as error:
@@ -87,7 +100,36 @@ def plan_streams(info: SourceInfo, target: str | os.PathLike[str]) -> tuple[Stre
 
 def stream_warnings(plans: tuple[StreamPlan, ...]) -> tuple[str, ...]:
     """Say in sentences what the output will not hold as the source does."""
-    return tuple(plan.reason for plan in plans if plan.loses)
+    lost = [
+        f"{plan.kind} stream {plan.index} loses its {', '.join(plan.lost_labels)}: the output's "
+        "container does not hold it"
+        for plan in plans
+        if plan.lost_labels
+    ]
+    return (*(plan.reason for plan in plans if plan.loses), *lost)
+
+
+def container_warnings(info: SourceInfo, target: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Say in sentences what the target's container does not hold of the file as a whole."""
+    muxer = target_kind(target).muxer
+    if muxer == PICTURES:
+        return ("pictures hold no times: only their order is kept",)
+    count = len(info.chapters)
+    if count and "chapters" not in LABELS[muxer]:
+        return (f"{muxer} files hold no chapters: {count} are left out (mp4 and mkv hold them)",)
+    return ()
+
+
+def lost_labels(stream: StreamInfo, muxer: str) -> tuple[str, ...]:
+    """List the labels of a stream that a container does not hold, as phrases."""
+    lost = []
+    if stream.language not in (None, "und") and "language" not in LABELS[muxer]:
+        lost.append(f"language {stream.language}")
+    title = stream_tags(stream).get("title")
+    if title and "title" not in LABELS[muxer]:
+        lost.append(f"title {title!r}")
+    flags = set(stream.disposition) - DISPOSITIONS[muxer] - {"default", "attached_pic"}
+    return (*lost, *(f"disposition {flag}" for flag in sorted(flags)))
 
 
 def _plan(info: SourceInfo, stream: StreamInfo, av_stream: Stream, muxer: str) -> StreamPlan:
@@ -106,7 +148,7 @@ def _plan(info: SourceInfo, stream: StreamInfo, av_stream: Stream, muxer: str) -
         return StreamPlan(
             index=stream.index, kind="data", action="drop", codec=stream.codec, reason=remade
         )
-    if can_copy(av_stream, muxer):
+    if stream.codec in CODECS.get(muxer, {stream.codec}) and can_copy(av_stream, muxer):
         return StreamPlan(index=stream.index, kind=stream.kind, action="copy", codec=stream.codec)
     if stream.kind == "audio" and stream.decodable:
         return _convert_audio(stream, muxer)
@@ -115,6 +157,12 @@ def _plan(info: SourceInfo, stream: StreamInfo, av_stream: Stream, muxer: str) -
         note = "text and times stay, elaborate styling goes" if styled else "text and times stay"
         return _convert(stream, TEXT_FORMAT[muxer], note, loses=styled)
     return _drop(stream, f"{muxer} files cannot hold it")
+
+
+def _labelled(plan: StreamPlan, stream: StreamInfo, muxer: str) -> StreamPlan:
+    if plan.action == "drop" or stream.kind in ("cover", "attachment"):
+        return plan
+    return replace(plan, lost_labels=lost_labels(stream, muxer))
 
 
 def _enhance(stream: StreamInfo) -> StreamPlan:
@@ -152,7 +200,7 @@ def _plan_cover(stream: StreamInfo, av_stream: Stream, muxer: str) -> StreamPlan
             codec=stream.codec,
             reason=f"{_name(stream)} becomes an attached picture, as is usual in mkv files",
         )
-    if muxer in ("mp4", "mov") and can_copy(av_stream, muxer):
+    if muxer == "mp4" and can_copy(av_stream, muxer):
         return StreamPlan(index=stream.index, kind="cover", action="copy", codec=stream.codec)
     return _drop(stream, f"{muxer} files hold no cover pictures")
 
@@ -161,8 +209,8 @@ def _convert_audio(stream: StreamInfo, muxer: str) -> StreamPlan:
     lossless = stream.codec in LOSSLESS or stream.codec.startswith("pcm_")
     if lossless and muxer in LOSSLESS_FORMAT:
         return _convert(stream, LOSSLESS_FORMAT[muxer], "no sample is lost", loses=False)
-    if muxer == "matroska":
-        return _convert(stream, "flac", "nothing more is lost", loses=False)
+    if muxer in NOTHING_MORE_LOST:
+        return _convert(stream, NOTHING_MORE_LOST[muxer], "without further loss", loses=False)
     return _convert(stream, LOSSY_FORMAT.get(muxer, "aac"), "at a high bit rate", loses=True)
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from vsr.media.checks import Check, check
-from vsr.media.containers import PICTURES, TargetKind, target_kind
+from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
 from vsr.media.copying import TimeRange
 from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
 from vsr.media.encode import EncodePlan
 from vsr.media.marks import FrameMarks
 from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, probe
-from vsr.media.streams import StreamPlan, plan_streams, stream_warnings
+from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
 from vsr.media.verify_streams import check_chapters, check_streams, check_tags
 
 # Matroska counts in milliseconds, MPEG-TS in 1/90000 s.
@@ -23,6 +23,8 @@ TOLERANCE = {
     "webm": Fraction(1, 2000),
     "mpegts": Fraction(1, 180000),
 }
+# These begin where they like, all streams together: times are compared from the first frame on.
+SHIFTED = ("mpegts", "avi")
 # How far the mean of a plane may move; enhancement changes detail, not brightness or hue.
 MEAN_TOLERANCE = 0.1
 BLACK, NOT_BLACK = 0.03, 0.1
@@ -105,10 +107,14 @@ def verify(
         damaged = bool(of_source.error_count or of_source.corrupt)
     found, summary = _marks(made, DecodeOptions(deinterlace="off"))
     offset = expected.time_range.start if expected.time_range else Fraction(0)
+    shift = Fraction(0)
+    if kind.muxer in SHIFTED and marks and found:
+        shift = found.seconds(0) - (marks.seconds(0) - offset)
+        offset -= shift
     checks = [
         _check_decodes(summary),
         _check_count(marks, found),
-        *(_check_times(kind, expected.plan, marks, found, offset)),
+        *_check_times(kind, expected.plan, marks, found, offset),
         # What a decoder makes of damage differs from run to run.
         *([] if damaged else _check_pictures(marks, found)),
         *_check_video(kind, info, made, expected.plan),
@@ -120,9 +126,16 @@ def verify(
         streams = expected.streams
         if streams is None:
             streams = plan_streams(info, kind.pattern)
-        checks += check_streams(info, made, streams, expected.time_range)
-        checks.append(check_chapters(info, made, expected.time_range))
-        warnings = (*warnings, *stream_warnings(streams), *check_tags(info, made))
+        checks += check_streams(
+            info, made, streams, expected.time_range, muxer=kind.muxer, shift=shift
+        )
+        if "chapters" in LABELS[kind.muxer]:
+            checks.append(check_chapters(info, made, expected.time_range))
+        warnings += (
+            *stream_warnings(streams),
+            *container_warnings(info, kind.pattern),
+            *check_tags(info, made),
+        )
     return VerifyResult(
         source=os.fspath(source),
         target=os.fspath(target),
@@ -265,7 +278,8 @@ def _check_video(
     checks.append(
         _equal("sample aspect ratio", str(wanted_sar or one), str(after.sample_aspect_ratio or one))
     )
-    checks.append(_equal("rotation", str(before.rotation), str(after.rotation)))
+    if "rotation" in LABELS[kind.muxer]:
+        checks.append(_equal("rotation", str(before.rotation), str(after.rotation)))
     checks.append(_check_color(plan.color if plan else before.color, after.color, plan))
     hdr = plan.hdr if plan else before.hdr
     checks.append(

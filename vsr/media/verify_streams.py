@@ -13,10 +13,11 @@ import av
 from av.packet import Packet
 
 from vsr.media.checks import Check, check
+from vsr.media.containers import DISPOSITIONS, LABELS
 from vsr.media.copying import INTERLEAVING, TimeRange, move_into_range
 from vsr.media.probe import SourceInfo, StreamInfo
 from vsr.media.source import open_source, read_packets
-from vsr.media.streams import StreamPlan, container_tags, stream_tags
+from vsr.media.streams import MOV_LANGUAGES, StreamPlan, container_tags, stream_tags
 
 # Containers cut uncompressed sound into packets as they like.
 UNPACKETED = "pcm_"
@@ -50,8 +51,19 @@ def check_streams(
     made: SourceInfo,
     plans: Sequence[StreamPlan],
     time_range: TimeRange | None,
+    *,
+    muxer: str,
+    shift: Fraction,
 ) -> list[Check]:
-    """Check that every planned stream is there, with its labels and, where copied, its packets."""
+    """Check that every planned stream is there, with its labels and, where copied, its packets.
+
+    Args:
+        info, made: Source and target.
+        plans: Of all streams of the source.
+        time_range: The part that was kept.
+        muxer: Of the target; labels that it does not hold are not asked for.
+        shift: Seconds by which the target's clock is ahead of the source's.
+    """
     pairs, missing = _pair(info, made, plans)
     wanted = sum(plan.action != "drop" for plan in plans)
     checks = [
@@ -74,8 +86,8 @@ def check_streams(
         have = _read(info, [before for _, before, _ in copied], time_range)
         got = _read(made, [after for _, _, after in copied], None)
         for _, before, after in copied:
-            checks.append(_check_packets(before, have[before.index], got[after.index]))
-    checks += [_check_labels(plan, before, after) for plan, before, after in pairs]
+            checks.append(_check_packets(before, have[before.index], got[after.index], shift))
+    checks += [_check_labels(muxer, before, after) for _, before, after in pairs]
     return checks
 
 
@@ -148,7 +160,7 @@ def _bare(data: bytes, info: SourceInfo, index: int) -> bytes:
     return data
 
 
-def _check_packets(stream: StreamInfo, wanted: _Packets, found: _Packets) -> Check:
+def _check_packets(stream: StreamInfo, wanted: _Packets, found: _Packets, shift: Fraction) -> Check:
     name = f"{stream.kind} {stream.index} packets"
     numbers: dict[str, Any] = {
         "wanted_packets": len(wanted.times),
@@ -170,7 +182,7 @@ def _check_packets(stream: StreamInfo, wanted: _Packets, found: _Packets) -> Che
         pairs = pairs[:1]
     elif len(wanted.times) != len(found.times):
         return check(name, False, "another number of packets", **numbers)
-    gaps = [abs(wanted.seconds(i) - found.seconds(i)) for i in pairs]
+    gaps = [abs(wanted.seconds(i) + shift - found.seconds(i)) for i in pairs]
     worst = max(gaps, default=Fraction(0))
     return check(
         name,
@@ -182,23 +194,25 @@ def _check_packets(stream: StreamInfo, wanted: _Packets, found: _Packets) -> Che
     )
 
 
-def _check_labels(plan: StreamPlan, before: StreamInfo, after: StreamInfo) -> Check:
-    wrong = []
-    if before.kind not in ("attachment", "cover"):
-        language = before.language if before.language not in (None, "und") else None
-        if language and after.language != language:
-            wrong.append(f"language {language} became {after.language}")
-        title = stream_tags(before).get("title")
-        if title and after.title != title:
-            wrong.append(f"title {title!r} became {after.title!r}")
-        wrong += _lost_flags(before, after)
-    kept = "language, title and dispositions kept"
-    return check(f"{before.kind} {before.index} labels", not wrong, "; ".join(wrong) or kept)
+def _check_labels(muxer: str, before: StreamInfo, after: StreamInfo) -> Check:
+    name = f"{before.kind} {before.index} labels"
+    if before.kind in ("attachment", "cover"):
+        return check(name, True, "a picture or file needs none")
+    held, wrong = LABELS[muxer], []
+    if "language" in held and _language(before) != _language(after):
+        wrong.append(f"language {before.language} became {after.language}")
+    title = stream_tags(before).get("title")
+    if "title" in held and title and after.title != title:
+        wrong.append(f"title {title!r} became {after.title!r}")
+    lost = (set(before.disposition) & DISPOSITIONS[muxer]) - set(after.disposition)
+    wrong += [f"disposition {flag} lost" for flag in sorted(lost)]
+    return check(name, not wrong, "; ".join(wrong) or "language, title and dispositions kept")
 
 
-def _lost_flags(before: StreamInfo, after: StreamInfo) -> list[str]:
-    lost = set(before.disposition) - set(after.disposition)
-    return [f"disposition {', '.join(sorted(lost))} lost"] if lost else []
+def _language(stream: StreamInfo) -> str:
+    """Name a language by one of its two ISO 639-2 codes; none and "und" are the same."""
+    code = stream.language or "und"
+    return MOV_LANGUAGES.get(code, code)
 
 
 def check_chapters(info: SourceInfo, made: SourceInfo, time_range: TimeRange | None) -> Check:
