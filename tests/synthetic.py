@@ -271,14 +271,14 @@ def break_packets(path: Path, indices: Iterable[int], head: int = 0) -> Path:
         head: This many bytes at the start of each are left whole.
     """
     with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        places = [(p.pos, p.size) for p in container.demux(stream) if p.size]
-    data = bytearray(path.read_bytes())
-    noise = np.random.default_rng(0)
-    for index in indices:
-        start, size = places[index]
-        assert start is not None
-        data[start + head : start + size] = noise.bytes(size - head)
+        payloads = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    data, searched = bytearray(path.read_bytes()), 0
+    noise, broken = np.random.default_rng(0), set(indices)
+    for index, payload in enumerate(payloads):
+        start = data.index(payload, searched)
+        searched = start + len(payload)
+        if index in broken:
+            data[start + head : searched] = noise.bytes(len(payload) - head)
     path.write_bytes(data)
     return path
 

@@ -72,4 +72,4 @@ def test_formats_of_few_bits_become_rgb(pix_fmt: str) -> None:
     packing = packing_of(pix_fmt)
     assert packing is not None
     for plane in frame_planes(frame, packing, VideoReformatter()):
-        assert np.array_equal(plane, picture[..., 0])
+        assert np.abs(plane.astype(int) - picture[..., 0]).max() <= 3  # white in rgb8 is 252

@@ -58,6 +58,8 @@ class DecodeSummary:
         packets: Video packets read.
         corrupt: pts, before filters, of frames that the decoder marked as damaged.
         lost: Frames that are missing although the file has, or claims, packets for them.
+        gaps: Whole frames that the clock of an otherwise undamaged constant-rate stream skips; at
+            most 1000. They may have been lost before, or never recorded.
         errors: What the decoder said, with times; at most 100 are kept.
         error_count: All of them.
         synthesised_pts, repaired_pts: Frames without a pts, and with one that went backwards.
@@ -70,6 +72,7 @@ class DecodeSummary:
     packets: int
     corrupt: tuple[int, ...]
     lost: tuple[LostFrames, ...]
+    gaps: tuple[LostFrames, ...]
     errors: tuple[str, ...]
     error_count: int
     synthesised_pts: int
@@ -123,6 +126,7 @@ class Decoder:
         self.sample_aspect_ratio = info.video.sample_aspect_ratio
         self._warnings: dict[str, None] = {}
         self._lost: list[LostFrames] = []
+        self._gaps: list[LostFrames] = []
         self._given = 0
         self._order: PtsRepair | None = None
         self._packing: Packing | None = None
@@ -170,6 +174,7 @@ class Decoder:
             packets=reader.ledger.packets,
             corrupt=tuple(reader.corrupt),
             lost=tuple(self._lost),
+            gaps=tuple(self._gaps),
             errors=tuple(reader.errors),
             error_count=reader.error_count,
             synthesised_pts=reader.repair.synthesised,
@@ -201,9 +206,13 @@ class Decoder:
             if held is not None:
                 yield _lasting(held, planar.pts - held.pts)
             held = planar
-        lost, warnings = self._reader.lost()
-        self._lost += lost
-        self._warnings |= dict.fromkeys(warnings)
+        self._lost, self._gaps = self._reader.account()
+        if self._gaps:
+            count = sum(gap.count for gap in self._gaps)
+            self._warn(
+                f"the clock skips {count} whole frames in {len(self._gaps)} places (first at "
+                f"{float(self._gaps[0].start):.3f} s): they may be missing from the file itself"
+            )
         if held is not None:
             step = max(1, round(1 / (self.frame_rate * self.time_base)))
             yield held if held.duration else _lasting(held, step)

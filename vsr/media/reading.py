@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from math import ceil
 
@@ -91,30 +92,27 @@ class FrameReader:
             held.duration = held.duration or max(1, round(self.step))
             yield self._count(held)
 
-    def lost(self) -> tuple[list[LostFrames], list[str]]:
-        """List lost frames in seconds, and warnings on what may be missing; call at the end."""
-        time_base = self._info.video.time_base
+    def account(self) -> tuple[list[LostFrames], list[LostFrames]]:
+        """List lost frames, and gaps that may be losses, in seconds; call at the end.
+
+        A clock that skips whole frames at an otherwise constant rate may mean frames missing from
+        the file, or only frames that were never recorded. Beside other damage it counts as loss.
+        """
         lost = self.ledger.lost()
-        warnings = []
         missing_end = self._missing_end()
         damaged = bool(self.error_count or self.corrupt or lost or missing_end)
-        gaps = self.ledger.gaps if self.ledger.constant_rate else []
-        if gaps and not damaged:
-            at = float(gaps[0][0] * time_base)
-            warnings.append(
-                f"the clock skips whole frames in {len(gaps)} places (first after {at:.3f} s): "
-                "frames may be missing from the file itself"
+        gaps = [
+            LostFrames(
+                count=count,
+                start=before + self.step,
+                end=Fraction(after),
+                reason="missing from the file",
             )
-        elif gaps:
-            lost += [
-                LostFrames(
-                    count=count,
-                    start=before + self.step,
-                    end=Fraction(after),
-                    reason="missing from the file",
-                )
-                for before, after, count in gaps
-            ]
+            for before, after, count in self.ledger.gaps
+            if self.ledger.constant_rate
+        ]
+        if damaged:
+            lost, gaps = lost + gaps, []
         if damaged and (count := self.ledger.unmatched_packets()):
             lost.append(
                 LostFrames(
@@ -126,16 +124,11 @@ class FrameReader:
             )
         lost += missing_end
         lost.sort(key=lambda run: run.start)
-        in_seconds = [
-            LostFrames(
-                count=run.count,
-                start=run.start * time_base,
-                end=run.end * time_base,
-                reason=run.reason,
-            )
-            for run in lost
-        ]
-        return in_seconds, warnings
+        return self._in_seconds(lost), self._in_seconds(gaps)
+
+    def _in_seconds(self, runs: list[LostFrames]) -> list[LostFrames]:
+        tick = self._info.video.time_base
+        return [replace(run, start=run.start * tick, end=run.end * tick) for run in runs]
 
     def _open(self) -> None:
         self._container, self._pictures = open_source(self._info.path)
@@ -268,8 +261,12 @@ class FrameReader:
     def _promised_end(self) -> Fraction | None:
         """Tell the end of the video by the header, in ticks, where the header knows."""
         video = self._info.video
+        if self._info.format == "avi":
+            # A tick of AVI is one chunk, and the header counts those; the duration that
+            # libavformat gives is the one it found.
+            return None if video.frame_count is None else Fraction(self.origin + video.frame_count)
         tagged = any(key.startswith("DURATION") for key in self._stream.metadata)
-        if video.duration is None or not (self._info.format in ("mov", "avi") or tagged):
+        if video.duration is None or not (self._info.format == "mov" or tagged):
             return None
         return self.origin + video.duration / video.time_base
 
