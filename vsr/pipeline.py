@@ -240,7 +240,7 @@ def describe_losses(summary: DecodeSummary) -> Iterator[str]:
             f"are lost: {lost.reason}"
         )
     if summary.corrupt:
-        yield f"{len(summary.corrupt)} frames of the input are damaged and were enhanced as they are"
+        yield f"{len(summary.corrupt)} frames of the input are damaged, and enhanced as they are"
     if summary.repaired_pts:
         yield f"{summary.repaired_pts} frames had times that went backwards; repaired"
 

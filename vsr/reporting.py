@@ -44,7 +44,7 @@ def make_report(
         seconds: In all.
         network_seconds: Of these, inside the network.
     """
-    return plain(
+    report: dict[str, Any] = plain(
         {
             "vsr": version("vsr"),
             "versions": {name: version(name) for name in _VERSIONS},
@@ -82,6 +82,7 @@ def make_report(
             "warnings": list(warnings),
         }
     )
+    return report
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401

@@ -38,13 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return tyro.extras.subcommand_cli_from_dict(
+        code: int = tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
             prog="vsr",
             description="Video super-resolution for real files: enhance, train, measure.",
             args=given or ["--help"],
             config=(tyro.conf.FlagCreatePairsOff,),
         )
+        return code
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     except VsrError as error:

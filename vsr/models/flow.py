@@ -74,13 +74,13 @@ def _step(reference: Tensor, warped: Tensor) -> Tensor:
     products = torch.cat((dx * dx, dx * dy, dy * dy, dx * dt, dy * dt), dim=1)
     # Sums, not means: a factor common to both sides cancels, so what lies outside simply is absent.
     sums = _window_sum(_window_sum(products, 5, "constant"), 5, "constant")
-    xx, xy, yy, xt, yt = sums.split(1, dim=1)
+    xx, xy, yy, xt, yt = (sums[:, i : i + 1] for i in range(5))
     # Damping by the noise of 8-bit pictures: flat windows then stay where they are.
     damping = 625e-5
     xx, yy = xx + damping, yy + damping
     determinant = xx * yy - xy * xy
     step = torch.cat((xy * yt - yy * xt, xy * xt - xx * yt), dim=1) / determinant
-    return step.clamp(-1, 1)
+    return torch.clamp(step, -1, 1)
 
 
 def _gray(x: Tensor) -> Tensor:

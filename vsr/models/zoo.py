@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from vsr.errors import CheckpointFormatError, ConfigError
 from vsr.models.bicubic import Bicubic
 from vsr.models.checkpoints import load_into, read_metadata, sha256
 from vsr.models.compact import Compact
+from vsr.models.contract import VideoNetwork
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -114,7 +115,7 @@ def find_model(name: str | None = None) -> ModelInfo:
     )
 
 
-def load_network(info: ModelInfo, device: torch.device | str = "cpu") -> nn.Module:
+def load_network(info: ModelInfo, device: torch.device | str = "cpu") -> VideoNetwork:
     """Build a network and load its weights, ready for inference.
 
     Args:
@@ -122,7 +123,7 @@ def load_network(info: ModelInfo, device: torch.device | str = "cpu") -> nn.Modu
         device: Where it shall run.
 
     Returns:
-        A module that keeps `contract.VideoNetwork`, in evaluation mode, channels last.
+        A module in evaluation mode, channels last.
 
     Raises:
         WeightsError, CheckpointFormatError: If the weights are missing or do not fit.
@@ -131,9 +132,10 @@ def load_network(info: ModelInfo, device: torch.device | str = "cpu") -> nn.Modu
     if info.weights is not None:
         load_into(network, info.weights)
     network.eval().requires_grad_(False)
-    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return cast("VideoNetwork", network)
 
 
-def load_model(name: str | None = None, device: torch.device | str = "cpu") -> nn.Module:
+def load_model(name: str | None = None, device: torch.device | str = "cpu") -> VideoNetwork:
     """Load a network by name or weight file; see `find_model` and `load_network`."""
     return load_network(find_model(name), device)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
 
 import torch
 from torch import nn
@@ -16,7 +15,13 @@ from vsr.training.ema import Ema
 
 
 def save_checkpoint(
-    path: Path, *, step: int, network: nn.Module, optimizer: Optimizer, ema: Ema, shape: Any
+    path: Path,
+    *,
+    step: int,
+    network: nn.Module,
+    optimizer: Optimizer,
+    ema: Ema,
+    shape: dict[str, object],
 ) -> None:
     """Write a checkpoint; the one before stays whole until this one is.
 
@@ -50,7 +55,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, *, network: nn.Module, optimizer: Optimizer, ema: Ema, shape: Any
+    path: Path, *, network: nn.Module, optimizer: Optimizer, ema: Ema, shape: dict[str, object]
 ) -> int:
     """Load a checkpoint into its parts.
 

@@ -8,16 +8,16 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import NoReturn, TextIO
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from vsr.data.clips import Clip, open_clips
-from vsr.data.datasets import sample_batch, stretches
+from vsr.data.datasets import Stretch, sample_batch, stretches
 from vsr.data.degrade import bicubic_down
 from vsr.errors import ConfigError
 from vsr.models.checkpoints import load_into, save_weights
@@ -27,6 +27,29 @@ from vsr.training.ema import Ema
 from vsr.training.losses import charbonnier, photometric
 from vsr.training.options import OptimizerOptions, TrainOptions
 from vsr.training.validation import validate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a run works with, built once.
+
+    Attributes:
+        network, optimizer, ema: In training; `ema` is what is validated and kept.
+        shape: Name and hyper-parameters of the network, as they go into files.
+        found: Where training clips are cut from.
+        val_clips: What is validated on.
+        device: Where the network is.
+        output: The folder of the run.
+    """
+
+    network: Compact
+    optimizer: torch.optim.Optimizer
+    ema: Ema
+    shape: dict[str, object]
+    found: Sequence[Stretch]
+    val_clips: Sequence[Clip]
+    device: torch.device
+    output: Path
 
 
 def train(
@@ -49,96 +72,137 @@ def train(
     Raises:
         ConfigError, DatasetError, WeightsError: See each.
     """
-    run, data, schedule = options.run, options.data, options.optimizer
-    device = _device(run.device)
-    torch.manual_seed(run.seed)
-    output = Path(run.output)
-    output.mkdir(parents=True, exist_ok=True)
-
-    cache = Path(data.cache).expanduser()
-    clips = open_clips(Path(data.train), cache, half_size=data.half_size, progress=say)
-    val_clips = open_clips(Path(data.val), cache, progress=say)
-    shape = asdict(options.network)
-    network = Compact(**{key: value for key, value in shape.items() if key != "name"})
-    if schedule.init:
-        load_into(network, Path(schedule.init))
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(
-        [
-            {"params": list(network.refine.parameters()), "factor": schedule.flow_lr_factor},
-            {
-                "params": [p for name, p in network.named_parameters() if "refine." not in name],
-                "factor": 1.0,
-            },
-        ],
-        betas=schedule.betas,
-    )
-    ema = Ema(network, schedule.ema)
+    parts = build(options, say)
     step = 0
     if resume:
         step = load_checkpoint(
-            output / "checkpoint.pt", network=network, optimizer=optimizer, ema=ema, shape=shape
+            parts.output / "checkpoint.pt",
+            network=parts.network,
+            optimizer=parts.optimizer,
+            ema=parts.ema,
+            shape=parts.shape,
         )
         say(f"resumed at step {step}")
-
-    side = data.crop * options.network.scale
-    found = stretches(clips, length=data.length, side=side)
-    parameters = sum(p.numel() for p in network.parameters())
-    say(f"{len(clips)} clips, {len(found)} stretches; {parameters:,} parameters on {device}")
-
-    def save(numbers: dict[str, float]) -> None:
-        save_checkpoint(
-            output / "checkpoint.pt",
-            step=step,
-            network=network,
-            optimizer=optimizer,
-            ema=ema,
-            shape=shape,
-        )
-        facts = {"step": step, "options": asdict(options), "validation": numbers}
-        save_weights(output / "weights.safetensors", ema.weights, shape, facts)
-
-    numbers: dict[str, float] = {}
-    begin = time.monotonic()
     with (
         _stop_on_signal() as stopped,
-        (output / "log.jsonl").open("a") as log,
-        tqdm(total=schedule.steps, initial=step, unit="step", dynamic_ncols=True) as bar,
+        (parts.output / "log.jsonl").open("a") as log,
+        tqdm(
+            total=options.optimizer.steps,
+            initial=step,
+            unit="step",
+            dynamic_ncols=True,
+            disable=None,
+        ) as bar,
     ):
-        running: list[float] = []
-        while step < schedule.steps:
-            gt = sample_batch(
-                found,
-                batch=data.batch,
-                length=data.length,
-                side=side,
-                seed=(run.seed, step),
-            )
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, schedule) * group["factor"]
-            loss = _update(network, optimizer, gt.to(device), options)
-            ema.update(network)
-            step += 1
-            running.append(loss)
-            bar.update()
+        return fit(parts, options, step, log, bar, stopped, say)
 
-            out_of_time = run.max_minutes > 0 and time.monotonic() - begin > run.max_minutes * 60
-            last = step == schedule.steps or stopped() or out_of_time
-            if step % run.log_every == 0 or last:
-                mean = sum(running) / len(running)
-                bar.set_postfix(loss=f"{mean:.5f}")
-                _record(log, step=step, loss=mean, lr=learning_rate(step - 1, schedule))
-                running = []
-            if step % run.validate_every == 0 or last:
-                with ema.applied(network):
-                    numbers = validate_all(network, val_clips, options, device, output)
-                _record(log, step=step, **numbers)
-                say(f"step {step}: " + "  ".join(f"{k} {v:.3f}" for k, v in numbers.items()))
-            if step % run.save_every == 0 or last:
-                save(numbers)
-            if last:
-                break
+
+def build(options: TrainOptions, say: Callable[[str], None]) -> Parts:
+    """Decode the data and build network, optimiser and average."""
+    data, schedule = options.data, options.optimizer
+    device = _device(options.run.device)
+    torch.manual_seed(options.run.seed)
+    output = Path(options.run.output)
+    output.mkdir(parents=True, exist_ok=True)
+    cache = Path(data.cache).expanduser()
+    clips = open_clips(Path(data.train), cache, half_size=data.half_size, progress=say)
+    val_clips = open_clips(Path(data.val), cache, progress=say)
+    found = stretches(clips, length=data.length, side=data.crop * options.network.scale)
+
+    shape: dict[str, object] = asdict(options.network)
+    network = Compact(
+        scale=options.network.scale,
+        channels=options.network.channels,
+        blocks=options.network.blocks,
+    )
+    if schedule.init:
+        load_into(network, Path(schedule.init))
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    of_flow = list(network.refine.parameters())
+    others = [p for name, p in network.named_parameters() if not name.startswith("refine.")]
+    optimizer = torch.optim.Adam(
+        [
+            {"params": of_flow, "factor": schedule.flow_lr_factor},
+            {"params": others, "factor": 1.0},
+        ],
+        betas=schedule.betas,
+    )
+    count = sum(p.numel() for p in network.parameters())
+    say(f"{len(clips)} clips, {len(found)} stretches; {count:,} parameters on {device}")
+    return Parts(
+        network=network,
+        optimizer=optimizer,
+        ema=Ema(network, schedule.ema),
+        shape=shape,
+        found=found,
+        val_clips=val_clips,
+        device=device,
+        output=output,
+    )
+
+
+def fit(
+    parts: Parts,
+    options: TrainOptions,
+    step: int,
+    log: TextIO,
+    bar: tqdm[NoReturn],
+    stopped: Callable[[], bool],
+    say: Callable[[str], None],
+) -> dict[str, float]:
+    """Take steps from `step` on to the end, or until stopped; give the last validation."""
+    run, schedule = options.run, options.optimizer
+    numbers: dict[str, float] = {}
+    losses: list[float] = []
+    begin = time.monotonic()
+    last = step >= schedule.steps
+    while not last:
+        loss = update(parts, options, step)
+        step += 1
+        losses.append(loss)
+        bar.update()
+        out_of_time = run.max_minutes > 0 and time.monotonic() - begin > run.max_minutes * 60
+        last = step == schedule.steps or stopped() or out_of_time
+        if step % run.log_every == 0 or last:
+            mean = sum(losses) / len(losses)
+            bar.set_postfix(loss=f"{mean:.5f}")
+            _record(log, step=step, loss=mean, lr=learning_rate(step - 1, schedule))
+            losses = []
+        if step % run.validate_every == 0 or last:
+            numbers = _validated(parts, options)
+            _record(log, step=step, **numbers)
+            say(f"step {step}: " + "  ".join(f"{k} {v:.3f}" for k, v in numbers.items()))
+        if step % run.save_every == 0 or last:
+            _save(parts, options, step, numbers)
     return numbers
+
+
+def update(parts: Parts, options: TrainOptions, step: int) -> float:
+    """Take one optimiser step; give back the loss on the picture."""
+    data, schedule = options.data, options.optimizer
+    for group in parts.optimizer.param_groups:
+        group["lr"] = learning_rate(step, schedule) * group["factor"]
+    batch = sample_batch(
+        parts.found,
+        batch=data.batch,
+        length=data.length,
+        side=data.crop * options.network.scale,
+        seed=(options.run.seed, step),
+    )
+    gt = batch.to(parts.device).float() / 255
+    lq = bicubic_down(gt, options.network.scale)
+    with _autocast(parts.device, options):
+        sr, _, to_previous, to_next = parts.network.forward_with_flow(lq)
+    picture = charbonnier(sr.float(), gt)
+    loss = picture + schedule.photometric * photometric(lq, to_previous, to_next)
+    parts.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = nn.utils.clip_grad_norm_(parts.network.parameters(), schedule.grad_clip)
+    # One bad batch must not poison the weights and the average of a run of hours.
+    if torch.isfinite(norm):
+        parts.optimizer.step()
+    parts.ema.update(parts.network)
+    return float(picture.detach())
 
 
 def learning_rate(step: int, schedule: OptimizerOptions) -> float:
@@ -151,43 +215,33 @@ def learning_rate(step: int, schedule: OptimizerOptions) -> float:
     )
 
 
-def validate_all(
-    network: nn.Module,
-    clips: Sequence[Clip],
-    options: TrainOptions,
-    device: torch.device,
-    output: Path,
-) -> dict[str, float]:
-    """Validate with the options of the run; pictures go to `output/validation`."""
-    with torch.autocast(device.type, torch.bfloat16, enabled=options.run.precision == "bf16"):
+def _validated(parts: Parts, options: TrainOptions) -> dict[str, float]:
+    with parts.ema.applied(parts.network), _autocast(parts.device, options):
         return validate(
-            network,
-            clips,
+            parts.network,
+            parts.val_clips,
             frames=options.data.val_frames,
             scale=options.network.scale,
-            device=device,
-            pictures=output / "validation",
+            device=parts.device,
+            pictures=parts.output / "validation",
         )
 
 
-def _update(
-    network: Compact, optimizer: torch.optim.Optimizer, gt: Tensor, options: TrainOptions
-) -> float:
-    """One optimiser step on uint8 truth; gives back the loss on the picture."""
-    schedule = options.optimizer
-    gt = gt.float() / 255
-    lq = bicubic_down(gt, options.network.scale)
-    with torch.autocast(gt.device.type, torch.bfloat16, enabled=options.run.precision == "bf16"):
-        sr, _, to_previous, to_next = network.forward_with_flow(lq)
-    picture = charbonnier(sr.float(), gt)
-    loss = picture + schedule.photometric * photometric(lq, to_previous, to_next)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = nn.utils.clip_grad_norm_(network.parameters(), schedule.grad_clip)
-    # One bad batch must not poison the weights and the average of a run of hours.
-    if torch.isfinite(norm):
-        optimizer.step()
-    return float(picture.detach())
+def _save(parts: Parts, options: TrainOptions, step: int, numbers: dict[str, float]) -> None:
+    save_checkpoint(
+        parts.output / "checkpoint.pt",
+        step=step,
+        network=parts.network,
+        optimizer=parts.optimizer,
+        ema=parts.ema,
+        shape=parts.shape,
+    )
+    facts = {"step": step, "options": asdict(options), "validation": numbers}
+    save_weights(parts.output / "weights.safetensors", parts.ema.weights, parts.shape, facts)
+
+
+def _autocast(device: torch.device, options: TrainOptions) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=options.run.precision == "bf16")
 
 
 def _device(name: str) -> torch.device:
@@ -220,6 +274,6 @@ def _stop_on_signal() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _record(log: Any, **values: float) -> None:  # noqa: ANN401
+def _record(log: TextIO, **values: float) -> None:
     log.write(json.dumps({"time": round(time.time(), 1), **values}) + "\n")
     log.flush()

@@ -18,7 +18,6 @@ from vsr.evaluation.metrics import psnr, ssim
 from vsr.ops.resize import resize
 
 
-@torch.no_grad()
 def validate(
     network: nn.Module,
     clips: Sequence[Clip],
@@ -26,17 +25,44 @@ def validate(
     frames: int,
     scale: int,
     device: torch.device,
-    pictures: Path,
+    pictures: Path | None = None,
 ) -> dict[str, float]:
-    """Measure a network on whole clips, bicubic degradation, Y channel, frames rounded to 8 bit.
+    """Measure a network on whole clips; the mean over frames, then over clips.
 
     Args:
         network: What is measured.
-        clips: Validation clips; the mean over frames, then over clips is given.
+        clips: Validation clips.
         frames: Frames of each clip, from the first.
         scale: Of the network.
         device: Where it is.
-        pictures: Folder for a strip per clip: bicubic, frame by frame, whole clip, truth.
+        pictures: Folder for a strip per clip, or None.
+
+    Returns:
+        See `measure`.
+    """
+    rows = [
+        measure(network, clip, frames=frames, scale=scale, device=device, pictures=pictures)
+        for clip in clips
+    ]
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+@torch.no_grad()
+def measure(
+    network: nn.Module,
+    clip: Clip,
+    *,
+    frames: int,
+    scale: int,
+    device: torch.device,
+    pictures: Path | None = None,
+) -> dict[str, float]:
+    """Measure a network on one whole clip: bicubic degradation, Y channel, 8-bit frames.
+
+    Args:
+        network, frames, scale, device: See `validate`.
+        clip: The truth.
+        pictures: Folder for a strip: bicubic, frame by frame, whole clip, truth; or None.
 
     Returns:
         "psnr", "ssim", "psnr_bicubic", "psnr_single" (the same frames given one by one), and
@@ -44,33 +70,28 @@ def validate(
     """
     was_training = network.training
     network.eval()
-    pictures.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for clip in clips:
-        gt = truth(clip, frames=frames, scale=scale)
-        lq = bicubic_down(gt, scale).to(device)
-        whole = network(lq[None])[0][0]
-        single = torch.cat([network(frame[None, None])[0][0] for frame in lq])
-        bicubic = resize(lq, gt.shape[-2], gt.shape[-1])
-        outputs = [to_uint8(x) for x in (bicubic, single, whole, gt)]
-        of_bicubic, of_single, of_whole = (
-            float(np.mean([psnr(a, b) for a, b in zip(x, outputs[3], strict=True)]))
-            for x in outputs[:3]
-        )
-        similarity = float(
-            np.mean([ssim(a, b) for a, b in zip(outputs[2], outputs[3], strict=True)])
-        )
-        rows.append((of_whole, similarity, of_bicubic, of_single))
-        _save_strip(pictures / f"{Path(clip.name).stem}.png", outputs)
+    gt = truth(clip, frames=frames, scale=scale)
+    lq = bicubic_down(gt, scale).to(device)
+    whole = network(lq[None])[0][0]
+    single = torch.cat([network(frame[None, None])[0][0] for frame in lq])
     network.train(was_training)
-    value, similarity, of_bicubic, of_single = (float(x) for x in np.mean(rows, axis=0))
+    bicubic = resize(lq, gt.shape[-2], gt.shape[-1])
+    outputs = [to_uint8(x) for x in (bicubic, single, whole, gt)]
+    of_bicubic, of_single, of_whole = (
+        float(np.mean([psnr(a, b) for a, b in zip(x, outputs[3], strict=True)]))
+        for x in outputs[:3]
+    )
+    similar = [ssim(a, b) for a, b in zip(outputs[2], outputs[3], strict=True)]
+    if pictures is not None:
+        pictures.mkdir(parents=True, exist_ok=True)
+        _save_strip(pictures / f"{Path(clip.name).stem}.png", outputs)
     return {
-        "psnr": value,
-        "ssim": similarity,
+        "psnr": of_whole,
+        "ssim": float(np.mean(similar)),
         "psnr_bicubic": of_bicubic,
         "psnr_single": of_single,
-        "gain": value - of_bicubic,
-        "neighbours": value - of_single,
+        "gain": of_whole - of_bicubic,
+        "neighbours": of_whole - of_single,
     }
 
 
