@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from vsr.inference.finish import finish
+from vsr.ops.color import ColorLayout, planes_to_rgb, rgb_to_planes
 from vsr.ops.resize import resize
 
 
@@ -53,3 +54,12 @@ def test_a_strength_outside_0_to_1_is_refused(strength: float) -> None:
     picture = torch.rand(3, 4, 4)
     with pytest.raises(ValueError, match="strength must be 0 to 1"):
         finish(picture, picture, height=4, width=4, strength=strength)
+
+
+def test_an_unchanged_picture_keeps_every_luma_code() -> None:
+    layout = ColorLayout(matrix="bt709", full_range=False, bit_depth=8, chroma="420")
+    luma = torch.arange(256, dtype=torch.uint8).view(16, 16)
+    planes = [luma, *(torch.randint(0, 256, (8, 8), dtype=torch.uint8) for _ in range(2))]
+    rgb = planes_to_rgb(planes, layout)
+    final = finish(rgb, rgb, height=16, width=16)
+    assert torch.equal(rgb_to_planes(final, layout)[0], luma)

@@ -1,6 +1,6 @@
 """Integer planes to RGB and back, in float, on whatever device the tensors are.
 
-Matrices, ranges and quantisation are those of ITU-T H.273 (equations 20 to 60); code points that
+Matrices, ranges and quantisation are those of ITU-T H.273, clause 8.3; code points that
 are tagged stay what they are, nothing is converted between colour spaces. The transfer function is
 not touched: networks see the same gamma-encoded values a display would.
 
@@ -68,7 +68,7 @@ class ColorLayout:
             2**(bit_depth - 8).
         bit_depth: 8 to 16.
         chroma: Subsampling. "gray" has one plane, "rgb" three in the order R, G, B.
-        siting: Where chroma samples lie against luma, by the names of H.273 figure 1: "left"
+        siting: Where chroma samples lie against luma (ChromaSampleLocType of H.273): "left"
             (type 0) between two rows, "center" (type 1) between rows and columns, "topleft"
             (type 2) on a luma sample. Only subsampled directions are affected.
     """
