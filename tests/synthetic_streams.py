@@ -22,7 +22,6 @@ from vsr.media.encode import plan_encoding
 from vsr.media.marks import FrameMarks
 from vsr.media.mux import Writer
 from vsr.media.options import EncodeOptions
-from vsr.media.options import EncodeOptions
 from vsr.media.probe import probe
 from vsr.media.streams import plan_streams
 from vsr.media.verify import Expected
