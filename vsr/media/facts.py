@@ -1,14 +1,16 @@
-"""What FFmpeg knows of a frame and PyAV 18 does not tell: read from the log of showinfo."""
+"""What FFmpeg knows of a frame and PyAV 18 does not tell, or not without help."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import av.filter
 import av.logging
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 
 from vsr.media.source import libav_messages
@@ -66,3 +68,21 @@ def parse_facts(messages: Iterable[str]) -> FrameFacts:
         top_field_first=field == "T",
         frame_rate=Fraction(int(rate[1]), int(rate[2])) if rate and int(rate[1]) else None,
     )
+
+
+def side_data(frame: VideoFrame, name: str) -> bytes | None:
+    """Read one entry of a frame's side data by FFmpeg's name ("DISPLAYMATRIX"), as stored."""
+    entries: Iterator[Any] = iter(frame.side_data)
+    return next((bytes(data) for data in entries if data.type.name == name), None)
+
+
+def _unknown_side_data(cls: type[SideDataType], value: object) -> SideDataType:
+    member: Any = object.__new__(cls)
+    member._name_, member._value_ = f"UNKNOWN_{value}", value
+    found: SideDataType = member
+    return found
+
+
+# PyAV 18 raises ValueError for a frame with any side data that its enumeration lacks, as
+# FFmpeg 8.1 attaches to photographs (EXIF) and stereo video (view ids): give those a name.
+SideDataType._missing_ = classmethod(_unknown_side_data)  # type: ignore[method-assign, assignment]

@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vsr.errors import ProbeError
-from vsr.media.facts import FrameFacts, frame_facts
+from vsr.media.facts import FrameFacts, frame_facts, side_data
 from vsr.media.images import DEFAULT_PICTURE_RATE, PictureSequence
 from vsr.media.source import main_video_stream, open_source, read_packets, short_name
 
@@ -303,21 +303,15 @@ def _field_order(of_codec: int, facts: FrameFacts, frame: VideoFrame | None) -> 
     return orders.get(of_codec, "unknown")
 
 
-def _side_data(frame: VideoFrame, name: str) -> bytes | None:
-    entries: Iterator[Any] = iter(frame.side_data)
-    found = next((data for data in entries if data.type.name == name), None)
-    return None if found is None else bytes(found)
-
-
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
-    matrix = _side_data(frame, "DISPLAYMATRIX")
+    matrix = side_data(frame, "DISPLAYMATRIX")
     return None if matrix is None else struct.unpack("<9i", matrix[:36])
 
 
 def _hdr(frame: VideoFrame) -> HdrMetadata | None:
     """Read AVMasteringDisplayMetadata (ten rationals, two flags) and AVContentLightMetadata."""
-    mastering = _side_data(frame, "MASTERING_DISPLAY_METADATA")
-    light = _side_data(frame, "CONTENT_LIGHT_LEVEL")
+    mastering = side_data(frame, "MASTERING_DISPLAY_METADATA")
+    light = side_data(frame, "CONTENT_LIGHT_LEVEL")
     values: dict[str, Any] = {}
     if mastering is not None:
         numbers = struct.unpack("=22i", mastering[:88])

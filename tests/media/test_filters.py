@@ -1,0 +1,147 @@
+"""Filter chains are read as libavfilter reads them; scenes are scored beside the frames' way."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+import synthetic
+
+from vsr.errors import ConfigError
+from vsr.media.filters import FrameFilter, SceneScorer, StreamShape, parse_chain
+
+SHAPE = StreamShape(
+    width=64,
+    height=48,
+    pix_fmt="yuv420p",
+    time_base=Fraction(1, 25),
+    frame_rate=Fraction(25),
+    sample_aspect_ratio=Fraction(4, 3),
+    matrix=1,
+    range=1,
+)
+
+
+def frame(index: int, pix_fmt: str = "yuv420p") -> av.VideoFrame:
+    made = synthetic.make_frame(synthetic.draw_number(index), pix_fmt, (1, 1, 1, 1))
+    made.pts, made.time_base = index, Fraction(1, 25)
+    return made
+
+
+def run(chain: str, frames: int = 4) -> list[av.VideoFrame]:
+    graph = FrameFilter(SHAPE, chain)
+    given = [out for index in range(frames) for out in graph.push(frame(index))]
+    return given + list(graph.push(None))
+
+
+def luma(made: av.VideoFrame) -> np.ndarray:
+    return np.frombuffer(made.planes[0], np.uint8).reshape(made.height, -1)[:, : made.width]
+
+
+@pytest.mark.parametrize(
+    ("text", "calls"),
+    [
+        ("hflip", [("hflip", "")]),
+        (" scale = 3:4 , hflip ", [("scale", "3:4"), ("hflip", "")]),
+        ("scale='min(3,iw)':2", [("scale", "min(3,iw):2")]),
+        (r"drawtext=text=a\,b\;c", [("drawtext", "text=a,b;c")]),
+        (r"x=a\\:b", [("x", r"a\:b")]),
+        ("crop@left=1:2", [("crop", "1:2")]),
+    ],
+)
+def test_names_and_arguments_are_unquoted_once(text: str, calls: list[tuple[str, str]]) -> None:
+    assert [(call.name, call.arguments) for call in parse_chain(text)] == calls
+
+
+def test_labels_and_joints_are_read() -> None:
+    first, second = parse_chain("[in]split[a][b];[a][b]hstack[out]")
+    assert (first.inputs, first.outputs, first.joined) == (("in",), ("a", "b"), False)
+    assert (second.inputs, second.outputs, second.joined) == (("a", "b"), ("out",), False)
+
+
+@pytest.mark.parametrize("text", ["", " ", ",hflip", "hflip,,vflip", "hflip;", "[a hflip"])
+def test_broken_grammar_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="filter chain"):
+        parse_chain(text)
+
+
+@pytest.mark.parametrize(
+    "chain", ["hflip,hflip", "split[a][b];[b]nullsink;[a]null", "[in]null[out]"]
+)
+def test_chains_that_change_nothing_give_the_same_frames(chain: str) -> None:
+    for index, made in enumerate(run(chain)):
+        assert (made.pts, made.time_base) == (index, Fraction(1, 25))
+        assert np.array_equal(luma(made), luma(frame(index)))
+
+
+def test_branches_meet_in_the_order_of_their_labels() -> None:
+    top_left = luma(run("split[a][b];[b]vflip[c];[c][a]vstack")[0])
+    source = luma(frame(0))
+    assert np.array_equal(top_left, np.vstack([source[::-1], source]))
+
+
+def test_a_source_filter_can_be_laid_over_the_video() -> None:
+    covered = run("color=black:s=64x24:r=25[bar];[in][bar]overlay=shortest=1")[0]
+    assert luma(covered)[:24].max() <= 16
+    assert np.array_equal(luma(covered)[24:], luma(frame(0))[24:])
+
+
+def test_facts_tell_rate_and_aspect_after_the_filters() -> None:
+    graph = FrameFilter(SHAPE, "fps=50,setsar=2/1")
+    assert graph.facts is None
+    for index in range(3):
+        list(graph.push(frame(index)))
+    assert graph.facts is not None
+    assert graph.facts.frame_rate == 50
+    assert graph.facts.sample_aspect_ratio == 2
+
+
+def test_colour_tags_pass_through() -> None:
+    made = run("scale=32:24")[0]
+    assert (made.colorspace, made.color_range) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("chain", "words"),
+    [
+        ("nosuchfilter", "no filter nosuchfilter"),
+        ("scale=nope=1", "nope"),
+        ("crop=999:999", "999"),
+        ("split", "2 are left over"),
+        ("[x]hflip", "no filter in it takes the video"),
+        ("hflip,[x][in]hstack", "nothing gives"),
+    ],
+)
+def test_what_libavfilter_says_is_passed_on(chain: str, words: str) -> None:
+    with pytest.raises(ConfigError, match="libavfilter") as caught:
+        FrameFilter(SHAPE, chain)
+    assert words in str(caught.value)
+
+
+def test_a_filter_that_has_had_enough_ends_the_stream() -> None:
+    assert len(run("trim=end_frame=2", frames=6)) == 2
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le", "gray10le", "gbrp", "nv12"])
+def test_scene_scores_know_a_cut_from_motion(pix_fmt: str) -> None:
+    scorer = SceneScorer()
+    scores = [scorer.score(frame(index, pix_fmt)) for index in (0, 0, 65535, 65534)]
+    assert scores[0] == scores[1] == 0
+    assert scores[2] > 40
+    assert scores[3] < 10
+
+
+def test_scoring_leaves_the_frame_as_it_was() -> None:
+    scored = frame(3, "gbrp")
+    before = luma(scored).copy()
+    SceneScorer().score(scored)
+    assert scored.format.name == "gbrp"
+    assert np.array_equal(luma(scored), before)
+
+
+def test_logging_is_left_as_it_was() -> None:
+    before = av.logging.get_level()
+    run("hflip")
+    assert av.logging.get_level() == before
