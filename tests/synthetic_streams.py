@@ -250,6 +250,8 @@ def _label(stream: Track, track: Sound | Cues) -> None:
 def _add_sound(output: OutputContainer, sound: Sound) -> Track:
     stream = output.add_stream(sound.codec, rate=SOUND_RATE)
     stream.codec_context.layout = sound.layout
+    if sound.codec == "wmav2":
+        stream.codec_context.bit_rate = 128_000
     if sound.sample_format:
         stream.codec_context.format = sound.sample_format
     _label(stream, sound)

@@ -20,9 +20,6 @@ LAYERS: list[set[str]] = [
     {"options", "planning", "pipeline", "estimate", "reporting", "training", "__init__"},
     {"cli", "__main__"},
 ]
-# Siblings of one layer that may still import each other, and torch-free values that may be read
-# from below.
-ALLOWED = {("data", "media"), ("training", "evaluation")}
 ONE_FOLDER = {"options", "planning", "pipeline", "estimate", "reporting", "__init__"}
 FORBIDDEN = {("training", "inference"), ("ops", "media"), ("media", "ops")}
 
@@ -59,8 +56,8 @@ def test_imports_go_down(module: str, path: Path) -> None:
         if not name.startswith("vsr"):
             continue
         there = folder_of(name)
-        same = here == there or {here, there} <= ONE_FOLDER
-        assert same or layer(there) < layer(here) or (here, there) in ALLOWED, (
+        same = here == there or {here, there} <= ONE_FOLDER or here == "__main__"
+        assert same or layer(there) < layer(here), (
             f"{module} (layer {layer(here)}) imports {name} (layer {layer(there)})"
         )
         assert (here, there) not in FORBIDDEN, f"{module} imports {name}"

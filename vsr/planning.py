@@ -107,7 +107,7 @@ def plan_job(
         time_range = kept_range(decoder, decode)
         frames = estimate_frames(info, decode, decoder.frame_rate)
     inference = make_plan(
-        size[1], size[0], options.inference, NetworkFacts(lookahead=model.lookahead)
+        size[1], size[0], options.inference, NetworkFacts(scale=model.scale, lookahead=model.lookahead)
     )
     target_layout, _ = resolve_layout(
         chroma=encode.planes.chroma,

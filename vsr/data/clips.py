@@ -26,8 +26,10 @@ from vsr.ops.color import planes_to_rgb, resolve_layout
 from vsr.ops.resize import resize
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".ts", ".y4m")
-# A cut, by libavfilter's scdet; frames on both sides never share a training clip.
-_CUT_SCORE = 10.0
+# A cut, by libavfilter's scdet; frames on both sides never share a training clip. Its score of the
+# second frame is not comparable: there is no difference before it to hold it against.
+_CUT_SCORE = 7.0
+_FIRST_JUDGED = 2
 # Bytes hashed at the start, middle and end of a video; reading all of a terabyte would take hours.
 _SAMPLE = 1 << 20
 
@@ -144,7 +146,7 @@ def _decode_into(video: Path, pixels_path: Path, facts_path: Path, half: bool) -
     try:
         with part.open("wb") as file:
             for rgb, score in _rgb_frames(video, half):
-                if score >= _CUT_SCORE:
+                if score >= _CUT_SCORE and count >= _FIRST_JUDGED:
                     cuts.append(count)
                 shape = rgb.shape
                 file.write(rgb.tobytes())

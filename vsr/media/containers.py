@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.errors import MuxError
+from vsr.media.images import PATTERN
 
 PICTURES = "images"
 MUXERS = {
@@ -132,11 +134,7 @@ def partial_path(target: Path) -> Path:
 
 
 def _check_pattern(path: Path) -> None:
-    try:
-        names = {path.name % 1, path.name % 2}
-    except (TypeError, ValueError):
-        names = set()
-    if len(names) < 2:
+    if len(PATTERN.findall(path.name)) != 1 or path.name.count("%") != 1:
         raise MuxError(path, "wanted one number in the pattern, such as %06d; correct the pattern")
 
 
@@ -145,10 +143,14 @@ def _check_folder(folder: Path, target: Path) -> None:
         raise MuxError(target, f"the folder {folder} does not exist; create it first")
     if not folder.is_dir():
         raise MuxError(target, f"{folder} is no folder; give the output another place")
-    if not os.access(folder, os.W_OK | os.X_OK):
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
         raise MuxError(
-            target, f"the folder {folder} cannot be written to; change its permissions or the place"
-        )
+            target,
+            f"the folder {folder} cannot be written to ({error.strerror}); change its permissions "
+            "or give the output another place",
+        ) from error
 
 
 def _check_picture_folder(source: Path, pattern: Path, *, overwrite: bool) -> None:

@@ -128,6 +128,7 @@ class Decoder:
         self._lost: list[LostFrames] = []
         self._gaps: list[LostFrames] = []
         self._given = 0
+        self._interlaced = False
         self._order: PtsRepair | None = None
         self._packing: Packing | None = None
         self._scorer = SceneScorer()
@@ -227,6 +228,8 @@ class Decoder:
                 chain = self._chain(frame)
                 graph = FrameFilter(self._shape(frame), chain) if chain else None
             frame = self._conform(frame, shape)
+            if frame.interlaced_frame and self._options.deinterlace == "auto":
+                self._check_interlaced(frame)
             if graph is None:
                 yield frame
                 continue
@@ -253,6 +256,15 @@ class Decoder:
         if self._options.filter_chain is not None:
             parts.append(self._options.filter_chain)
         return ",".join(parts)
+
+    def _check_interlaced(self, frame: VideoFrame) -> None:
+        if self._info.video.field_order in ("unknown", "progressive") and not self._interlaced:
+            self._interlaced = True
+            self._warn(
+                "frames are marked interlaced from "
+                f"{float((frame.pts or 0) * self._info.video.time_base):.3f} s on, though the video "
+                "starts progressive; use --deinterlace frame if they show combs"
+            )
 
     def _shape(self, first: VideoFrame) -> StreamShape:
         return StreamShape(

@@ -31,6 +31,10 @@ BT709, BT470BG, SMPTE170M, GBR = 1, 5, 6, 0
 # chroma_sample_loc_type inferred 0), JPEG (JFIF) says center.
 SIGNALS_SITING = ("libx264", "libx265")
 CENTERED = ("mjpeg",)
+# In these containers FFmpeg writes no pixel shape of its own that PyAV 18 could set; it reaches
+# players inside the stream only, and only in these formats.
+SHAPELESS_CONTAINERS = ("matroska", "webm", "avi")
+CARRIES_SHAPE = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +122,7 @@ def plan_encoding(
     siting = _siting(info, codec.name, chosen.planes)
     parameters, hdr, hdr_warnings = _hdr_parameters(info.video.hdr, codec.name)
     parameters |= _siting_parameters(codec.name, chosen.planes, siting)
+    shape, shape_warnings = _pixel_shape(sample_aspect_ratio, kind, codec)
     plan = EncodePlan(
         muxer=kind.muxer,
         codec=codec.name,
@@ -128,7 +133,7 @@ def plan_encoding(
         time_base=time_base,
         frame_rate=frame_rate,
         constant_interval=1 / frame_rate if kind.muxer == "avi" else None,
-        sample_aspect_ratio=sample_aspect_ratio,
+        sample_aspect_ratio=shape,
         display_matrix=info.video.display_matrix if _holds_rotation(kind) else None,
         color=color,
         chroma_siting=siting,
@@ -147,6 +152,7 @@ def plan_encoding(
             *_format_warnings(info, codec.name, chosen),
             *hdr_warnings,
             *_rotation_warnings(info, kind),
+            *shape_warnings,
         ),
     )
     encoders.try_encoder(kind, plan)
@@ -282,6 +288,19 @@ def _format_warnings(info: SourceInfo, codec: str, chosen: PixelFormatChoice) ->
     if has_alpha(info.video.pix_fmt):
         warnings.append("the input's alpha channel is not enhanced and left out")
     return tuple(warnings)
+
+
+def _pixel_shape(
+    shape: Fraction | None, kind: TargetKind, codec: av.Codec
+) -> tuple[Fraction | None, tuple[str, ...]]:
+    if shape is None or shape == 1 or codec.canonical_name in CARRIES_SHAPE:
+        return shape, ()
+    if kind.muxer not in (*SHAPELESS_CONTAINERS, PICTURES):
+        return shape, ()
+    return None, (
+        f"{codec.name} in this kind of output cannot say that pixels are {shape} as wide as high: "
+        "the picture will look squeezed or stretched; write mp4, or choose libx264 or libx265",
+    )
 
 
 def _holds_rotation(kind: TargetKind) -> bool:

@@ -358,7 +358,8 @@ def _codec_name(stream: Stream) -> str:
         return str(context.codec.canonical_name)
     if isinstance(stream, AttachmentStream):
         return (stream.mimetype or "unknown").split("/")[-1]
-    return stream.name or "unknown"
+    # Without a decoder only data streams have a name.
+    return getattr(stream, "name", None) or "unknown"
 
 
 def _details(stream: Stream) -> str:

@@ -33,8 +33,9 @@ HEADER_TOLERANCE = Fraction(1, 10)  # seconds by which a header's duration may b
 class FrameReader:
     """Demux and decode one file; frames come with pts, duration and time base set right.
 
-    The decoder runs slice threads, not frame threads: with those an error surfaces packets later
-    and PyAV drops the good frames that were waiting behind it.
+    The decoder runs slice threads, not frame threads: with those PyAV stops at an error among the
+    last packets and drops the good frames behind it, and what damaged frames look like changes
+    from run to run.
 
     Attributes:
         ledger, repair, fixer: What became of packets, pts and the clock so far.

@@ -131,14 +131,23 @@ def read_packets(
     """
     indices = {stream.index for stream in wanted}
     if not has_discontinuous_clock(container):
-        yield from container.demux([s for s in container.streams if s.index in indices])
+        yield from _demux(container, [s for s in container.streams if s.index in indices])
         return
     fixer = fixer or DiscontinuityFixer()
-    for packet in container.demux():
+    for packet in _demux(container, list(container.streams)):
         if packet.size:
             fixer.fix(packet)
         if packet.stream.index in indices:
             yield packet
+
+
+def _demux(container: InputContainer, streams: list[Stream]) -> Iterator[Packet[Stream]]:
+    try:
+        yield from container.demux(streams)
+    except IndexError:
+        # PyAV 18 stumbles at the very end, after flushing the streams it knew, over streams that
+        # a damaged MPEG-TS seemed to add while it was read (av/container/input.py, "Flush!").
+        return
 
 
 def has_discontinuous_clock(container: InputContainer) -> bool:

@@ -63,8 +63,10 @@ def load_into(network: nn.Module, path: Path) -> None:
     """Load a weight file strictly.
 
     Raises:
+        WeightsError: If there is no such file.
         CheckpointFormatError: Naming tensors that are missing, surplus or of another shape.
     """
+    read_metadata(path)
     with safe_open(path, framework="pt") as file:
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     wanted = network.state_dict()

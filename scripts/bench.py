@@ -1,0 +1,318 @@
+"""Measure what the README states: quality, seams, speed, memory, cuts, sound in step.
+
+    python scripts/bench.py quality --data FOLDER      Y-PSNR of a model on a folder of videos
+    python scripts/bench.py seams --data FOLDER        windowed against whole-clip output
+    python scripts/bench.py speed                      `vsr enhance` against the network alone
+    python scripts/bench.py memory                     peak memory on a clip ten times as long
+    python scripts/bench.py cut                        frames after a cut against that shot alone
+    python scripts/bench.py sync                       times of video and audio, mp4 and mkv
+
+Each prints a table. Figures of speed are ratios within one run: machines differ and are shared.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+import tyro
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vsr.data.clips import Clip, open_clips
+from vsr.data.datasets import truth
+from vsr.data.degrade import bicubic_down
+from vsr.inference.device import DTYPES
+from vsr.inference.options import InferenceOptions
+from vsr.inference.plan import NetworkFacts, Plan, make_plan
+from vsr.inference.runner import RgbFrame, enhance_frames
+from vsr.media.options import EncodeOptions
+from vsr.models.zoo import find_model, load_network
+from vsr.options import EnhanceOptions
+from vsr.pipeline import TimedNetwork, enhance
+from vsr.training.validation import measure, to_uint8
+
+SAMPLE = Path(__file__).parents[1] / "samples" / "street.mp4"
+CACHE = Path("~/.cache/vsr/frames").expanduser()
+LOOKAHEADS = (0, 1, 2, 4, 8, 16)
+
+
+def main() -> None:
+    tyro.extras.subcommand_cli_from_dict(
+        {
+            "quality": quality,
+            "seams": seams,
+            "speed": speed,
+            "memory": memory,
+            "cut": cut,
+            "sync": sync,
+        },
+        description=__doc__,
+    )
+
+
+def quality(
+    data: Path, *, model: str = "compact-x4", frames: int = 32, cache: Path = CACHE
+) -> None:
+    """Print Y-PSNR and SSIM per clip: bicubic, frames one by one, whole clip.
+
+    Args:
+        data: Folder of videos, taken as the truth.
+        model: Name or weight file.
+        frames: Of each video, from the first.
+        cache: Where decoded frames are kept.
+    """
+    info = find_model(model)
+    plan = plan_for(model, 180, 320)
+    network = load_network(info, plan.device)
+    rows = []
+    for clip in open_clips(data, cache):
+        with autocast(plan):
+            found = measure(
+                network,  # type: ignore[arg-type]
+                clip,
+                frames=frames,
+                scale=info.scale,
+                device=torch.device(plan.device),
+            )
+        rows.append((clip.name[:30], *found.values()))
+    rows.append(("mean", *np.mean([row[1:] for row in rows], axis=0)))
+    head = ("clip", "PSNR", "SSIM", "bicubic", "one by one", "gain", "neighbours")
+    table(head, [(row[0], *(f"{value:.4f}" for value in row[1:])) for row in rows])
+    print(f"\n{model}, x{info.scale} bicubic, Y channel, 8 bit, {plan.precision}, {frames} frames")
+
+
+def seams(
+    data: Path,
+    *,
+    model: str = "compact-x4",
+    window: int | None = None,
+    frames: int = 48,
+    cache: Path = CACHE,
+) -> None:
+    """Print how near windowed output comes to that of the whole clip, in dB, per lookahead.
+
+    Args:
+        data: Folder of videos, taken as the truth.
+        model: Name or weight file.
+        window: Frames at once; by default what `vsr enhance` takes.
+        frames: Of each video, from the first.
+        cache: Where decoded frames are kept.
+    """
+    info = find_model(model)
+    plan = plan_for(model, 180, 320)
+    plan = replace(plan, window=window or plan.window)
+    network = load_network(info, plan.device)
+    means: dict[int, list[float]] = {lookahead: [] for lookahead in LOOKAHEADS}
+    for clip in open_clips(data, cache):
+        lq = degraded(clip, frames, info.scale)
+        whole = run_frames(network, lq, replace(plan, window=len(lq), lookahead=0))
+        for lookahead in LOOKAHEADS:
+            parts = run_frames(network, lq, replace(plan, lookahead=lookahead))
+            means[lookahead] += [decibels(a, b) for a, b in zip(parts, whole, strict=True)]
+    rows = [
+        (str(lookahead), f"{min(values):.1f}", f"{np.median(values):.1f}")
+        for lookahead, values in means.items()
+    ]
+    table(("lookahead", "worst frame, dB", "median frame, dB"), rows)
+    print(f"\n{model}, windows of {plan.window}, {plan.precision}; infinite: bit for bit the same")
+
+
+def speed(*, model: str = "compact-x4", source: Path = SAMPLE) -> None:
+    """Print the network's share of `vsr enhance`, and its pace against the network alone.
+
+    Args:
+        model: Name or weight file.
+        source: A video; 320x180 by default.
+    """
+    options = EnhanceOptions(model=model)
+    with tempfile.TemporaryDirectory() as folder:
+        result = enhance(source, Path(folder) / "out.mp4", options)
+    alone = network_alone(model, source)
+    rows = [
+        (
+            "vsr enhance, all in all",
+            f"{result.seconds:.2f} s",
+            f"{result.frames / result.seconds:.2f}",
+        ),
+        (
+            "of these in the network",
+            f"{result.network_seconds:.2f} s",
+            f"{result.frames / result.network_seconds:.2f}",
+        ),
+        ("the network alone", f"{alone:.2f} s", f"{result.frames / alone:.2f}"),
+    ]
+    table(("", "time", "frames/s"), rows)
+    print(f"\nnetwork's share of the wall time {result.network_seconds / result.seconds:.1%}")
+    print(f"pace against the network alone {alone / result.seconds:.1%}")
+    print(f"{model}, {source.name}, {result.frames} frames, {torch.get_num_threads()} threads")
+
+
+def network_alone(model: str, source: Path) -> float:
+    """Time the network on the same frames in the same windows, nothing else running."""
+    with av.open(str(source)) as file:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    lq = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+    plan = plan_for(model, lq.shape[-2], lq.shape[-1])
+    network = TimedNetwork(load_network(find_model(model), plan.device))
+    run_frames(network, lq, plan)
+    return network.seconds
+
+
+def memory(*, model: str = "compact-x4", frames: int = 64) -> None:
+    """Print the peak memory of `vsr enhance` on a short clip and on one ten times as long.
+
+    Args:
+        model: Name or weight file.
+        frames: Of the short clip, 160x90.
+    """
+    rows, peaks = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for count in (frames, 10 * frames):
+            source = Path(folder) / f"{count}.mp4"
+            write_video(source, list(moving_frames(count)), Fraction(24))
+            peaks.append(peak_memory(source, Path(folder) / f"{count}.out.mp4", model))
+            rows.append((str(count), f"{peaks[-1]:.0f} MiB"))
+    table(("frames", "peak RSS"), rows)
+    print(f"\nten times as long takes {peaks[1] / peaks[0] - 1:+.1%}")
+
+
+def peak_memory(source: Path, target: Path, model: str) -> float:
+    """Run `vsr enhance` in a process of its own; its peak resident memory in MiB."""
+    code = (
+        "import resource, sys; from vsr.cli.main import main; "
+        "code = main(sys.argv[1:]); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(code)"
+    )
+    arguments = ["enhance", str(source), str(target), "--model", model, "--progress", "none"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True
+    )
+    return int(done.stdout.split()[-1]) / 1024
+
+
+def cut(*, model: str = "compact-x4") -> None:
+    """Print how many frames after a cut equal, bit for bit, what the second shot gives alone.
+
+    Args:
+        model: Name or weight file.
+    """
+    first, second = list(moving_frames(20)), [255 - x for x in moving_frames(20)]
+    options = EnhanceOptions(model=model, encode=EncodeOptions(codec="ffv1"))
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = []
+        for name, frames in (("both", first + second), ("second", second)):
+            source, target = Path(folder) / f"{name}.mkv", Path(folder) / f"{name}.out.mkv"
+            write_video(source, frames, Fraction(24), codec="ffv1")
+            enhance(source, target, options)
+            with av.open(str(target)) as file:
+                outputs.append([x.to_ndarray() for x in file.decode(video=0)])
+    same = sum(np.array_equal(a, b) for a, b in zip(outputs[0][20:], outputs[1], strict=True))
+    table(("frames after the cut", "equal"), [(str(len(outputs[1])), str(same))])
+
+
+def sync(*, source: Path = SAMPLE) -> None:
+    """Print how far times in the output are from those of the source.
+
+    Args:
+        source: A video with sound.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in (".mp4", ".mkv"):
+            target = Path(folder) / f"out{suffix}"
+            enhance(source, target, EnhanceOptions(model="bicubic"))
+            for kind in ("video", "audio"):
+                before, after = times(source, kind), times(target, kind)
+                worst = max(abs(a - b) for a, b in zip(before, after, strict=True))
+                offset = float(after[0] - before[0]) * 1000
+                rows.append(
+                    (suffix, kind, str(len(after)), f"{offset:+.3f}", f"{float(worst) * 1000:.3f}")
+                )
+    table(("container", "stream", "packets", "start off by, ms", "worst, ms"), rows)
+
+
+def times(path: Path, kind: str) -> list[Fraction]:
+    """List the times of a stream's packets in presentation order."""
+    with av.open(str(path)) as file:
+        stream = file.streams.best(kind)  # type: ignore[call-overload]
+        return sorted(p.pts * p.time_base for p in file.demux(stream) if p.size)
+
+
+def plan_for(model: str, height: int, width: int) -> Plan:
+    """Plan as `vsr enhance` would."""
+    info = find_model(model)
+    facts = NetworkFacts(scale=info.scale, lookahead=info.lookahead)
+    return make_plan(height, width, InferenceOptions(), facts)
+
+
+def degraded(clip: Clip, frames: int, scale: int) -> Tensor:
+    """Shrink the first frames of a clip, (T, 3, H, W)."""
+    return bicubic_down(truth(clip, frames=frames, scale=scale), scale)
+
+
+def run_frames(network: object, lq: Tensor, plan: Plan) -> NDArray[np.uint8]:
+    """Send (T, 3, H, W) through the runner; (T, H, W, 3) as an 8-bit file would hold it."""
+    frames = (RgbFrame(rgb=x.to(plan.device), pts=i, duration=1) for i, x in enumerate(lq))
+    with torch.inference_mode():
+        done = enhance_frames(frames, network, plan, warn=print)  # type: ignore[arg-type]
+        return np.concatenate([to_uint8(frame.rgb[None]) for frame in done])
+
+
+def autocast(plan: Plan) -> torch.autocast:
+    """Compute as the runner does."""
+    device = torch.device(plan.device).type
+    return torch.autocast(device, DTYPES[plan.precision], enabled=plan.precision != "fp32")
+
+
+def decibels(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """PSNR over all channels; infinite where equal."""
+    error = np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2)
+    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
+
+
+def moving_frames(count: int) -> Iterator[NDArray[np.uint8]]:
+    """Pan over a photograph and back, 160x90."""
+    from skimage import data
+
+    picture = data.coffee()
+    for index in range(count):
+        x, y = 3 * abs(index % 280 - 140), abs(index % 400 - 200)
+        yield np.ascontiguousarray(picture[y : y + 90, x : x + 160])
+
+
+def write_video(
+    path: Path, frames: Sequence[NDArray[np.uint8]], rate: Fraction, codec: str = "libx264"
+) -> None:
+    """Write RGB frames as a video."""
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream(codec, rate=rate)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv444p" if codec == "ffv1" else "yuv420p"
+        for picture in frames:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        file.mux(stream.encode(None))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a Markdown table."""
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    lines = [head, ["-" * width for width in widths], *rows]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print("| " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    begin = time.monotonic()
+    main()
+    print(f"({time.monotonic() - begin:.0f} s)")

@@ -1,0 +1,57 @@
+"""Make a run's averaged weights a bundled model: its card goes into the file, its paths do not.
+
+    python scripts/publish_weights.py runs/compact_x4 compact-x4 \
+        --data "60 public clips" --hardware "2 CPU cores"
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from vsr.models.checkpoints import read_metadata, save_weights
+from vsr.models.zoo import WEIGHTS
+
+
+def hours(log: Path) -> float:
+    """Sum the time between the lines of a run's log, leaving out the pauses between its parts."""
+    times = [json.loads(line)["time"] for line in log.read_text().splitlines()]
+    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    usual = sorted(gaps)[len(gaps) // 2]
+    return sum(min(gap, 10 * usual) for gap in gaps) / 3600
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="output folder of the run")
+    parser.add_argument("name", help="of the model, as `vsr models` shows it")
+    parser.add_argument("--data", required=True, help="what it was trained on")
+    parser.add_argument("--hardware", required=True)
+    arguments = parser.parse_args()
+
+    source = arguments.run / "weights.safetensors"
+    metadata = read_metadata(source)
+    options = metadata["options"]
+    network = metadata.pop("network")
+    for section, keys in (("data", ("train", "val", "cache")), ("run", ("output",))):
+        for key in keys:
+            options[section].pop(key, None)
+    facts = {
+        "data": arguments.data,
+        "degradation": "bicubic x4 (MATLAB imresize), 8 bit",
+        "step": metadata["step"],
+        "hours": round(hours(arguments.run / "log.jsonl"), 2),
+        "hardware": arguments.hardware,
+        "validation": metadata["validation"],
+        "options": options,
+    }
+    target = WEIGHTS / f"{arguments.name}.safetensors"
+    save_weights(target, load_file(source), network, facts)
+    print(f"{target.name}: {target.stat().st_size} bytes, step {facts['step']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Frame stores hold what the video shows, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from synthetic import draw_number, make_video, read_number
+
+from vsr.data.clips import open_clip, open_clips
+from vsr.errors import DatasetError
+
+
+def test_every_frame_is_stored_as_it_is(tmp_path: Path) -> None:
+    video = make_video(tmp_path / "a.mkv", frames=4, codec="ffv1", pix_fmt="yuv444p")
+    clip = open_clip(video, tmp_path / "cache")
+    assert clip.frames.shape == (4, 48, 64, 3)
+    assert [read_number(frame) for frame in clip.frames] == [0, 1, 2, 3]
+    expected = np.stack([draw_number(index) for index in range(4)])
+    assert np.abs(clip.frames.astype(int) - expected).max() <= 3  # 8-bit YCbCr in between
+
+
+def test_a_video_is_decoded_once_under_any_name(tmp_path: Path) -> None:
+    video = make_video(tmp_path / "a.mkv", frames=3, codec="ffv1", pix_fmt="yuv444p")
+    said: list[str] = []
+    open_clip(video, tmp_path / "cache", progress=said.append)
+    renamed = video.rename(tmp_path / "b.mkv")
+    open_clip(renamed, tmp_path / "cache", progress=said.append)
+    assert said == ["decoding a.mkv"]
+
+
+def test_changed_content_is_decoded_anew(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    make_video(tmp_path / "a.mkv", frames=3, codec="ffv1", pix_fmt="yuv444p")
+    assert len(open_clip(tmp_path / "a.mkv", cache).frames) == 3
+    make_video(tmp_path / "a.mkv", frames=5, codec="ffv1", pix_fmt="yuv444p")
+    assert len(open_clip(tmp_path / "a.mkv", cache).frames) == 5
+
+
+def test_patterns_choose_what_is_halved(tmp_path: Path) -> None:
+    for name in ("soft.mkv", "sharp.mkv"):
+        make_video(tmp_path / name, frames=2, codec="ffv1", pix_fmt="yuv444p")
+    clips = open_clips(tmp_path, tmp_path / "cache", half_size=["soft*"])
+    assert {clip.name: clip.frames.shape[1:3] for clip in clips} == {
+        "sharp.mkv": (48, 64),
+        "soft.mkv": (24, 32),
+    }
+
+
+def test_cuts_are_found(tmp_path: Path) -> None:
+    def picture(index: int, width: int, height: int) -> np.ndarray:
+        number = draw_number(index, width, height)
+        return 255 - number // 4 if index >= 4 else number // 3
+
+    make_video(tmp_path / "a.mkv", frames=8, codec="ffv1", pix_fmt="yuv444p", picture=picture)
+    assert open_clip(tmp_path / "a.mkv", tmp_path / "cache").cuts == (4,)
+
+
+def test_a_damaged_video_is_left_out_and_named(tmp_path: Path) -> None:
+    make_video(tmp_path / "good.mp4", frames=2)
+    (tmp_path / "bad.mp4").write_bytes(b"not a film")
+    said: list[str] = []
+    clips = open_clips(tmp_path, tmp_path / "cache", progress=said.append)
+    assert [clip.name for clip in clips] == ["good.mp4"]
+    assert any("left out" in line and "bad.mp4" in line for line in said)
+
+
+def test_a_folder_that_is_none_or_empty_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="which is none"):
+        open_clips(tmp_path / "nowhere", tmp_path)
+    with pytest.raises(DatasetError, match=r"\*\.mp4"):
+        open_clips(tmp_path, tmp_path)
+    (tmp_path / "bad.mp4").write_bytes(b"not a film")
+    with pytest.raises(DatasetError, match="none of the videos"):
+        open_clips(tmp_path, tmp_path / "cache")
+
+
+def test_half_a_store_counts_as_none(tmp_path: Path) -> None:
+    video = make_video(tmp_path / "a.mp4", frames=3)
+    clip = open_clip(video, tmp_path / "cache")
+    first = np.array(clip.frames)
+    next((tmp_path / "cache").glob("*.json")).unlink()
+    np.testing.assert_array_equal(open_clip(video, tmp_path / "cache").frames, first)
+
+
+def test_the_matrix_of_the_tags_is_used(tmp_path: Path) -> None:
+    """The same picture tagged 601 and 709, each by its own matrix, is stored the same."""
+    stored = []
+    for code in (6, 1):
+        name = tmp_path / f"{code}.mkv"
+        make_video(name, frames=1, codec="ffv1", pix_fmt="yuv444p", color=(code, code, code, 1))
+        with av.open(str(name)) as file:
+            assert file.streams.video[0].codec_context.colorspace == code
+        stored.append(open_clip(name, tmp_path / "cache").frames[0].astype(int))
+    assert np.abs(stored[0] - stored[1]).max() <= 3

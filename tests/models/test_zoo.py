@@ -1,0 +1,94 @@
+"""Models by name and by file; weights that say what they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from vsr.errors import CheckpointFormatError, ConfigError, WeightsError
+from vsr.models.cards import card, parameters, table
+from vsr.models.checkpoints import read_metadata, save_weights
+from vsr.models.compact import Compact
+from vsr.models.zoo import MODELS, find_model, load_model
+
+SHAPE = {"name": "compact", "scale": 2, "channels": 8, "blocks": 1}
+
+
+def saved(path: Path, **changes: object) -> Compact:
+    torch.manual_seed(0)
+    network = Compact(scale=2, channels=8, blocks=1)
+    torch.nn.init.normal_(network.tail[2].weight, std=0.1)
+    save_weights(path, network.state_dict(), SHAPE | changes, {"step": 7})
+    return network
+
+
+def test_a_weight_file_gives_the_network_that_was_saved(tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    network = saved(path)
+    loaded = load_model(str(path))
+    lq = torch.rand(1, 2, 3, 8, 8)
+    assert loaded.scale == 2
+    torch.testing.assert_close(loaded(lq)[0], network(lq)[0])
+    assert read_metadata(path)["step"] == 7
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_every_model_loads_and_upscales_by_its_scale(name: str) -> None:
+    sr, _ = load_model(name)(torch.rand(1, 1, 3, 6, 5))
+    scale = MODELS[name].scale
+    assert sr.shape == (1, 1, 3, 6 * scale, 5 * scale)
+
+
+def test_bundled_weights_say_where_they_come_from() -> None:
+    facts = read_metadata(MODELS["compact-x4"].weights)  # type: ignore[arg-type]
+    assert facts["validation"]["gain"] > 1.3
+    assert facts["validation"]["neighbours"] > 0.15
+    assert {"data", "degradation", "step", "hours", "hardware", "options"} <= facts.keys()
+    assert "/" not in str(facts["options"].get("data", {}).get("train", ""))
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="compact-x4, bicubic"):
+        find_model("edvr")
+
+
+def test_a_missing_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no weight file"):
+        find_model(str(tmp_path / "none.safetensors"))
+
+
+def test_a_file_that_is_no_weight_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "film.safetensors"
+    path.write_bytes(b"not weights")
+    with pytest.raises(CheckpointFormatError, match=r"film\.safetensors"):
+        find_model(str(path))
+
+
+def test_weights_of_another_shape_are_refused_by_tensor(tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    saved(path, channels=16)
+    with pytest.raises(CheckpointFormatError, match=r"forward_trunk\.\S+ is \(8, .*wanted \(16"):
+        load_model(str(path))
+
+
+def test_a_missing_and_a_surplus_tensor_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    saved(path, blocks=2)
+    with pytest.raises(CheckpointFormatError, match="missing backward_trunk.3"):
+        load_model(str(path))
+
+
+def test_the_list_names_every_model_and_fits_a_terminal() -> None:
+    text = table()
+    assert all(name in text for name in MODELS)
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_card_tells_parameters_and_hash() -> None:
+    info = find_model("compact-x4")
+    text = card("compact-x4")
+    assert f"{parameters(info):,}" in text
+    assert info.weight_hash is not None
+    assert info.weight_hash in text
