@@ -286,7 +286,7 @@ def test_wrong_options_are_refused_before_anything_is_written(
 def test_input_is_never_its_own_output_and_existing_files_stay(tmp_path: Path) -> None:
     source = make_video(tmp_path / "in.mp4", frames=2)
     before = source.read_bytes()
-    with pytest.raises(MuxError, match="in.mp4"):
+    with pytest.raises(MuxError, match=r"in\.mp4"):
         enhance(source, source, bicubic(overwrite=True))
     (tmp_path / "out.mp4").write_bytes(b"precious")
     with pytest.raises(MuxError, match="--overwrite"):

@@ -1,0 +1,47 @@
+"""Video super-resolution for real files.
+
+import vsr
+
+vsr.enhance("in.mp4", "out.mp4")
+network = vsr.load_model("compact-x4")
+sr, state = network(lq)  # (N, T, 3, H, W) in, (N, T, 3, 4 H, 4 W) out, RGB, 0 to 1
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from vsr.errors import VsrError
+from vsr.inference.options import InferenceOptions
+from vsr.media.options import EncodeOptions
+from vsr.options import EnhanceOptions
+
+if TYPE_CHECKING:
+    from vsr.models.zoo import load_model
+    from vsr.pipeline import EnhanceResult, Progress, enhance
+
+__all__ = [
+    "EncodeOptions",
+    "EnhanceOptions",
+    "EnhanceResult",
+    "InferenceOptions",
+    "Progress",
+    "VsrError",
+    "enhance",
+    "load_model",
+]
+
+# Imported on first use: torch takes seconds, and `vsr info` does not need it.
+_LAZY = {
+    "EnhanceResult": "vsr.pipeline",
+    "Progress": "vsr.pipeline",
+    "enhance": "vsr.pipeline",
+    "load_model": "vsr.models.zoo",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'vsr' has no attribute '{name}'")

@@ -365,3 +365,13 @@ def test_planes_stay_valid_after_closing(tmp_path: Path) -> None:
     path = synthetic.make_video(tmp_path / "a.mp4", frames=30)
     frames, _, _ = decode(path)
     assert numbers(frames) == list(range(30))
+
+
+def test_interlaced_frames_after_a_progressive_start_are_a_warning(tmp_path: Path) -> None:
+    plain = synthetic.make_video(tmp_path / "p.ts", frames=4, rate=Fraction(25), size=(64, 64))
+    combs = synthetic.make_video(
+        tmp_path / "i.ts", frames=4, rate=Fraction(25), size=(64, 64), field_order="tff"
+    )
+    frames, summary, _ = decode(synthetic.splice(tmp_path / "pi.ts", plain, combs))
+    assert numbers(frames) == [0, 1, 2, 3, 0, 1, 2, 3]
+    assert any("interlaced" in warning for warning in summary.warnings)

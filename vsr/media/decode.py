@@ -260,10 +260,10 @@ class Decoder:
     def _check_interlaced(self, frame: VideoFrame) -> None:
         if self._info.video.field_order in ("unknown", "progressive") and not self._interlaced:
             self._interlaced = True
+            at = float((frame.pts or 0) * self._info.video.time_base)
             self._warn(
-                "frames are marked interlaced from "
-                f"{float((frame.pts or 0) * self._info.video.time_base):.3f} s on, though the video "
-                "starts progressive; use --deinterlace frame if they show combs"
+                f"frames are marked interlaced from {at:.3f} s on, though the video starts "
+                "progressive; use --deinterlace frame if they show combs"
             )
 
     def _shape(self, first: VideoFrame) -> StreamShape:

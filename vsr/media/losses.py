@@ -43,7 +43,9 @@ class FrameLedger:
         self.frames = 0
         self.last_sent: int | None = None
         self.gaps: list[tuple[int, int, int]] = []  # (pts before, pts after, frames skipped)
-        self.constant_rate = True
+        self._off_grid = False
+        self._single_steps = 0
+        self._intervals = 0
         self._step = step
         self._first = first
         self._end = end
@@ -100,6 +102,11 @@ class FrameLedger:
             for before, run in runs.items()
         ]
 
+    @property
+    def constant_rate(self) -> bool:
+        """Whether all frames so far lie on the grid of the nominal rate, and most are neighbours."""
+        return not self._off_grid and self._single_steps * 2 >= self._intervals
+
     def unmatched_packets(self) -> int:
         """Count packets without a pts that gave no frame; 0 where packets have pts."""
         return max(0, self.packets - self.frames) if not self._sent_with_pts else 0
@@ -116,7 +123,9 @@ class FrameLedger:
 
     def _judge_gap(self, before: int, after: int) -> None:
         steps = round((after - before) / self._step)
+        self._intervals += 1
+        self._single_steps += steps == 1
         if abs(after - before - steps * self._step) > 1 or steps < 1:
-            self.constant_rate = False
+            self._off_grid = True
         elif steps > 1 and len(self.gaps) < KEPT_GAPS:
             self.gaps.append((before, after, steps - 1))

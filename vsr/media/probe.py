@@ -150,6 +150,7 @@ class SourceInfo:
 
 
 AVFMT_NOTIMESTAMPS = 0x0080  # libavformat/avformat.h
+MOST_FRAMES = 1000  # per second; more is a time base, or damage, taken for a rate
 PROBED_PACKETS = 300  # packets of one stream read in search of a decodable frame
 CENTER_SITED_CODECS = ("mjpeg", "mpeg1video", "webp")
 
@@ -244,11 +245,11 @@ def _video_info(
 
 
 def _frame_rate(container: InputContainer, stream: VideoStream) -> Fraction:
-    guessed = stream.guessed_rate or stream.average_rate or Fraction(25)
-    # Raw streams (.h264): libavformat times the parser's fields; the codec's own header is right.
+    rates = [stream.guessed_rate, stream.average_rate, stream.codec_context.framerate]
     if container.format.flags & AVFMT_NOTIMESTAMPS:
-        return stream.codec_context.framerate or guessed
-    return guessed
+        # Raw streams (.h264): libavformat counts the parser's fields; the codec's header is right.
+        rates.reverse()
+    return next((rate for rate in rates if rate and 0 < rate <= MOST_FRAMES), Fraction(25))
 
 
 def _color_tags(stream: VideoStream, frame: VideoFrame | None) -> ColorTags:

@@ -242,7 +242,7 @@ class FrameReader:
         if self._info.format == "mov" and self._first is None and self._end is None:
             # The index knows the number, after edit lists; those that reordering left out
             # before the cut are gaps.
-            gaps = sum(count for _, _, count in self.ledger.gaps)
+            gaps = sum(count for _, _, count in self.ledger.gaps if self.ledger.constant_rate)
             missing = len(self._stream.index_entries) - self.ledger.packets - gaps
         else:
             missing = round((promised - reached) / self.step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from math import prod
 from typing import Any
 
@@ -51,11 +52,7 @@ def card(name: str) -> str:
     if info.weights is not None:
         lines.append(f"  sha256        {sha256(info.weights)}")
     for key, value in facts(info).items():
-        if isinstance(value, dict):
-            lines.append(f"  {key}")
-            lines += [f"    {name:<14}{_plain(item)}" for name, item in value.items()]
-        else:
-            lines.append(f"  {key:<14}{_plain(value)}")
+        lines += _item(key, value, depth=1)
     return "\n".join(lines)
 
 
@@ -72,6 +69,18 @@ def parameters(info: ModelInfo) -> int:
         return 0
     with safe_open(info.weights, framework="pt") as file:
         return sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+
+
+def _item(key: str, value: Any, depth: int) -> list[str]:  # noqa: ANN401
+    if isinstance(value, dict):
+        inner = [line for name, item in value.items() for line in _item(name, item, depth + 1)]
+        return [f"{'  ' * depth}{key}", *inner]
+    return textwrap.wrap(
+        _plain(value),
+        width=80,
+        initial_indent=f"{'  ' * depth}{key:<14}",
+        subsequent_indent=" " * (14 + 2 * depth),
+    )
 
 
 def _plain(value: Any) -> str:  # noqa: ANN401

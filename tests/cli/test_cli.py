@@ -1,0 +1,174 @@
+"""The command line: exit codes, one line on stderr, output for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from synthetic import make_video
+
+from vsr.cli.main import main
+
+FAST = ["--model", "bicubic", "--preset", "ultrafast"]
+
+
+def test_enhance_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=3, color=(6, 6, 6, 1))
+    assert main(["enhance", str(source), str(tmp_path / "out.mp4"), *FAST]) == 0
+    assert "out.mp4: 3 frames in" in capsys.readouterr().out
+    assert (tmp_path / "out.mp4").is_file()
+
+
+def test_progress_for_programs_is_json_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=3)
+    target = str(tmp_path / "out.mp4")
+    assert main(["enhance", str(source), target, *FAST, "--progress", "json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[-1] == {"event": "done", "frames": 3, "target": target}
+    progress = [line for line in lines if line["event"] == "progress"]
+    assert progress[-1]["frames"] == progress[-1]["total"] == 3
+
+
+def test_the_report_is_written(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=3)
+    report = tmp_path / "report.json"
+    arguments = [str(source), str(tmp_path / "out.mp4"), "--report", str(report)]
+    assert main(["enhance", *arguments, *FAST]) == 0
+    found = json.loads(report.read_text())
+    assert found["frames"] == 3
+    assert found["source"]["video"]["time_base"] == "1/24000"
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=4, audio=("aac",))
+    assert main(["enhance", str(source), str(tmp_path / "out.mkv"), *FAST, "--dry-run"]) == 0
+    text = capsys.readouterr().out
+    assert "64x48 -> 256x192" in text
+    assert "audio: copy" in text
+    assert "for 4 frames" in text
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_encoder_options_may_be_given_again(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=2)
+    options = ["--encoder-option", "tune=film", "--encoder-option", "g=1"]
+    assert main(["enhance", str(source), str(tmp_path / "out.mp4"), *FAST, *options]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["enhance", "none.mp4", "out.mp4"], 1, "none.mp4"),
+        (["enhance", "in.mp4", "in.mp4"], 1, "in.mp4"),
+        (["enhance", "in.mp4", "out.mp4", "--codec", "nothing"], 1, "nothing"),
+        (["enhance", "in.mp4", "out.mp4", "--scale", "2", "--height", "9"], 2, "--scale"),
+        (["enhance", "in.mp4", "out.mp4", "--model", "edvr"], 2, "known: compact-x4"),
+        (["info", "text.txt"], 1, "text.txt"),
+        (["models", "edvr"], 2, "known: compact-x4"),
+        (["train", "none.toml"], 2, "none.toml"),
+        (["verify", "in.mp4", "none.mp4"], 1, "none.mp4"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_an_exit_code(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_video(tmp_path / "in.mp4", frames=2)
+    (tmp_path / "text.txt").write_text("no film")
+    assert main(arguments) == code
+    error = capsys.readouterr().err
+    lines = [line for line in error.splitlines() if line.startswith("vsr: error:")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["enhance", "a.mp4"],
+        ["enhance", "a.mp4", "b.mp4", "--scale", "3"],
+        ["enhance", "a.mp4", "b.mp4", "--no-such-flag"],
+        ["no-such-command"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
+    assert main(arguments) == 2
+
+
+def test_info_shows_what_the_file_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=3, audio=("aac",), rotation=90)
+    assert main(["info", str(source)]) == 0
+    text = capsys.readouterr().out
+    assert "64x48" in text
+    assert "rotated 90 degrees" in text
+    assert "audio: aac" in text
+
+
+def test_info_for_programs_is_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=3)
+    assert main(["info", str(source), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["video"]["frame_rate"] == "24000/1001"
+
+
+def test_verify_tells_a_good_file_from_a_wrong_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=6)
+    wrong = make_video(tmp_path / "wrong.mp4", frames=5, size=(256, 192))
+    assert main(["enhance", str(source), str(tmp_path / "out.mp4"), *FAST]) == 0
+    assert main(["verify", str(source), str(tmp_path / "out.mp4")]) == 0
+    assert "FAIL" not in capsys.readouterr().out
+    assert main(["verify", str(source), str(wrong)]) == 1
+    assert "FAIL frames: wanted 6 frames, found 5" in capsys.readouterr().out
+
+
+def test_models_prints_a_list_and_a_card(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    assert "compact-x4" in capsys.readouterr().out
+    assert main(["models", "compact-x4"]) == 0
+    assert "sha256" in capsys.readouterr().out
+
+
+def test_help_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["enhance", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    for flag in ("--strength", "--height", "--crf", "--lookahead", "--dry-run"):
+        assert flag in text
+
+
+def test_interrupting_is_exit_code_130_and_leaves_nothing(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=400, size=(320, 180))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vsr", "enhance", str(source), str(tmp_path / "o.mp4"), *FAST],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while len(os.listdir(tmp_path)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "vsr: interrupted" in error
+    assert "Traceback" not in error
+    assert os.listdir(tmp_path) == ["in.mp4"]
