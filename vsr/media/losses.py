@@ -104,7 +104,7 @@ class FrameLedger:
 
     @property
     def constant_rate(self) -> bool:
-        """Whether all frames so far lie on the grid of the nominal rate, and most are neighbours."""
+        """Whether all frames lie on the grid of the nominal rate, and most are neighbours."""
         return not self._off_grid and self._single_steps * 2 >= self._intervals
 
     def unmatched_packets(self) -> int:
