@@ -110,6 +110,22 @@ def test_raw_stream_without_pts_gets_them_from_the_rate(tmp_path: Path) -> None:
     assert summary.synthesised_pts == 12
 
 
+@pytest.mark.parametrize("b_frames", ["0", "2"])
+def test_program_stream_with_few_pts_is_whole_and_even(tmp_path: Path, b_frames: str) -> None:
+    # Frames smaller than a pack of 2048 bytes: only the first in each pack has a pts.
+    path = synthetic.make_video(
+        tmp_path / "a.mpg",
+        frames=60,
+        rate=Fraction(25),
+        codec="mpeg2video",
+        codec_options={"q:v": "2", "bf": b_frames},
+    )
+    frames, summary, _ = decode(path)
+    assert numbers(frames) == list(range(60))
+    assert {frame.duration for frame in frames} == {3600}
+    assert (summary.lost, summary.gaps, summary.repaired_pts) == ((), (), 0)
+
+
 def test_avi_with_b_frames_comes_in_order(tmp_path: Path) -> None:
     path = synthetic.make_video(
         tmp_path / "b.avi", rate=Fraction(25), codec_options=synthetic.WITH_B_FRAMES

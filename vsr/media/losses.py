@@ -52,7 +52,8 @@ class FrameLedger:
         self._sent_with_pts = 0
         self._pending: list[int] = []
         self._lost: dict[int, int] = {}  # pts: frames received before it
-        self.last_frame: int | None = None
+        self._last_pts: int | None = None
+        self._last_shown: int | None = None
         self._last_interlaced = False
 
     def sent(self, pts: int | None, dts: int | None, *, hidden: bool = False) -> None:
@@ -67,21 +68,20 @@ class FrameLedger:
         if not hidden and not self._outside(pts):
             heappush(self._pending, pts)
 
-    def received(self, pts: int | None, *, interlaced: bool = False) -> None:
-        """Note a frame by the pts it brought along, before any repair."""
-        if pts is None:
-            self.frames += 1
-            return
+    def received(self, pts: int | None, shown: int, *, interlaced: bool = False) -> None:
+        """Note a frame: the pts it brought along, and the one it is shown at after repair."""
         lost_before = len(self._lost)
-        self._lost.pop(pts, None)  # out of order after all
-        while self._pending and self._pending[0] <= pts:
-            expected = heappop(self._pending)
-            if expected != pts and not self._is_second_field(expected):
-                self._lost[expected] = self.frames
-        if self.last_frame is not None and len(self._lost) == lost_before:
-            self._judge_gap(self.last_frame, pts)
+        if pts is not None:
+            self._lost.pop(pts, None)  # out of order after all
+            while self._pending and self._pending[0] <= pts:
+                expected = heappop(self._pending)
+                if expected != pts and not self._is_second_field(expected):
+                    self._lost[expected] = self.frames
+            self._last_pts, self._last_interlaced = pts, interlaced
+        if self._last_shown is not None and len(self._lost) == lost_before:
+            self._judge_gap(self._last_shown, shown)
+        self._last_shown = shown
         self.frames += 1
-        self.last_frame, self._last_interlaced = pts, interlaced
 
     def lost(self) -> list[LostFrames]:
         """List what was sent and never came, neighbours together; call after the last frame."""
@@ -117,9 +117,9 @@ class FrameLedger:
 
     def _is_second_field(self, pts: int) -> bool:
         """Tell fields coded as packets of their own: the second gives no frame."""
-        if self.last_frame is None or not self._last_interlaced:
+        if self._last_pts is None or not self._last_interlaced:
             return False
-        return 0 < pts - self.last_frame < self._step * 3 / 4
+        return 0 < pts - self._last_pts < self._step * 3 / 4
 
     def _judge_gap(self, before: int, after: int) -> None:
         steps = round((after - before) / self._step)

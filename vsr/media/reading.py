@@ -219,10 +219,11 @@ class FrameReader:
                 self._note(error, packet.pts if packet.pts is not None else packet.dts)
                 continue
             for frame in frames:
-                self.ledger.received(frame.pts, interlaced=frame.interlaced_frame)
                 if frame.pts is None:
                     frame.duration = 0  # AVI: a tick of the header, not a frame
-                frame.pts = self.repair(frame)
+                shown = self.repair(frame)
+                self.ledger.received(frame.pts, shown, interlaced=frame.interlaced_frame)
+                frame.pts = shown
                 frame.time_base = self._info.video.time_base
                 yield frame
 
