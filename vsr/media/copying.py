@@ -183,9 +183,12 @@ class OtherStreams:
                 self.warnings.append(f"the other streams end early: {error}")
                 return
             if packet.size:  # an empty one asks decoders to flush
+                settle_time(packet, self._tracks[packet.stream.index].plan.kind)
                 yield packet
 
     def _forward(self, track: _Track, packet: Packet[Any]) -> None:
+        if is_filler(packet):
+            return
         if track.plan.kind == "cover":
             packet.pts = packet.dts = 0
             self._write(track, packet)
@@ -282,6 +285,18 @@ def _place(track: _Track, frame: av.AudioFrame) -> bool:
     frame.pts, frame.time_base = track.due, Fraction(1, rate)
     track.due += frame.samples
     return True
+
+
+def settle_time(packet: Packet[Any], kind: str) -> None:
+    """Give sound and text without a presentation time (AVI) their decoding time: it is the same."""
+    if packet.pts is None and kind in ("audio", "subtitle"):
+        packet.pts = packet.dts
+
+
+def is_filler(packet: Packet[Any]) -> bool:
+    """Recognise the empty cues that MP4 puts between others; its muxer makes them anew."""
+    context: Any = packet.stream.codec_context
+    return context is not None and context.name == "mov_text" and bytes(packet)[:2] == b"\0\0"
 
 
 def move_into_range(packet: Packet[Any], kind: str, time_range: TimeRange | None) -> bool:

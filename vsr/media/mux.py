@@ -202,6 +202,10 @@ class Writer:
             raise EncodeError(
                 self.target, f"{self.plan.codec} refused frame {self.frames}: {error}"
             ) from error
+        if frame is None and self.frames <= 2:
+            # x265 makes decoding times of one or two frames from memory that it never set.
+            for packet in packets:
+                packet.dts = packet.pts
         with self._guard():
             for packet in packets:
                 time = packet.dts if packet.dts is not None else packet.pts

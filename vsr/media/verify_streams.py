@@ -14,7 +14,7 @@ from av.packet import Packet
 
 from vsr.media.checks import Check, check
 from vsr.media.containers import DISPOSITIONS, LABELS
-from vsr.media.copying import INTERLEAVING, TimeRange, move_into_range
+from vsr.media.copying import INTERLEAVING, TimeRange, is_filler, move_into_range, settle_time
 from vsr.media.probe import SourceInfo, StreamInfo
 from vsr.media.source import open_source, read_packets
 from vsr.media.streams import MOV_LANGUAGES, StreamPlan, container_tags, stream_tags
@@ -131,8 +131,9 @@ def _read(
         try:
             for packet in read_packets(source, [source.streams[index] for index in found]):
                 index = packet.stream.index
-                if not packet.size:
+                if not packet.size or is_filler(packet):
                     continue
+                settle_time(packet, kinds[index])
                 if _is_past(packet, stop):
                     break
                 if not move_into_range(packet, kinds[index], time_range):
@@ -142,8 +143,7 @@ def _read(
                         continue
                     started.add(index)
                 data = _bare(bytes(packet), info, index)
-                if data:
-                    found[index].add(data, packet.pts, packet.time_base)
+                found[index].add(data, packet.pts, packet.time_base)
         except av.FFmpegError:
             pass  # a damaged end: what can be read is compared
     return found
@@ -159,8 +159,6 @@ def _bare(data: bytes, info: SourceInfo, index: int) -> bytes:
     codec = next(stream.codec for stream in info.streams if stream.index == index)
     if codec == "aac" and data[:1] == b"\xff" and len(data) > 1 and data[1] & 0xF6 == 0xF0:
         return data[7 if data[1] & 1 else 9 :]  # ADTS header, ISO/IEC 14496-3 1.A.2
-    if codec == "mov_text" and data[:2] == b"\x00\x00":
-        return b""  # MP4 fills the time between cues with empty ones
     return data
 
 
