@@ -149,7 +149,8 @@ def make_frame(
     if color:
         frame.color_primaries, frame.color_trc = color[0], color[1]
         frame.colorspace, frame.color_range = color[2], color[3]
-    return frame if planar == pix_fmt else frame.reformat(format=pix_fmt)
+    # One thread: swscale's slices write past their last row's end, over the next slice's start.
+    return frame if planar == pix_fmt else frame.reformat(format=pix_fmt, threads=1)
 
 
 def rgb_to_planes(
