@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from itertools import pairwise
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -19,7 +20,7 @@ from vsr.models.zoo import WEIGHTS
 def hours(log: Path) -> float:
     """Sum the time between the lines of a run's log, leaving out the pauses between its parts."""
     times = [json.loads(line)["time"] for line in log.read_text().splitlines()]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     usual = sorted(gaps)[len(gaps) // 2]
     return sum(min(gap, 10 * usual) for gap in gaps) / 3600
 
