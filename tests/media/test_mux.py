@@ -228,7 +228,7 @@ def test_subtitles_keep_text_and_times(tmp_path: Path, codec: str, before: str, 
 
 @pytest.mark.parametrize(
     ("codec", "layout", "before", "after", "made"),
-    [("flac", "stereo", ".mkv", ".mov", "alac"), ("wmav2", "stereo", ".asf", ".mkv", "flac"),
+    [("flac", "stereo", ".mkv", ".mov", "alac"), 
      ("flac", "5.1", ".mkv", ".ts", "aac"), ("aac", "mono", ".mp4", ".webm", "opus")],
 )  # fmt: skip
 def test_converted_sound_lasts_as_long_and_starts_as_before(
