@@ -9,6 +9,7 @@ from fractions import Fraction
 from math import ceil
 from pathlib import Path
 
+from vsr.data.layout import color_layout
 from vsr.inference.plan import NetworkFacts, Plan, make_plan
 from vsr.media.containers import PICTURES, TargetKind, check_target
 from vsr.media.copying import TimeRange
@@ -17,7 +18,7 @@ from vsr.media.encode import EncodePlan, plan_encoding
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.streams import StreamPlan, plan_streams, stream_warnings
 from vsr.models.zoo import ModelInfo, find_model
-from vsr.ops.color import ColorLayout, resolve_layout
+from vsr.ops.color import ColorLayout
 from vsr.options import EnhanceOptions, check, parse_size, parse_time
 
 
@@ -72,52 +73,21 @@ def plan_job(
     kind = check_target(source, target, overwrite=options.overwrite)
     model = find_model(options.model)
     info = probe(Path(os.fspath(source)))
-    decode = DecodeOptions(
-        start=parse_time(options.start, "start") if options.start else Fraction(0),
-        duration=parse_time(options.duration, "duration") if options.duration else None,
-        deinterlace=options.deinterlace,
-        filter_chain=options.filter,
-    )
+    decode = decode_options(options)
     with Decoder(info, decode) as decoder:
         size = decoder.width, decoder.height
-        width, height, aspect = target_size(
-            options, size, model.scale, decoder.sample_aspect_ratio, info.video.rotation
-        )
-        encode = plan_encoding(
-            info,
-            kind.pattern,
-            width=width,
-            height=height,
-            time_base=decoder.time_base,
-            frame_rate=decoder.frame_rate,
-            sample_aspect_ratio=aspect,
-            plane_format=decoder.format,
-            options=options.encode,
-        )
-        source_layout, assumed = resolve_layout(
-            chroma=decoder.format.chroma,
-            bit_depth=decoder.format.bit_depth,
-            width=info.video.width,
-            height=info.video.height,
-            matrix_code=info.video.color.matrix,
-            range_code=info.video.color.range,
-            siting=info.video.chroma_siting,
-            full_range_format=decoder.format.full_range,
-        )
+        encode = _plan_encoding(info, kind, options, decoder, model.scale)
+        source_layout, assumed = color_layout(info, decoder.format)
         time_range = kept_range(decoder, decode)
         frames = estimate_frames(info, decode, decoder.frame_rate)
     inference = make_plan(
-        size[1], size[0], options.inference, NetworkFacts(scale=model.scale, lookahead=model.lookahead)
+        size[1],
+        size[0],
+        options.inference,
+        NetworkFacts(scale=model.scale, lookahead=model.lookahead),
     )
-    target_layout, _ = resolve_layout(
-        chroma=encode.planes.chroma,
-        bit_depth=encode.planes.bit_depth,
-        width=info.video.width,
-        height=info.video.height,
-        matrix_code=encode.color.matrix,
-        range_code=encode.color.range,
-        siting=encode.chroma_siting,
-        full_range_format=encode.planes.full_range,
+    target_layout, _ = color_layout(
+        info, encode.planes, color=encode.color, siting=encode.chroma_siting
     )
     streams = plan_streams(info, kind.pattern)
     return Job(
@@ -134,6 +104,39 @@ def plan_job(
         time_range=time_range,
         frames=frames,
         warnings=(*assumed, *encode.warnings, *stream_warnings(streams), *inference.notes),
+    )
+
+
+def decode_options(options: EnhanceOptions) -> DecodeOptions:
+    """Say what part of the source is decoded, and through which filters."""
+    return DecodeOptions(
+        start=parse_time(options.start, "start") if options.start else Fraction(0),
+        duration=parse_time(options.duration, "duration") if options.duration else None,
+        deinterlace=options.deinterlace,
+        filter_chain=options.filter,
+    )
+
+
+def _plan_encoding(
+    info: SourceInfo, kind: TargetKind, options: EnhanceOptions, decoder: Decoder, scale: int
+) -> EncodePlan:
+    width, height, aspect = target_size(
+        options,
+        (decoder.width, decoder.height),
+        scale,
+        decoder.sample_aspect_ratio,
+        info.video.rotation,
+    )
+    return plan_encoding(
+        info,
+        kind.pattern,
+        width=width,
+        height=height,
+        time_base=decoder.time_base,
+        frame_rate=decoder.frame_rate,
+        sample_aspect_ratio=aspect,
+        plane_format=decoder.format,
+        options=options.encode,
     )
 
 

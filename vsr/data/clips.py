@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vsr.data.layout import color_layout
 from vsr.errors import DatasetError, MediaError
 from vsr.media.decode import DecodeOptions, Decoder
 from vsr.media.probe import probe
-from vsr.ops.color import planes_to_rgb, resolve_layout
+from vsr.ops.color import planes_to_rgb
 from vsr.ops.resize import resize
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".ts", ".y4m")
@@ -163,16 +164,7 @@ def _rgb_frames(video: Path, half: bool) -> Iterator[tuple[NDArray[np.uint8], fl
     """Decode to 8-bit RGB (H, W, 3) with the scene score of each frame."""
     info = probe(video)
     with Decoder(info, DecodeOptions()) as decoder:
-        layout, _ = resolve_layout(
-            chroma=decoder.format.chroma,
-            bit_depth=decoder.format.bit_depth,
-            width=info.video.width,
-            height=info.video.height,
-            matrix_code=info.video.color.matrix,
-            range_code=info.video.color.range,
-            siting=info.video.chroma_siting,
-            full_range_format=decoder.format.full_range,
-        )
+        layout, _ = color_layout(info, decoder.format)
         for frame in decoder:
             planes = [torch.from_numpy(plane.copy()) for plane in frame.planes]
             rgb = planes_to_rgb(planes, layout)
