@@ -184,6 +184,16 @@ def test_labels_chapters_and_tags_are_kept(film: Path, tmp_path: Path, suffix: s
     assert (tags["title"], tags["artist"]) == ("Film é", "Somebody")
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_tags_of_phones_are_kept(tmp_path: Path, suffix: str) -> None:
+    tags = {"com.apple.quicktime.make": "Apple", "title": "Beach", "director_note": "wind"}
+    source = make_rich_video(tmp_path / "in.mkv", frames=2, tags=tags)
+    target = tmp_path / f"out{suffix}"
+    enhance_nearest(source, target)
+    found = {key.lower(): value for key, value in probe(target).tags.items()}
+    assert found.items() >= tags.items()
+
+
 def test_attachments_and_covers_are_kept_in_matroska(film: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mkv"
     enhance_nearest(film, target)
@@ -228,7 +238,7 @@ def test_subtitles_keep_text_and_times(tmp_path: Path, codec: str, before: str, 
 
 @pytest.mark.parametrize(
     ("codec", "layout", "before", "after", "made"),
-    [("flac", "stereo", ".mkv", ".mov", "alac"), 
+    [("flac", "stereo", ".mkv", ".mov", "alac"),
      ("flac", "5.1", ".mkv", ".ts", "aac"), ("aac", "mono", ".mp4", ".webm", "opus")],
 )  # fmt: skip
 def test_converted_sound_lasts_as_long_and_starts_as_before(

@@ -12,7 +12,7 @@ import errno
 import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +33,13 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Packets come in the order of their decoding times already; more than this is not held back for a
 # stream that has nothing to say, such as subtitles.
 INTERLEAVE_MICROSECONDS = "1000000"
+# Tags for which MP4 has a place of its own (libavformat/movenc.c). With any other, all tags go into
+# the list of free keys that phones use: FFmpeg and Apple read it, some players do not.
+MP4_TAGS = {
+    "title", "artist", "album_artist", "composer", "album", "date", "comment", "genre",
+    "copyright", "grouping", "lyrics", "description", "synopsis", "show", "episode_id", "network",
+    "keywords", "track", "disc", "compilation", "creation_time", "location", "timecode",
+}  # fmt: skip
 # AVI has no timestamps: how far from its grid of frames, in frames, a time may lie.
 GRID_TOLERANCE = Fraction(1, 4)
 
@@ -104,7 +111,7 @@ class Writer:
                 format=self.plan.muxer,
                 container_options={
                     "max_interleave_delta": INTERLEAVE_MICROSECONDS,
-                    **_muxer_options(self.plan, chapters, clocks),
+                    **_muxer_options(self.plan, chapters, clocks, container_tags(info)),
                 },
                 metadata_errors="surrogateescape",
             )
@@ -278,11 +285,14 @@ def _muxer_options(
     plan: EncodePlan,
     chapters: Sequence[Any],
     clocks: Sequence[tuple[Fraction, Fraction | None]],
+    tags: Mapping[str, str],
 ) -> dict[str, str]:
     if plan.muxer in ("mp4", "mov"):
         lengths = [(c["end"] - c["start"]) * c["time_base"] for c in chapters]
         scale = _movie_timescale(clocks, max(lengths, default=Fraction(0)))
-        return {"movflags": "+faststart", "movie_timescale": str(scale)}
+        free = any(key.lower().split("-")[0] not in MP4_TAGS for key in tags)
+        flags = "+faststart" + "+use_metadata_tags" * free
+        return {"movflags": flags, "movie_timescale": str(scale)}
     if plan.muxer in ("matroska", "webm"):
         # Nothing is moved to make all times positive, no track becomes "default" by itself.
         return {"avoid_negative_ts": "disabled", "default_mode": "passthrough"}
