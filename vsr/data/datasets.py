@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ def stretches(clips: Sequence[Clip], *, length: int, side: int) -> list[Stretch]
     found = []
     for clip in clips:
         borders = [0, *clip.cuts, len(clip.frames)]
-        for first, last in zip(borders, borders[1:], strict=False):
+        for first, last in pairwise(borders):
             if last - first >= length and min(clip.frames.shape[1:3]) >= side:
                 found.append(Stretch(clip=clip, first=first, last=last))
     if not found:
