@@ -69,7 +69,24 @@ def load_into(network: nn.Module, path: Path) -> None:
     read_metadata(path)
     with safe_open(path, framework="pt") as file:
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    wanted = network.state_dict()
+    check_fit(weights, network.state_dict(), path, type(network).__name__)
+    network.load_state_dict(weights)
+
+
+def check_fit(
+    weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path, network: str
+) -> None:
+    """Check that a file holds exactly the tensors that a network wants.
+
+    Args:
+        weights: What the file holds.
+        wanted: Tensors of the right names and shapes.
+        path: The file, for the message.
+        network: Its name, for the message.
+
+    Raises:
+        CheckpointFormatError: Naming tensors that are missing, surplus or of another shape.
+    """
     wrong = [f"missing {name}" for name in wanted.keys() - weights.keys()]
     wrong += [f"surplus {name}" for name in weights.keys() - wanted.keys()]
     wrong += [
@@ -81,10 +98,9 @@ def load_into(network: nn.Module, path: Path) -> None:
         shown = "; ".join(sorted(wrong)[:5])
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise CheckpointFormatError(
-            f"'{path}' does not fit {type(network).__name__}: {shown}{more}; "
+            f"'{path}' does not fit {network}: {shown}{more}; "
             "use the weights that belong to this network"
         )
-    network.load_state_dict(weights)
 
 
 def sha256(path: Path) -> str:

@@ -1,0 +1,223 @@
+"""Checkpoints as BasicSR and mmagic publish them: which network, which names, nothing unaccounted.
+
+Two families name the same tensors differently. BasicSR writes {"params": ..., "params_ema": ...};
+mmediting and mmagic write {"state_dict": ...} with "generator." and sometimes "generator_ema."
+before each name, and training's leftovers beside them. Where a file holds averaged weights, these
+are taken: they are the ones whose results were published.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from vsr.errors import CheckpointFormatError, WeightsError
+from vsr.models.checkpoints import check_fit
+
+Family = Literal["basicsr", "mmagic"]
+
+_TRUNKS = {
+    "basicsr": {"backward_trunk": "backward_trunk", "forward_trunk": "forward_trunk"},
+    "mmagic": {"backward_trunk": "backward_resblocks", "forward_trunk": "forward_resblocks"},
+}
+_SUB_PIXEL = {"basicsr": "upconv{}", "mmagic": "upsample{}.upsample_conv"}
+_TAIL = {0: "1", 3: "2", 6: "conv_hr", 8: "conv_last"}
+# Constants and counters that a file may hold or lack.
+_OPTIONAL = re.compile(r"(?:^|\.)(?:spynet\.(?:mean|std)|step_counter)$")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """A published checkpoint, read.
+
+    Attributes:
+        path: Where it came from.
+        family: Whose names it uses.
+        architecture: Key of `zoo.ARCHITECTURES`.
+        hyper_parameters: What the architecture is built with, read off the shapes.
+        weights: By the names in the file, without the prefixes.
+    """
+
+    path: Path
+    family: Family
+    architecture: str
+    hyper_parameters: Mapping[str, Any]
+    weights: Mapping[str, Tensor]
+
+
+def read_published(path: Path) -> Checkpoint:
+    """Read a checkpoint of BasicVSR, BasicVSR++ or RealBasicVSR, tensors only.
+
+    Args:
+        path: A `.pth` file, or a `.safetensors` file with the same names.
+
+    Raises:
+        WeightsError: If there is no such file.
+        CheckpointFormatError: If it is no checkpoint, holds more than tensors and plain values, or
+            is for another network.
+    """
+    weights = _without_prefixes(_unpickled(path), path)
+    names = weights.keys()
+    family: Family = "basicsr" if any("upconv1." in name for name in names) else "mmagic"
+    if any(name.startswith("edvr.") for name in names):
+        raise CheckpointFormatError(f"'{path}' is for IconVSR or EDVR, which vsr does not have")
+    if any(name.startswith("image_cleaning.") for name in names):
+        architecture = "realbasicvsr"
+        shape = _basicvsr_shape(weights, "basicvsr.", family, path)
+        shape["cleaning_blocks"] = _blocks(names, "image_cleaning.0.")
+    elif any(name.startswith("deform_align.") for name in names):
+        architecture = "basicvsr_pp"
+        shape = {
+            "scale": 4 if "feat_extract.main.0.weight" in names else 1,
+            "channels": _width(weights, "backbone.backward_1.main.0.weight", path),
+            "blocks": _blocks(names, "backbone.backward_1."),
+        }
+    elif any(name.startswith("fusion.") for name in names):
+        architecture = "basicvsr"
+        shape = _basicvsr_shape(weights, "", family, path)
+    else:
+        some = ", ".join(sorted(names)[:3]) or "nothing"
+        raise CheckpointFormatError(
+            f"'{path}' is not for BasicVSR, BasicVSR++ or RealBasicVSR; it holds {some}, ..."
+        )
+    return Checkpoint(
+        path=path,
+        family=family,
+        architecture=architecture,
+        hyper_parameters=shape,
+        weights=weights,
+    )
+
+
+def load_published(network: nn.Module, checkpoint: Checkpoint) -> None:
+    """Load a published checkpoint strictly.
+
+    Raises:
+        CheckpointFormatError: Naming tensors that are missing, surplus or of another shape, by
+            their names in the file.
+    """
+    own = network.state_dict()
+    published = {name: published_name(name, checkpoint.family, network) for name in own}
+    wanted = {published[name]: value for name, value in own.items()}
+    given = dict(checkpoint.weights)
+    for name in [name for name in given if _OPTIONAL.search(name) and name not in wanted]:
+        del given[name]
+    for name, value in wanted.items():
+        if _OPTIONAL.search(name):
+            given.setdefault(name, value)
+    check_fit(given, wanted, checkpoint.path, type(network).__name__)
+    network.load_state_dict({name: given[published[name]] for name in own})
+
+
+def published_name(name: str, family: Family, network: nn.Module) -> str:
+    """Translate one of our tensor names into the one that a family of checkpoints uses."""
+    if name.startswith("basicvsr."):
+        return "basicvsr." + published_name(name.removeprefix("basicvsr."), family, network)
+    part, _, rest = name.partition(".")
+    if part == "flow":
+        return "spynet." + _spynet_name(rest, family)
+    if part == "fusion":
+        return "fusion." + rest.removeprefix("0.")
+    if part == "tail":
+        index, _, kind = rest.partition(".")
+        target = _TAIL[int(index)]
+        return f"{_SUB_PIXEL[family].format(target) if target.isdigit() else target}.{kind}"
+    if part == "shrink":
+        return "feat_extract." + rest
+    if part == "extract":
+        return ("feat_extract.4." if hasattr(network, "shrink") else "feat_extract.") + _main(rest)
+    if part == "align":
+        return "deform_align." + rest.replace(".offset.", ".conv_offset.")
+    if part == "trunks":
+        branch, _, rest = rest.partition(".")
+        return f"backbone.{branch}.{_main(rest)}"
+    if part == "cleaning":
+        index, _, rest = rest.partition(".")
+        return f"image_cleaning.{index}." + (_main(rest) if index == "0" else rest)
+    return f"{_TRUNKS[family].get(part, part)}.{_main(rest)}"
+
+
+def _main(name: str) -> str:
+    """Name a tensor of a trunk: "0.weight", or "5.conv1.weight" for the fourth block."""
+    index, _, rest = name.partition(".")
+    return f"main.2.{int(index) - 2}.{rest}" if rest.startswith("conv") else f"main.{name}"
+
+
+def _spynet_name(name: str, family: Family) -> str:
+    found = re.fullmatch(r"levels\.(\d)\.(\d)\.(\w+)", name)
+    if found is None:  # mean and std
+        return name
+    level, layer, kind = found.groups()
+    if family == "mmagic":
+        layer = f"{int(layer) // 2}.conv"
+    return f"basic_module.{level}.basic_module.{layer}.{kind}"
+
+
+def _unpickled(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        raise WeightsError(f"no weight file '{path}'; `vsr models` lists what can be downloaded")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        found: object = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointFormatError(
+            f"'{path}' is not a checkpoint of tensors ({reason}); code in it is not run"
+        ) from error
+    if not isinstance(found, Mapping):
+        raise CheckpointFormatError(f"'{path}' holds a {type(found).__name__}, not named tensors")
+    for key in ("params_ema", "params", "state_dict"):
+        if isinstance(found.get(key), Mapping):
+            inner: Mapping[str, Any] = found[key]
+            return inner
+    return found
+
+
+def _without_prefixes(found: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    named = {str(name).removeprefix("module."): value for name, value in found.items()}
+    for prefix in ("generator_ema.", "generator."):
+        if any(name.startswith(prefix) for name in named):
+            named = {
+                name.removeprefix(prefix): value
+                for name, value in named.items()
+                if name.startswith(prefix)
+            }
+            break
+    for name, value in named.items():
+        if not isinstance(value, Tensor):
+            raise CheckpointFormatError(
+                f"'{path}' holds a {type(value).__name__} as {name}, where a tensor should be"
+            )
+    return named
+
+
+def _basicvsr_shape(
+    weights: Mapping[str, Tensor], prefix: str, family: Family, path: Path
+) -> dict[str, Any]:
+    trunk = f"{prefix}{_TRUNKS[family]['backward_trunk']}."
+    return {
+        "channels": _width(weights, f"{trunk}main.0.weight", path),
+        "blocks": _blocks(weights.keys(), trunk),
+    }
+
+
+def _width(weights: Mapping[str, Tensor], name: str, path: Path) -> int:
+    if name not in weights:
+        raise CheckpointFormatError(f"'{path}' lacks {name}; use the complete checkpoint")
+    return weights[name].shape[0]
+
+
+def _blocks(names: Any, trunk: str) -> int:  # noqa: ANN401
+    pattern = re.compile(re.escape(trunk) + r"main\.2\.(\d+)\.")
+    found = [int(match[1]) for name in names if (match := pattern.match(name))]
+    return max(found, default=-1) + 1

@@ -1,0 +1,94 @@
+"""Modulated deformable convolution: in plain torch, and torchvision's operator where it loads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# (x, offset, mask, weight, bias) -> (N, O, H, W)
+Operator = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+def deform_conv(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Convolve 3x3 with taps that are moved and weighted at each pixel.
+
+    Tap k of group g is read at its place in the 3x3 window plus its offset, bilinearly, zero
+    outside the picture, and multiplied by its mask.
+
+    Args:
+        x: (N, C, H, W); the channels fall into G groups of neighbours that move together.
+        offset: (N, G * 9 * 2, H, W) in pixels: by group, then tap (row by row), then (dy, dx).
+        mask: (N, G * 9, H, W): by group, then tap.
+        weight: (O, C, 3, 3).
+        bias: (O,).
+
+    Returns:
+        (N, O, H, W), in the dtype of `x`. Positions and sampling are float32 under autocast too.
+
+    Raises:
+        ValueError: If the channels of offset, mask and x do not fit together.
+
+    Source: Zhu et al., "Deformable ConvNets v2", CVPR 2019; layout of mmcv and torchvision.
+    """
+    groups = mask.shape[1] // 9
+    if mask.shape[1] != 9 * groups or offset.shape[1] != 18 * groups or x.shape[1] % groups:
+        raise ValueError(
+            f"{mask.shape[1]} mask and {offset.shape[1]} offset channels for {x.shape[1]} features"
+        )
+    operator = torchvision_operator() or deform_conv_plain
+    with torch.autocast(x.device.type, enabled=False):
+        out = operator(x.float(), offset.float(), mask.float(), weight.float(), bias.float())
+    return out.to(x.dtype)
+
+
+def deform_conv_plain(
+    x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor
+) -> Tensor:
+    """Do what `deform_conv` says, in plain torch: nine samplings, each multiplied at once.
+
+    Tap by tap, because all nine side by side would need nine times the memory of `x`.
+    """
+    batch, channels, height, width = x.shape
+    groups = mask.shape[1] // 9
+    folded = x.reshape(batch * groups, channels // groups, height, width)
+    moved = offset.reshape(batch * groups, 9, 2, height, width)
+    weighed = mask.reshape(batch * groups, 9, 1, height, width)
+    rows = torch.arange(height, device=x.device, dtype=torch.float32).view(1, height, 1)
+    columns = torch.arange(width, device=x.device, dtype=torch.float32).view(1, 1, width)
+    out = bias.view(1, -1, 1)
+    for tap in range(9):
+        below, beside = tap // 3 - 1, tap % 3 - 1
+        grid = torch.stack(
+            (
+                (columns + beside + moved[:, tap, 1]) * (2 / max(width - 1, 1)) - 1,
+                (rows + below + moved[:, tap, 0]) * (2 / max(height - 1, 1)) - 1,
+            ),
+            dim=-1,
+        )
+        sampled = F.grid_sample(folded, grid, padding_mode="zeros", align_corners=True)
+        flat = (sampled * weighed[:, tap]).view(batch, channels, height * width)
+        out = out + weight[:, :, tap // 3, tap % 3] @ flat
+    return out.view(batch, -1, height, width)
+
+
+@cache
+def torchvision_operator() -> Operator | None:
+    """Return torchvision's operator, or None where torchvision is absent or has no kernels.
+
+    A torchvision that was built for another torch, or for CUDA where there is none, raises
+    RuntimeError when it is imported.
+    """
+    try:
+        from torchvision.ops import deform_conv2d
+    except (ImportError, RuntimeError, OSError):
+        return None
+
+    def operator(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        out: Tensor = deform_conv2d(x, offset, weight, bias, padding=1, mask=mask)
+        return out
+
+    return operator
