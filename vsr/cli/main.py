@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import tyro
 
 from vsr.cli.enhance import enhance
+from vsr.cli.evaluate import evaluate
 from vsr.cli.info import info
 from vsr.cli.models import models
 from vsr.cli.train import train
@@ -21,6 +22,7 @@ from vsr.errors import ConfigError, VsrError
 COMMANDS: dict[str, Callable[..., int]] = {
     "enhance": enhance,
     "train": train,
+    "evaluate": evaluate,
     "verify": verify,
     "info": info,
     "models": models,

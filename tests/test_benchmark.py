@@ -1,0 +1,267 @@
+"""`vsr evaluate`: the protocol against an independent computation, resuming, tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.ndimage import correlate1d
+
+from vsr.benchmark import Measuring, evaluate
+from vsr.cli.main import main
+from vsr.errors import ConfigError, DatasetError
+from vsr.inference.options import InferenceOptions
+from vsr.results import markdown
+
+SIZE = (48, 64)
+
+
+def film(count: int, seed: int = 0) -> list[NDArray[np.uint8]]:
+    """A textured picture that moves, 64x48, not a multiple of 4 before cropping."""
+    noise = np.random.default_rng(seed).integers(0, 256, (120, 160, 3)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 1.3)
+    smooth = np.clip((smooth - 128) * 3 + 128, 0, 255).astype(np.uint8)
+    return [smooth[i : i + SIZE[0] + 2, 2 * i : 2 * i + SIZE[1] + 3] for i in range(count)]
+
+
+def write_clip(folder: Path, frames: list[NDArray[np.uint8]], name: str = "{:08d}.png") -> Path:
+    folder.mkdir(parents=True)
+    for index, frame in enumerate(frames):
+        cv2.imwrite(str(folder / name.format(index)), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    return folder
+
+
+def imresize(x: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """MATLAB's bicubic imresize along axis 0."""
+    old, factor = x.shape[0], size / x.shape[0]
+    widen = min(1.0, factor)
+    centres = (np.arange(size) + 0.5) / factor - 0.5
+    taps = np.arange(-10, old + 10)
+    t = np.abs(centres[:, None] - taps) * widen
+    near, far = 1.5 * t**3 - 2.5 * t**2 + 1, -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2
+    weights = np.where(t <= 1, near, np.where(t < 2, far, 0))
+    weights /= weights.sum(1, keepdims=True)
+    folded = np.where(taps < 0, -taps - 1, np.where(taps >= old, 2 * old - 1 - taps, taps))
+    return np.tensordot(weights, x[folded], 1)
+
+
+def both_axes(x: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
+    return imresize(imresize(x, height).swapaxes(0, 1), width).swapaxes(0, 1)
+
+
+def rounded(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.clip(np.floor(x + 0.5), 0, 255)
+
+
+def shrunk(gt: NDArray[np.float64], degradation: str) -> NDArray[np.float64]:
+    height, width = gt.shape[:2]
+    if degradation == "bi":
+        return rounded(both_axes(gt, height // 4, width // 4))
+    kernel = np.exp(-((np.arange(12) - 5.5) ** 2) / (2 * 1.6**2))
+    kernel /= kernel.sum()
+    # scipy centres an even kernel one tap later than imfilter does.
+    for axis in (0, 1):
+        gt = correlate1d(gt, kernel, axis=axis, mode="nearest", origin=-1)
+    return rounded(gt[1:-2:4, 1:-2:4])
+
+
+def by_hand(frame: NDArray[np.uint8], degradation: str, on_luma: bool) -> tuple[float, float]:
+    """PSNR and SSIM of bicubic, with MATLAB's formulas."""
+    gt = frame[: SIZE[0], : SIZE[1]].astype(np.float64)
+    sr = rounded(both_axes(shrunk(gt, degradation), *SIZE))
+    pairs = [(sr[..., i], gt[..., i]) for i in range(3)]
+    if on_luma:
+        weights = np.array([65.481, 128.553, 24.966]) / 255
+        pairs = [(sr @ weights + 16, gt @ weights + 16)]
+    error = np.mean([(a - b) ** 2 for a, b in pairs])
+    psnr = 10 * np.log10(255**2 / error)
+    window = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+    window /= window.sum()
+
+    def mean(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        for axis in (0, 1):
+            x = np.apply_along_axis(np.convolve, axis, x, window, mode="valid")
+        return x
+
+    values = []
+    for a, b in pairs:
+        m, n = mean(a), mean(b)
+        v, w, c = mean(a * a) - m * m, mean(b * b) - n * n, mean(a * b) - m * n
+        c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+        values.append(
+            ((2 * m * n + c1) * (2 * c + c2) / ((m * m + n * n + c1) * (v + w + c2))).mean()
+        )
+    return float(psnr), float(np.mean(values))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "degradation", "on_luma"),
+    [("vid4-bi", "bi", True), ("vid4-bd", "bd", True), ("reds4", "bi", False)],
+)
+def test_bicubic_equals_an_independent_computation(
+    tmp_path: Path, protocol: str, degradation: str, on_luma: bool
+) -> None:
+    names = ("calendar", "city", "foliage", "walk") if on_luma else ("000", "011", "015", "020")
+    films = {name: film(2, seed) for seed, name in enumerate(names)}
+    for name, frames in films.items():
+        write_clip(tmp_path / "GT" / name, frames)
+    found = evaluate([], tmp_path, Measuring(protocol=protocol, over_time=False))
+    for name, frames in films.items():
+        wanted = np.mean([by_hand(frame, degradation, on_luma) for frame in frames], axis=0)
+        score = found.entries["bicubic"][name].score
+        assert score.psnr == pytest.approx(wanted[0], abs=0.01)
+        assert score.ssim == pytest.approx(wanted[1], abs=0.0005)
+
+
+def test_rgb_by_bd_equals_an_independent_computation(tmp_path: Path) -> None:
+    # No test set is measured so, but the parts are to be right in any combination.
+    from vsr.benchmark import degrade, to_image
+    from vsr.data.protocols import PROTOCOLS
+    from vsr.evaluation.metrics import psnr, ssim
+    from vsr.models.zoo import load_model
+
+    frame = film(1)[0]
+    gt = np.ascontiguousarray(frame[: SIZE[0], : SIZE[1]])
+    import torch
+
+    lq = degrade(torch.from_numpy(gt).permute(2, 0, 1) / 255, PROTOCOLS["folder-bd"], 4)
+    sr = to_image(load_model("bicubic")(lq[None, None])[0][0, 0])
+    wanted = by_hand(frame, "bd", on_luma=False)
+    assert psnr(sr, gt, on_luma=False) == pytest.approx(wanted[0], abs=0.01)
+    assert ssim(sr, gt, on_luma=False) == pytest.approx(wanted[1], abs=0.0005)
+
+
+def test_the_low_quality_side_on_disk_gives_the_same_numbers(tmp_path: Path) -> None:
+    for name in ("calendar", "city", "foliage", "walk"):
+        frames = film(2)
+        write_clip(tmp_path / "made" / "GT" / name, frames)
+        write_clip(tmp_path / "given" / "GT" / name, frames)
+        low = [shrunk(f[: SIZE[0], : SIZE[1]].astype(float), "bd").astype(np.uint8) for f in frames]
+        write_clip(tmp_path / "given" / "BDx4" / name, low)
+    measuring = Measuring(protocol="vid4-bd", over_time=False)
+    made, given = (evaluate([], tmp_path / side, measuring) for side in ("made", "given"))
+    assert made.mean("bicubic") == given.mean("bicubic")
+
+
+@pytest.mark.parametrize(("model", "tolerance"), [("bicubic", 0.0), ("compact-x4", 0.01)])
+def test_numbers_do_not_depend_on_the_window(tmp_path: Path, model: str, tolerance: float) -> None:
+    write_clip(tmp_path / "clip", film(12))
+    psnrs = []
+    for window, whole in ((3, False), (5, False), (None, True)):
+        options = InferenceOptions(window=window, precision="fp32", lookahead=4)
+        measuring = Measuring(
+            protocol="folder-bi", inference=options, whole_clip=whole, over_time=False
+        )
+        found = evaluate([model], tmp_path, measuring)
+        psnrs.append([frame.psnr for frame in found.entries[model]["clip"].frames])
+    means = [np.mean(values) for values in psnrs]
+    assert max(means) - min(means) <= tolerance
+    if tolerance == 0:
+        assert psnrs[0] == psnrs[1] == psnrs[2]
+
+
+def test_vimeo_measures_the_middle_frame_alone(tmp_path: Path) -> None:
+    frames = film(7)
+    for index in (0, 1, 2, 4, 5, 6):
+        frames[index] = np.zeros_like(frames[index])
+    write_clip(tmp_path / "sequences" / "00001" / "0001", frames, "im{}.png")
+    # Vimeo counts from 1.
+    for index in range(6, -1, -1):
+        folder = tmp_path / "sequences" / "00001" / "0001"
+        (folder / f"im{index}.png").rename(folder / f"im{index + 1}.png")
+    (tmp_path / "sep_testlist.txt").write_text("00001/0001\n")
+    wanted = by_hand(frames[3], "bi", on_luma=True)
+    for whole in (False, True):
+        found = evaluate([], tmp_path, Measuring(protocol="vimeo90k-bi", whole_clip=whole))
+        entry = found.entries["bicubic"]["00001/0001"]
+        assert entry.score.frames == 1
+        assert entry.score.psnr == pytest.approx(wanted[0], abs=0.01)
+
+
+def test_finished_clips_are_not_measured_again(tmp_path: Path) -> None:
+    write_clip(tmp_path / "data" / "a", film(3))
+    results, told = tmp_path / "results.json", []
+    measuring = Measuring(protocol="folder-bi")
+    evaluate([], tmp_path / "data", measuring, results=results, tell=told.append)
+    write_clip(tmp_path / "data" / "b", film(3, seed=1))
+    again = evaluate([], tmp_path / "data", measuring, results=results, tell=told.append)
+    assert [line.split(":")[0] for line in told] == ["bicubic, a", "bicubic, b"]
+    fresh = evaluate([], tmp_path / "data", measuring)
+    assert again.mean("bicubic") == fresh.mean("bicubic")
+    assert again.entries["bicubic"]["a"].frames == fresh.entries["bicubic"]["a"].frames
+
+
+def test_a_changed_clip_is_measured_again(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "data" / "a", film(3))
+    results, told = tmp_path / "results.json", []
+    measuring = Measuring(protocol="folder-bi", over_time=False)
+    evaluate([], tmp_path / "data", measuring, results=results, tell=told.append)
+    (clip / "00000002.png").unlink()
+    found = evaluate([], tmp_path / "data", measuring, results=results, tell=told.append)
+    assert len(told) == 2
+    assert found.mean("bicubic").frames == 2
+
+
+def test_results_measured_otherwise_are_not_mixed(tmp_path: Path) -> None:
+    write_clip(tmp_path / "data" / "a", film(2))
+    results = tmp_path / "results.json"
+    evaluate([], tmp_path / "data", Measuring(protocol="folder-bi", border=0), results=results)
+    with pytest.raises(ConfigError, match="border 0 instead of 4"):
+        evaluate([], tmp_path / "data", Measuring(protocol="folder-bi", border=4), results=results)
+    results.write_text("{}")
+    with pytest.raises(ConfigError, match="no file of results"):
+        evaluate([], tmp_path / "data", Measuring(protocol="folder-bi"), results=results)
+
+
+def test_equal_frames_survive_the_json(tmp_path: Path) -> None:
+    write_clip(tmp_path / "data" / "a", [np.full((48, 64, 3), 90, np.uint8)] * 2)
+    results = tmp_path / "results.json"
+    measuring = Measuring(protocol="folder-bi")
+    first = evaluate([], tmp_path / "data", measuring, results=results)
+    again = evaluate([], tmp_path / "data", measuring, results=results)
+    assert first.mean("bicubic").psnr == again.mean("bicubic").psnr == float("inf")
+    assert json.loads(results.read_text())["models"]["bicubic"]["mean"]["psnr"] == "infinite"
+
+
+def test_two_sides_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    for name in ("calendar", "city", "foliage", "walk"):
+        write_clip(tmp_path / "GT" / name, film(2))
+        write_clip(tmp_path / "BIx4" / name, [f[:10, :16] for f in film(2)])
+    with pytest.raises(DatasetError, match="truth of 67x50 wants x4 smaller"):
+        evaluate([], tmp_path, Measuring(protocol="vid4-bi"))
+
+
+def test_a_protocol_that_is_not_known_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"folder-real.*known: vid4-bi"):
+        evaluate([], tmp_path, Measuring(protocol="folder-real"))
+
+
+def test_the_command_prints_the_table_and_writes_both_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, name in enumerate("ab"):
+        write_clip(tmp_path / "data" / name, film(3, seed))
+    arguments = ["--data", str(tmp_path / "data"), "--protocol", "folder-bd"]
+    files = ["--json", str(tmp_path / "r.json"), "--markdown", str(tmp_path / "r.md")]
+    models = ["--model", "bicubic", "compact-x4"]
+    assert main(["evaluate", *models, *arguments, *files]) == 0
+    text = capsys.readouterr().out
+    assert (tmp_path / "r.md").read_text() == text
+    rows = [[c.strip() for c in line.split("|")[1:-1]] for line in text.splitlines() if "|" in line]
+    assert rows[0] == ["model", "a", "b", "mean"]
+    assert [row[0] for row in rows[2:4]] == ["bicubic", "compact-x4"]
+    mean = json.loads((tmp_path / "r.json").read_text())["models"]["compact-x4"]["mean"]
+    assert rows[3][3] == f"{mean['psnr']:.2f} / {mean['ssim']:.4f}"
+    assert [row[0] for row in rows[6:]] == ["bicubic", "compact-x4", "the truth itself"]
+
+
+def test_many_clips_are_summed_up(tmp_path: Path) -> None:
+    for index in range(11):
+        write_clip(tmp_path / f"{index:02d}", film(1, index))
+    text = markdown(evaluate([], tmp_path, Measuring(protocol="folder-bi", over_time=False)))
+    assert "| model   | mean " in text
+    assert "11 clips" in text

@@ -1,0 +1,302 @@
+"""Models on a test set: the table of the papers, by the engine that `vsr enhance` runs."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vsr.data.degrade import BD_SCALE, bicubic_down, blur_down
+from vsr.data.pictures import Picture, read_pictures
+from vsr.data.protocols import PROTOCOLS, ClipFiles, Protocol, find_clips
+from vsr.errors import ConfigError, DatasetError
+from vsr.evaluation.scores import ClipScore, FrameScore, of_clip, score_frames
+from vsr.inference.device import choose_device, choose_precision
+from vsr.inference.options import InferenceOptions
+from vsr.inference.plan import NetworkFacts, Plan, make_plan
+from vsr.inference.runner import RgbFrame, enhance_frames
+from vsr.media.decode import DecodeOptions
+from vsr.models.contract import VideoNetwork
+from vsr.models.zoo import ModelInfo, find_model, load_network
+from vsr.results import Entry, Results, fingerprint
+
+BASELINE = "bicubic"
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measuring:
+    """How clips are measured.
+
+    Attributes:
+        protocol: A key of `PROTOCOLS`.
+        inference: As for `vsr enhance`.
+        whole_clip: Give each clip to the network at once, as papers do; Vimeo-90K clips are then
+            mirrored to 14 frames and both predictions of the middle frame averaged.
+        border: Pixels left out at each edge.
+        frames: Of each clip, from the first; None for all.
+        over_time: Take the scores of steadiness too.
+    """
+
+    protocol: str
+    inference: InferenceOptions = field(default_factory=InferenceOptions)
+    whole_clip: bool = False
+    border: int = 0
+    frames: int | None = None
+    over_time: bool = True
+
+
+def evaluate(
+    models: Sequence[str],
+    data: str | Path,
+    measuring: Measuring,
+    *,
+    results: Path | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Results:
+    """Measure models, and `bicubic` before them, on the clips of a test set.
+
+    Frames pass through decoder, degradation, engine and metrics one after the other; memory does
+    not grow with the length of a clip, unless `whole_clip` asks for it.
+
+    Args:
+        models: Names or weight files; all of one scale.
+        data: The folder of the test set.
+        measuring: The protocol and the rest.
+        results: A JSON file, written after every clip; clips that it holds already, measured
+            alike with the same weights, are not measured again.
+        tell: Gets a line for each clip and each warning.
+
+    Raises:
+        ConfigError: A model or the protocol is not known, or the scales differ.
+        DatasetError: The folder is not laid out as the protocol needs.
+    """
+    protocol = _protocol(measuring.protocol)
+    infos = _models(models, protocol)
+    clips = find_clips(Path(data), protocol)
+    table = Results(
+        protocol=protocol.name,
+        scale=infos[0].scale,
+        on_luma=protocol.on_luma,
+        settings=_settings(measuring),
+        entries={},
+    )
+    if results is not None and results.exists():
+        table = table.resumed(results)
+    for info in infos:
+        network: VideoNetwork | None = None
+        for clip in clips:
+            identity = fingerprint(info.weight_hash, clip.gt, clip.lq)
+            if table.has(info.name, clip.name, identity):
+                continue
+            network = network or _load(info, measuring.inference)
+            begin = time.monotonic()
+            frames = measure(info, network, clip, protocol, measuring, tell)
+            seconds = time.monotonic() - begin
+            score = of_clip(frames)
+            table = table.having(
+                info.name,
+                clip.name,
+                Entry(identity=identity, score=score, frames=tuple(frames), seconds=seconds),
+            )
+            tell(_line(info.name, clip.name, score, seconds))
+            if results is not None:
+                table.save(results)
+    return table.of([info.name for info in infos], [clip.name for clip in clips])
+
+
+def measure(
+    info: ModelInfo,
+    network: VideoNetwork,
+    clip: ClipFiles,
+    protocol: Protocol,
+    measuring: Measuring,
+    tell: Callable[[str], None],
+) -> list[FrameScore]:
+    """Score the frames of one clip."""
+    pairs = run_clip(info, network, clip, protocol, measuring, tell)
+    if protocol.center_only:
+        found = list(pairs)
+        pairs = iter(found[len(found) // 2 :][:1])
+    return score_frames(
+        pairs,
+        on_luma=protocol.on_luma,
+        border=measuring.border,
+        over_time=measuring.over_time,
+    )
+
+
+def run_clip(
+    info: ModelInfo,
+    network: VideoNetwork,
+    clip: ClipFiles,
+    protocol: Protocol,
+    measuring: Measuring,
+    tell: Callable[[str], None],
+) -> Iterator[tuple[Image, Image]]:
+    """Send one clip through the engine.
+
+    Yields:
+        (output, truth), (H, W, 3) uint8, in order.
+
+    Raises:
+        DatasetError: The two sides of the clip do not belong together.
+    """
+    source = lq_frames(clip, protocol, info.scale, measuring.frames)
+    first = next(source, None)
+    if first is None:
+        raise DatasetError(f"clip '{clip.name}' has no frames: '{clip.gt}'")
+    height, width = first[0].rgb.shape[-2:]
+    facts = NetworkFacts(scale=info.scale, lookahead=info.lookahead)
+    plan = make_plan(height, width, measuring.inference, facts)
+    for note in plan.notes:
+        tell(f"note: {clip.name}: {note}")
+    truths: deque[Image] = deque()
+    frames = _passing(first, source, truths)
+    if measuring.whole_clip:
+        held = list(frames)
+        frames = iter(held)
+        mirrored = [*held, *reversed(held)] if protocol.center_only else held
+        plan = replace(plan, window=len(mirrored), lookahead=0, scene_threshold=101.0)
+        if protocol.center_only:
+            yield from _mirrored(mirrored, network, plan, truths, tell)
+            return
+    with torch.inference_mode():
+        for done in enhance_frames(frames, network, plan, warn=tell):
+            yield to_image(done.rgb), truths.popleft()
+
+
+def lq_frames(
+    clip: ClipFiles, protocol: Protocol, scale: int, count: int | None
+) -> Iterator[tuple[RgbFrame, Image]]:
+    """Give the low-quality frames of a clip, made from the truth where they are not on disk.
+
+    Yields:
+        (low-quality frame, truth cropped to its size times the scale).
+    """
+    low = None if clip.lq is None else read_pictures(clip.lq)
+    # Interlaced footage is no truth; deinterlacing it here would make one up.
+    for index, gt in enumerate(read_pictures(clip.gt, DecodeOptions(deinterlace="off"))):
+        if index == count:
+            return
+        if low is None:
+            height, width = (side // scale * scale for side in gt.rgb.shape[:2])
+            if not height or not width:
+                raise DatasetError(f"clip '{clip.name}' is too small for x{scale}: '{clip.gt}'")
+            truth = np.ascontiguousarray(gt.rgb[:height, :width])
+            rgb = degrade(_tensor(truth), protocol, scale)
+        else:
+            rgb, truth = _paired(clip, gt, next(low, None), scale)
+        yield RgbFrame(rgb=rgb, pts=index, duration=1, scene_score=gt.scene_score), truth
+
+
+def degrade(gt: Tensor, protocol: Protocol, scale: int) -> Tensor:
+    """Make the low-quality side of a frame, (3, H, W), by the protocol."""
+    return blur_down(gt) if protocol.degradation == "bd" else bicubic_down(gt, scale)
+
+
+def to_image(rgb: Tensor) -> Image:
+    """(3, H, W), 0 to 1, to (H, W, 3) as an 8-bit file would hold it."""
+    rounded = (rgb.float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return rounded.permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def _paired(clip: ClipFiles, gt: Picture, lq: Picture | None, scale: int) -> tuple[Tensor, Image]:
+    if lq is None:
+        raise DatasetError(f"clip '{clip.name}': '{clip.lq}' has fewer frames than '{clip.gt}'")
+    height, width = (side * scale for side in lq.rgb.shape[:2])
+    gap = (gt.rgb.shape[0] - height, gt.rgb.shape[1] - width)
+    if not all(0 <= side < scale for side in gap):
+        raise DatasetError(
+            f"clip '{clip.name}': truth of {gt.rgb.shape[1]}x{gt.rgb.shape[0]} wants "
+            f"x{scale} smaller frames, '{clip.lq}' has {lq.rgb.shape[1]}x{lq.rgb.shape[0]}"
+        )
+    return _tensor(lq.rgb), np.ascontiguousarray(gt.rgb[:height, :width])
+
+
+def _tensor(image: Image) -> Tensor:
+    return torch.from_numpy(image).permute(2, 0, 1).float() / 255
+
+
+def _passing(
+    first: tuple[RgbFrame, Image],
+    rest: Iterator[tuple[RgbFrame, Image]],
+    truths: deque[Image],
+) -> Iterator[RgbFrame]:
+    """Give the frames to the engine, and keep their truths until they come out."""
+    for frame, truth in chain([first], rest):
+        truths.append(truth)
+        yield frame
+
+
+def _mirrored(
+    frames: Sequence[RgbFrame],
+    network: VideoNetwork,
+    plan: Plan,
+    truths: deque[Image],
+    tell: Callable[[str], None],
+) -> Iterator[tuple[Image, Image]]:
+    """Average the two predictions of each frame of a clip followed by its mirror image."""
+    with torch.inference_mode():
+        done = [frame.rgb for frame in enhance_frames(frames, network, plan, warn=tell)]
+    for there, back in zip(done[: len(done) // 2], reversed(done), strict=False):
+        yield to_image((there + back) / 2), truths.popleft()
+
+
+def _protocol(name: str) -> Protocol:
+    if name not in PROTOCOLS:
+        raise ConfigError(f"no protocol '{name}'; known: {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]
+
+
+def _models(names: Sequence[str], protocol: Protocol) -> list[ModelInfo]:
+    """Find the models, the baseline first, at their common scale."""
+    infos = [find_model(name) for name in dict.fromkeys(names) if name != BASELINE]
+    scales = sorted({info.scale for info in infos}) or [4]
+    if len(scales) > 1:
+        found = ", ".join(f"{info.name} x{info.scale}" for info in infos)
+        raise ConfigError(f"one table wants models of one scale, got {found}; run them apart")
+    if protocol.degradation == "bd" and scales[0] != BD_SCALE:
+        raise ConfigError(
+            f"{protocol.name} shrinks by {BD_SCALE}, the model enlarges by {scales[0]}; "
+            "take a -bi protocol"
+        )
+    base = find_model(BASELINE)
+    return [replace(base, scale=scales[0], hyper_parameters={"scale": scales[0]}), *infos]
+
+
+def _load(info: ModelInfo, options: InferenceOptions) -> VideoNetwork:
+    # Any size does: the plan names the device.
+    return load_network(info, make_plan(64, 64, options, NetworkFacts(scale=info.scale)).device)
+
+
+def _settings(measuring: Measuring) -> dict[str, str | float | None]:
+    """List what numbers depend on; results measured otherwise do not go into one table."""
+    options = measuring.inference
+    return {
+        "whole_clip": measuring.whole_clip,
+        "border": measuring.border,
+        "frames": measuring.frames,
+        "over_time": measuring.over_time,
+        "precision": choose_precision(options.precision, choose_device(options.device)),
+        "window": options.window,
+        "lookahead": options.lookahead,
+        "tile": options.tile,
+        "scene_threshold": options.scene_threshold,
+    }
+
+
+def _line(model: str, clip: str, score: ClipScore, seconds: float) -> str:
+    worst = f", worst frame {score.worst[0]} with {score.worst_psnr:.2f}" if score.worst else ""
+    return (
+        f"{model}, {clip}: {score.psnr:.2f} dB, SSIM {score.ssim:.4f}{worst} "
+        f"({score.frames} frames, {seconds:.1f} s)"
+    )

@@ -1,0 +1,78 @@
+"""A video, or a folder of pictures, as 8-bit RGB pictures: what is measured and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vsr.media.decode import DecodeOptions, Decoder
+from vsr.media.frames import PlanarFrame
+from vsr.media.probe import SourceInfo, probe
+from vsr.ops.color import ColorLayout, planes_to_rgb, resolve_layout
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """One frame.
+
+    Attributes:
+        rgb: (H, W, 3) uint8.
+        seconds: On the clock of the file.
+        scene_score: libavfilter `scdet` score against the frame before, 0 to 100.
+    """
+
+    rgb: NDArray[np.uint8]
+    seconds: Fraction
+    scene_score: float
+
+
+def read_pictures(path: Path, options: DecodeOptions | None = None) -> Iterator[Picture]:
+    """Decode a file as `vsr enhance` would, and round to 8 bit.
+
+    Args:
+        path: A video, a folder of pictures, or a pattern such as frames/%06d.png.
+        options: What part, and through which filters.
+
+    Yields:
+        The frames in presentation order; one is held.
+
+    Raises:
+        MediaError: If it cannot be decoded.
+    """
+    info = probe(path)
+    with Decoder(info, options or DecodeOptions()) as decoder:
+        layout = layout_of(info, decoder)
+        for frame in decoder:
+            yield Picture(
+                rgb=to_rgb8(frame, layout),
+                seconds=frame.pts * decoder.time_base,
+                scene_score=frame.scene_score,
+            )
+
+
+def layout_of(info: SourceInfo, decoder: Decoder) -> ColorLayout:
+    """Tell what the integers of a decoder's planes mean; what is not tagged is assumed."""
+    layout, _ = resolve_layout(
+        chroma=decoder.format.chroma,
+        bit_depth=decoder.format.bit_depth,
+        width=info.video.width,
+        height=info.video.height,
+        matrix_code=info.video.color.matrix,
+        range_code=info.video.color.range,
+        siting=info.video.chroma_siting,
+        full_range_format=decoder.format.full_range,
+    )
+    return layout
+
+
+def to_rgb8(frame: PlanarFrame, layout: ColorLayout) -> NDArray[np.uint8]:
+    """Convert planes to (H, W, 3) uint8."""
+    planes = [torch.from_numpy(np.array(plane, order="C")) for plane in frame.planes]
+    rgb = (planes_to_rgb(planes, layout) * 255).round().clamp(0, 255).to(torch.uint8)
+    return rgb.permute(1, 2, 0).contiguous().numpy()

@@ -1,0 +1,157 @@
+"""Scores per frame and per clip, taken while the frames pass by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsr.evaluation.metrics import Image, luma, psnr, ssim
+from vsr.evaluation.temporal import (
+    Flow,
+    Mask,
+    flicker,
+    flow,
+    flow_difference,
+    visible,
+    warping_error,
+)
+
+WORST = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameScore:
+    """One frame held against its truth; what needs a frame before it is None for the first.
+
+    Attributes:
+        psnr: dB; infinite where equal.
+        ssim: At most 1.
+        tof: Difference of the flows of output and truth, pixels.
+        warping: Warping error, of RGB from 0 to 1, squared.
+        warping_of_truth: The same of the truth itself.
+        flicker: Mean absolute change of the error of Y, in 8-bit levels.
+    """
+
+    psnr: float
+    ssim: float
+    tof: float | None = None
+    warping: float | None = None
+    warping_of_truth: float | None = None
+    flicker: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipScore:
+    """Means over the frames of a clip, or over clips; fields as in `FrameScore`.
+
+    Attributes:
+        frames: How many.
+        worst: Numbers of the frames of lowest PSNR, counted from 0, the worst first.
+        worst_psnr: Of the very worst.
+    """
+
+    frames: int
+    psnr: float
+    ssim: float
+    tof: float | None
+    warping: float | None
+    warping_of_truth: float | None
+    flicker: float | None
+    worst: tuple[int, ...] = ()
+    worst_psnr: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Step:
+    """What the next frame will need of this one."""
+
+    sr: Image
+    gt: Image
+    error: NDArray[np.float64]
+
+
+def score_frames(
+    pairs: Iterable[tuple[Image, Image]],
+    *,
+    on_luma: bool = True,
+    border: int = 0,
+    over_time: bool = True,
+) -> list[FrameScore]:
+    """Score every frame of a clip; two pairs are held at a time.
+
+    Args:
+        pairs: (output, truth), both (H, W, 3) uint8, in presentation order.
+        on_luma: PSNR and SSIM on Y rather than RGB.
+        border: Pixels left out at each edge, for PSNR and SSIM.
+        over_time: Take the scores that need a frame before; they cost three flows per frame.
+    """
+    scores: list[FrameScore] = []
+    before: _Step | None = None
+    for sr, gt in pairs:
+        quality = (
+            psnr(sr, gt, on_luma=on_luma, border=border),
+            ssim(sr, gt, on_luma=on_luma, border=border),
+        )
+        now = _Step(sr=sr, gt=gt, error=luma(sr) - luma(gt))
+        if before is None or not over_time:
+            scores.append(FrameScore(psnr=quality[0], ssim=quality[1]))
+        else:
+            scores.append(_with_time(quality, before, now))
+        before = now
+    return scores
+
+
+def _with_time(quality: tuple[float, float], before: _Step, now: _Step) -> FrameScore:
+    to_previous: Flow = flow(now.gt, before.gt)
+    seen: Mask = visible(to_previous, flow(before.gt, now.gt))
+    return FrameScore(
+        psnr=quality[0],
+        ssim=quality[1],
+        tof=flow_difference(flow(now.sr, before.sr), to_previous),
+        warping=warping_error(before.sr, now.sr, to_previous, seen),
+        warping_of_truth=warping_error(before.gt, now.gt, to_previous, seen),
+        flicker=flicker(before.error, now.error),
+    )
+
+
+def of_clip(frames: Sequence[FrameScore]) -> ClipScore:
+    """Take the means over frames, as the papers do, and name the worst frames.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if not frames:
+        raise ValueError("no frames to take a mean of")
+    order = sorted(range(len(frames)), key=lambda i: frames[i].psnr)
+    return ClipScore(
+        frames=len(frames),
+        psnr=float(np.mean([frame.psnr for frame in frames])),
+        ssim=float(np.mean([frame.ssim for frame in frames])),
+        tof=_mean([frame.tof for frame in frames]),
+        warping=_mean([frame.warping for frame in frames]),
+        warping_of_truth=_mean([frame.warping_of_truth for frame in frames]),
+        flicker=_mean([frame.flicker for frame in frames]),
+        worst=tuple(order[:WORST]),
+        worst_psnr=frames[order[0]].psnr,
+    )
+
+
+def average(clips: Sequence[ClipScore]) -> ClipScore:
+    """Take the means over clips, each counted once whatever its length."""
+    return ClipScore(
+        frames=sum(clip.frames for clip in clips),
+        psnr=float(np.mean([clip.psnr for clip in clips])),
+        ssim=float(np.mean([clip.ssim for clip in clips])),
+        tof=_mean([clip.tof for clip in clips]),
+        warping=_mean([clip.warping for clip in clips]),
+        warping_of_truth=_mean([clip.warping_of_truth for clip in clips]),
+        flicker=_mean([clip.flicker for clip in clips]),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

@@ -1,0 +1,106 @@
+"""Steadiness over time: what frame-by-frame PSNR does not see.
+
+All take 8-bit RGB frames, (H, W, 3), and judge the step from one frame to the next. Flow is
+OpenCV's DIS on 8-bit grey.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vsr.evaluation.metrics import Image
+
+Flow = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+# Occlusion by the forward-backward test; constants of Sundaram, Brox and Keutzer, ECCV 2010.
+_RELATIVE, _ABSOLUTE = 0.01, 0.5
+
+
+def flow(reference: Image, other: Image) -> Flow:
+    """Estimate where each pixel of `reference` lies in `other`.
+
+    Returns:
+        (H, W, 2), (dx, dy) in pixels.
+    """
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    greys = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (reference, other)]
+    return cast("Flow", search.calc(greys[0], greys[1], None))  # type: ignore[call-overload]
+
+
+def flow_difference(a: Flow, b: Flow) -> float:
+    """Give the mean length of the difference of two flows, in pixels.
+
+    With the flows of the output and of the truth this is tOF (TecoGAN, Chu et al. 2020), but by
+    DIS flow instead of Farneback's: compare its values only with each other.
+    """
+    return float(np.linalg.norm(a - b, axis=-1).mean())
+
+
+def visible(to_previous: Flow, to_next: Flow) -> Mask:
+    """Tell which pixels of a frame are to be seen in the one before.
+
+    Args:
+        to_previous: Flow of this frame to the one before.
+        to_next: Flow of the one before to this one.
+
+    Returns:
+        (H, W): the way there and back ends near its start, and lies inside the picture.
+    """
+    height, width = to_previous.shape[:2]
+    there = _positions(height, width) + to_previous
+    back = _sample(to_next, there)
+    gap = ((to_previous + back) ** 2).sum(-1)
+    size = (to_previous**2).sum(-1) + (back**2).sum(-1)
+    inside = (there >= 0).all(-1) & (there[..., 0] <= width - 1) & (there[..., 1] <= height - 1)
+    return cast("Mask", (gap < _RELATIVE * size + _ABSOLUTE) & inside)
+
+
+def warping_error(previous: Image, now: Image, to_previous: Flow, seen: Mask) -> float:
+    """Give the mean squared difference to the frame before, moved by the flow of the truth.
+
+    Values are those of RGB from 0 to 1, over pixels that are not occluded; 0 if all are. A blurred
+    film warps better than a sharp one: hold it against the truth's own warping error.
+
+    Args:
+        previous, now: Two frames of the film that is judged.
+        to_previous: Flow of the truth.
+        seen: From `visible`, of the truth.
+
+    Source: Lai et al., "Learning blind video temporal consistency", ECCV 2018.
+    """
+    if not seen.any():
+        return 0.0
+    height, width = to_previous.shape[:2]
+    moved = _sample(previous.astype(np.float32), _positions(height, width) + to_previous)
+    error = (moved - now.astype(np.float32)) / 255
+    return float((error**2)[seen].mean())
+
+
+def flicker(previous_error: NDArray[np.floating], error: NDArray[np.floating]) -> float:
+    """Give the mean absolute change of the error from one frame to the next.
+
+    A film that is off by the same amount throughout does not flicker.
+
+    Args:
+        previous_error, error: Output less truth, any shape, in 8-bit levels.
+    """
+    return float(np.abs(error - previous_error).mean())
+
+
+def _positions(height: int, width: int) -> Flow:
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack([x, y], axis=-1).astype(np.float32)
+
+
+def _sample(values: Flow, at: Flow) -> Flow:
+    return cast(
+        "Flow",
+        cv2.remap(
+            values, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        ),
+    )
