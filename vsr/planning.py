@@ -16,7 +16,7 @@ from vsr.media.copying import TimeRange
 from vsr.media.decode import DecodeOptions, Decoder
 from vsr.media.encode import EncodePlan, plan_encoding
 from vsr.media.probe import SourceInfo, probe
-from vsr.media.streams import StreamPlan, plan_streams, stream_warnings
+from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
 from vsr.models.zoo import ModelInfo, find_model
 from vsr.ops.color import ColorLayout
 from vsr.options import EnhanceOptions, check, parse_size, parse_time
@@ -103,7 +103,13 @@ def plan_job(
         input_size=size,
         time_range=time_range,
         frames=frames,
-        warnings=(*assumed, *encode.warnings, *stream_warnings(streams), *inference.notes),
+        warnings=(
+            *assumed,
+            *encode.warnings,
+            *stream_warnings(streams),
+            *container_warnings(info, kind.pattern),
+            *inference.notes,
+        ),
     )
 
 
