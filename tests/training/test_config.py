@@ -50,7 +50,7 @@ def test_a_missing_file_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("override", ["steps=3", "optimizer.steps", "=", "optimizer.=3"])
 def test_an_override_without_section_or_value_is_refused(tmp_path: Path, override: str) -> None:
-    with pytest.raises(ConfigError, match="section.name=value"):
+    with pytest.raises(ConfigError, match=r"section\.name=value"):
         read_options(write(tmp_path, GOOD), [override])
 
 

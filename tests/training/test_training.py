@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,16 @@ def test_stop_at_3_and_resume_equals_6_straight_bit_for_bit(videos: Path, tmp_pa
         torch.testing.assert_close(actual[part_name], expected[part_name], rtol=0, atol=0)
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork, from 3.12 on
+def test_workers_give_the_same_run(videos: Path, tmp_path: Path) -> None:
+    weights = []
+    for workers in (0, 1):
+        options = tiny(videos, tmp_path / str(workers), steps=2)
+        train(replace(options, data=replace(options.data, workers=workers)), say=quiet)
+        weights.append(load_file(tmp_path / str(workers) / "weights.safetensors"))
+    torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=0)
+
+
 def test_weights_say_how_they_came_about(videos: Path, tmp_path: Path) -> None:
     train(tiny(videos, tmp_path, steps=2), say=quiet)
     metadata = read_metadata(tmp_path / "weights.safetensors")
@@ -152,4 +163,4 @@ def test_learning_rate_warms_up_and_falls_to_its_end() -> None:
     assert max(rates) == rates[10] == pytest.approx(1.0)
     assert rates[55] == pytest.approx(0.55)
     assert rates[100] == pytest.approx(0.1)
-    assert all(later < earlier for earlier, later in zip(rates[10:], rates[11:], strict=False))
+    assert all(later < earlier for earlier, later in pairwise(rates[10:]))

@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from vsr.data.clips import Clip, open_clips
-from vsr.data.datasets import Stretch, sample_batch, stretches
+from vsr.data.datasets import Stretch, stretches
 from vsr.data.degrade import bicubic_down
 from vsr.errors import ConfigError
 from vsr.models.checkpoints import load_into, save_weights
 from vsr.models.compact import Compact
+from vsr.training.batches import batches
 from vsr.training.checkpoint import load_checkpoint, save_checkpoint
 from vsr.training.ema import Ema
 from vsr.training.losses import charbonnier, photometric
@@ -155,11 +156,9 @@ def fit(
     numbers: dict[str, float] = {}
     losses: list[float] = []
     begin = time.monotonic()
-    last = step >= schedule.steps
-    while not last:
-        loss = update(parts, options, step)
+    for batch in batches(parts.found, options, first=step, device=parts.device):
+        losses.append(update(parts, options, batch, step))
         step += 1
-        losses.append(loss)
         bar.update()
         out_of_time = run.max_minutes > 0 and time.monotonic() - begin > run.max_minutes * 60
         last = step == schedule.steps or stopped() or out_of_time
@@ -174,22 +173,17 @@ def fit(
             say(f"step {step}: " + "  ".join(f"{k} {v:.3f}" for k, v in numbers.items()))
         if step % run.save_every == 0 or last:
             _save(parts, options, step, numbers)
+        if last:
+            break
     return numbers
 
 
-def update(parts: Parts, options: TrainOptions, step: int) -> float:
-    """Take one optimiser step; give back the loss on the picture."""
-    data, schedule = options.data, options.optimizer
+def update(parts: Parts, options: TrainOptions, batch: Tensor, step: int) -> float:
+    """Take one optimiser step on uint8 truth; give back the loss on the picture."""
+    schedule = options.optimizer
     for group in parts.optimizer.param_groups:
         group["lr"] = learning_rate(step, schedule) * group["factor"]
-    batch = sample_batch(
-        parts.found,
-        batch=data.batch,
-        length=data.length,
-        side=data.crop * options.network.scale,
-        seed=(options.run.seed, step),
-    )
-    gt = batch.to(parts.device).float() / 255
+    gt = batch.to(parts.device, non_blocking=True).float() / 255
     lq = bicubic_down(gt, options.network.scale)
     with _autocast(parts.device, options):
         sr, _, to_previous, to_next = parts.network.forward_with_flow(lq)

@@ -45,6 +45,8 @@ class DataOptions:
     """Frames per training clip."""
     batch: int = 2
     """Clips per step."""
+    workers: int = 0
+    """Processes that read ahead; 0 reads in between steps, which is best on a CPU."""
     val_frames: int = 32
     """Frames of each validation video that are used, from the first."""
 
