@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,9 +19,10 @@ from safetensors.torch import load_file
 from skimage import data
 from synthetic import make_video
 
-from vsr.errors import CheckpointFormatError, DatasetError, WeightsError
+from vsr.errors import CheckpointFormatError, ConfigError, DatasetError, WeightsError
 from vsr.models.checkpoints import read_metadata
-from vsr.training.loop import learning_rate, train
+from vsr.training.config import read_options
+from vsr.training.loop import build, learning_rate, train
 from vsr.training.options import (
     DataOptions,
     NetworkOptions,
@@ -27,6 +30,7 @@ from vsr.training.options import (
     RunOptions,
     TrainOptions,
 )
+from vsr.training.world import World
 
 
 def moving_photograph(index: int, width: int, height: int) -> NDArray[np.uint8]:
@@ -101,6 +105,91 @@ def test_workers_give_the_same_run(videos: Path, tmp_path: Path) -> None:
         train(replace(options, data=replace(options.data, workers=workers)), say=quiet)
         weights.append(load_file(tmp_path / str(workers) / "weights.safetensors"))
     torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=0)
+
+
+def test_two_processes_with_half_the_batch_give_what_one_gives(
+    videos: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "run.toml"
+    config.write_text(
+        f"""
+        [data]
+        train = "{videos}"
+        val = "{videos}"
+        cache = "{videos / "cache"}"
+        crop = 12
+        length = 3
+        batch = 2
+        val_frames = 1
+        [network]
+        scale = 2
+        channels = 8
+        blocks = 1
+        [optimizer]
+        steps = 3
+        warmup = 1
+        [run]
+        device = "cpu"
+        precision = "fp32"
+        """
+    )
+    train(read_options(config, [f"run.output={tmp_path / '1'}"]), say=quiet)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    subprocess.run(
+        [*torchrun, "-m", "vsr", "train", str(config), "--set", f"run.output={tmp_path / '2'}"],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    one, two = (
+        torch.load(tmp_path / count / "checkpoint.pt", weights_only=True) for count in ("1", "2")
+    )
+    assert one["step"] == two["step"] == 3
+    torch.testing.assert_close(two["network"], one["network"], atol=1e-5, rtol=1e-4)
+
+
+def test_frozen_flow_stays_as_it_is(videos: Path, tmp_path: Path) -> None:
+    base = tiny(videos, tmp_path / "base", steps=1, lr=0.0, lr_final=0.0)
+    frozen = tiny(videos, tmp_path / "frozen", steps=3, flow_frozen=2)
+    thawed = tiny(videos, tmp_path / "thawed", steps=3, flow_frozen=3)
+    saved = {}
+    for name, options in (("base", base), ("frozen", frozen), ("thawed", thawed)):
+        train(options, say=quiet)
+        checkpoint = torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
+        saved[name] = checkpoint["network"]["refine.layers.4.weight"]
+    assert torch.equal(saved["thawed"], saved["base"])
+    assert not torch.equal(saved["frozen"], saved["base"])
+
+
+def test_a_gradient_that_is_not_finite_is_left_out_and_counted(
+    videos: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    train(tiny(videos, tmp_path, steps=3, photometric=float("inf")), say=said.append)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["skipped"] for line in lines if "skipped" in line][-1] == 3
+    assert any("3 steps" in line and "not finite" in line for line in said)
+    weights = load_file(tmp_path / "weights.safetensors")
+    assert all(value.isfinite().all() for value in weights.values())
+
+
+def test_tensorboard_gets_the_numbers(videos: Path, tmp_path: Path) -> None:
+    options = tiny(videos, tmp_path, steps=2)
+    train(replace(options, run=replace(options.run, tensorboard=True)), say=quiet)
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(videos: Path, tmp_path: Path) -> None:
+    options = tiny(videos, tmp_path)
+    world = World(rank=0, size=2, device=torch.device("cpu"))
+    with pytest.raises(ConfigError, match="multiple of 2"):
+        build(options, world, quiet)
+
+
+def test_a_device_that_is_not_there_is_refused(videos: Path, tmp_path: Path) -> None:
+    options = tiny(videos, tmp_path)
+    with pytest.raises(ConfigError, match="GPUs found"):
+        train(replace(options, run=replace(options.run, device="cuda:99")), say=quiet)
 
 
 def test_weights_say_how_they_came_about(videos: Path, tmp_path: Path) -> None:

@@ -10,39 +10,47 @@ from torch.utils.data import DataLoader, Dataset
 
 from vsr.data.datasets import Stretch, sample_batch
 from vsr.training.options import TrainOptions
+from vsr.training.world import World
 
 
 class Batches(Dataset[Tensor]):
-    """Batch number `step` of a run, (batch, length, 3, side, side) uint8.
+    """This process's share of batch number `step`, (clips, length, 3, side, side) uint8.
 
-    A function of the run's seed and the step alone: whatever the workers, and wherever the run was
-    stopped and resumed, step n sees the same clips.
+    Clip i of step n is a function of the run's seed, n and i alone: whatever the workers and the
+    processes, and wherever the run was stopped and resumed, the steps see the same clips.
     """
 
-    def __init__(self, found: Sequence[Stretch], options: TrainOptions) -> None:
+    def __init__(self, found: Sequence[Stretch], options: TrainOptions, world: World) -> None:
+        share = options.data.batch // world.size
+        self._clips = range(world.rank * share, (world.rank + 1) * share)
         self._found = found
         self._data = options.data
         self._side = options.data.crop * options.network.scale
         self._seed = options.run.seed
 
     def __getitem__(self, step: int) -> Tensor:
-        return sample_batch(
-            self._found,
-            batch=self._data.batch,
-            length=self._data.length,
-            side=self._side,
-            seed=(self._seed, step),
+        return torch.cat(
+            [
+                sample_batch(
+                    self._found,
+                    batch=1,
+                    length=self._data.length,
+                    side=self._side,
+                    seed=(self._seed, step, clip),
+                )
+                for clip in self._clips
+            ]
         )
 
 
 def batches(
-    found: Sequence[Stretch], options: TrainOptions, *, first: int, device: torch.device
+    found: Sequence[Stretch], options: TrainOptions, world: World, *, first: int
 ) -> DataLoader[Tensor]:
     """Give the batches of the steps from `first` to the run's last, in order."""
     return DataLoader(
-        Batches(found, options),
+        Batches(found, options, world),
         batch_size=None,
         sampler=range(first, options.optimizer.steps),
         num_workers=options.data.workers,
-        pin_memory=device.type == "cuda",
+        pin_memory=world.device.type == "cuda",
     )

@@ -44,7 +44,7 @@ class DataOptions:
     length: int = 8
     """Frames per training clip."""
     batch: int = 2
-    """Clips per step."""
+    """Clips per step, over all processes."""
     workers: int = 0
     """Processes that read ahead; 0 reads in between steps, which is best on a CPU."""
     val_frames: int = 32
@@ -69,6 +69,8 @@ class OptimizerOptions:
     """Adam's momenta."""
     flow_lr_factor: float = 0.25
     """Learning rate of the flow parts, as a factor."""
+    flow_frozen: int = 0
+    """First steps in which the flow parts stay as they are."""
     grad_clip: float = 0.5
     """Largest norm of the gradient."""
     ema: float = 0.999
@@ -99,6 +101,8 @@ class RunOptions:
     """Steps between checkpoints."""
     log_every: int = 50
     """Steps between lines in the log."""
+    tensorboard: bool = False
+    """Write TensorBoard event files too (extra "train")."""
     max_minutes: float = 0.0
     """Save and stop after so many minutes; 0: no limit. `--resume` goes on from there."""
 

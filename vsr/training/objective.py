@@ -1,0 +1,37 @@
+"""What a step minimises, as a module, so that DistributedDataParallel can wrap it."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from vsr.data.degrade import bicubic_down
+from vsr.models.compact import Compact
+from vsr.training.losses import charbonnier, photometric
+
+
+class Objective(nn.Module):
+    """Degrade true clips, enhance them, and compare.
+
+    Args:
+        network: In training.
+        photometric_weight: Of the flow loss.
+    """
+
+    def __init__(self, network: Compact, *, photometric_weight: float) -> None:
+        super().__init__()
+        self.network = network
+        self._photometric = photometric_weight
+
+    def forward(self, gt: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the loss of true clips.
+
+        Args:
+            gt: (N, T, 3, H, W), 0 to 1.
+
+        Returns:
+            The loss to minimise, and the part of it that is the picture's.
+        """
+        lq = bicubic_down(gt, self.network.scale)
+        sr, _, to_previous, to_next = self.network.forward_with_flow(lq)
+        picture = charbonnier(sr.float(), gt)
+        return picture + self._photometric * photometric(lq, to_previous, to_next), picture

@@ -1,0 +1,57 @@
+"""The log of a run: a line of JSON per entry, and TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import json
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+
+class Record:
+    """Appends to `log.jsonl`, and to TensorBoard event files if asked; a context manager.
+
+    Args:
+        folder: Of the run.
+        tensorboard: Write event files too.
+
+    Raises:
+        ModuleNotFoundError: TensorBoard is asked for and not installed.
+    """
+
+    def __init__(self, folder: Path, *, tensorboard: bool) -> None:
+        self._file = (folder / "log.jsonl").open("a")
+        self._writer: Any = None
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(folder / "tensorboard"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def add(self, step: int, **values: float) -> None:
+        """Note values at a step; on disk at once."""
+        line = {"time": round(time.time(), 1), "step": step, **values}
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+
+
+def has_tensorboard() -> bool:
+    """Tell whether the extra is installed."""
+    return find_spec("tensorboard") is not None

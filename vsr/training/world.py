@@ -1,0 +1,94 @@
+"""The processes of a run: one by default, as many as `torchrun` starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+from vsr.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """This process among all of the run.
+
+    Attributes:
+        rank: 0 to size - 1; 0 writes, validates and talks.
+        size: Number of processes.
+        device: Where this one computes.
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes, validates and talks."""
+        return self.rank == 0
+
+    def any(self, flag: bool) -> bool:
+        """Tell whether the flag is set in any process; all must ask at the same point."""
+        if self.size == 1:
+            return flag
+        flags = torch.tensor(int(flag), device=self.device)
+        dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+        return bool(flags.item())
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def join_world(device: str) -> Iterator[World]:
+    """Join the run that `torchrun` describes in the environment, or be a run of one.
+
+    NCCL between GPUs, gloo between CPUs. With several processes, "auto" and "cuda" mean the GPU of
+    the local rank.
+
+    Raises:
+        ConfigError: If there is no such device.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    rank, local = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
+    chosen = choose_device(device, local if size > 1 else 0)
+    if size == 1:
+        yield World(rank=0, size=1, device=chosen)
+        return
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield World(rank=rank, size=size, device=chosen)
+    finally:
+        dist.destroy_process_group()
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """Turn auto, cpu, cuda or cuda:N into a device that exists.
+
+    Raises:
+        ConfigError: If it does not.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"run.device '{name}': wanted auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda":
+        index = local_rank if device.index is None else device.index
+        if index >= torch.cuda.device_count():
+            raise ConfigError(
+                f"run.device '{name}' wanted, {torch.cuda.device_count()} GPUs found; "
+                "take run.device = 'auto' or 'cpu', or fewer processes"
+            )
+        return torch.device("cuda", index)
+    return device
