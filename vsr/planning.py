@@ -21,6 +21,26 @@ from vsr.models.zoo import ModelInfo, find_model
 from vsr.ops.color import ColorLayout
 from vsr.options import EnhanceOptions, check, parse_size, parse_time
 
+# Bits per pixel and frame from which a codec's artefacts are hardly seen: for H.264 those of a
+# 7.5 Mbit/s film in 1080p24; older and newer codecs by the factors that are usually quoted.
+CLEAN_BITS = {
+    "mpeg1video": 0.4,
+    "mpeg2video": 0.3,
+    "mpeg4": 0.25,
+    "msmpeg4v3": 0.25,
+    "h263": 0.25,
+    "flv1": 0.25,
+    "wmv2": 0.25,
+    "wmv3": 0.2,
+    "vc1": 0.2,
+    "vp8": 0.17,
+    "h264": 0.15,
+    "vp9": 0.1,
+    "hevc": 0.1,
+    "av1": 0.08,
+    "mjpeg": 1.0,
+}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
@@ -80,12 +100,7 @@ def plan_job(
         source_layout, assumed = color_layout(info, decoder.format)
         time_range = kept_range(decoder, decode)
         frames = estimate_frames(info, decode, decoder.frame_rate)
-    inference = make_plan(
-        size[1],
-        size[0],
-        options.inference,
-        NetworkFacts(scale=model.scale, lookahead=model.lookahead),
-    )
+    inference = make_plan(size[1], size[0], options.inference, network_facts(model))
     target_layout, _ = color_layout(
         info, encode.planes, color=encode.color, siting=encode.chroma_siting
     )
@@ -104,12 +119,47 @@ def plan_job(
         time_range=time_range,
         frames=frames,
         warnings=(
+            *footage_warnings(info, model),
             *assumed,
             *encode.warnings,
             *stream_warnings(streams),
             *container_warnings(info, kind.pattern),
             *inference.notes,
         ),
+    )
+
+
+def network_facts(model: ModelInfo) -> NetworkFacts:
+    """Give what planning needs to know about a model."""
+    return NetworkFacts(
+        scale=model.scale,
+        window=model.window,
+        lookahead=model.lookahead,
+        bytes_per_call=model.bytes_per_call,
+        bytes_per_frame=model.bytes_per_frame,
+    )
+
+
+def footage_warnings(info: SourceInfo, model: ModelInfo) -> tuple[str, ...]:
+    """Warn where a network that was trained on clean pictures meets visibly compressed ones.
+
+    The rule: the file's bits per pixel and frame, sound included, against what the codec needs to
+    look clean (`CLEAN_BITS`). Codecs that are not in that table, lossless ones and pictures among
+    them, count as clean; so do files that do not tell their length.
+    """
+    video = info.video
+    needed = CLEAN_BITS.get(video.codec)
+    length = video.duration or info.duration
+    frames = video.frame_count or (length and length * video.frame_rate)
+    if model.degradation not in ("bicubic", "blur") or needed is None or not frames:
+        return ()
+    bits = 8 * info.size_bytes / float(frames * video.width * video.height)
+    if bits >= needed:
+        return ()
+    return (
+        f"'{model.name}' is made for {model.purpose.partition(';')[0]}; this is {video.codec} at "
+        f"{bits:.2f} bits per pixel, where {needed} look clean: its artefacts will be enlarged "
+        "as well; `vsr models` tells which networks are made for such footage.",
     )
 
 

@@ -1,17 +1,54 @@
-"""`vsr models`: the networks there are, and what each is for."""
+"""`vsr models`: the networks there are, what each is for, and fetching their weights."""
 
 from __future__ import annotations
 
+import sys
+from typing import Annotated
+
 import tyro
 
+from vsr.errors import ConfigError
 
-def models(name: tyro.conf.Positional[str] = "") -> int:
-    """List the networks: name, scale, parameters, licence, measured numbers.
+
+def models(
+    words: Annotated[
+        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[NAME | download NAME...]")
+    ] = (),
+) -> int:
+    """List the networks: name, scale, parameters, licence, weights, measured numbers.
 
     Args:
-        name: Print all that is known of this one.
+        words: Print all that is known of one network; or fetch the weights of published ones.
     """
     from vsr.models.cards import card, table
 
-    print(card(name) if name else table())
+    if words[:1] == ("download",):
+        for name in words[1:]:
+            _download(name)
+        if len(words) == 1:
+            raise ConfigError("download which? `vsr models` lists the names")
+        return 0
+    if len(words) > 1:
+        raise ConfigError(f"one name at a time, or `download NAME...`; got {' '.join(words)}")
+    print(card(words[0]) if words else table())
     return 0
+
+
+def _download(name: str) -> None:
+    from tqdm import tqdm
+
+    from vsr.models.catalogue import PUBLISHED
+    from vsr.models.download import download, weights_folder
+
+    if name not in PUBLISHED:
+        raise ConfigError(f"no published model '{name}'; known: {', '.join(PUBLISHED)}")
+    entry = PUBLISHED[name]
+    target = weights_folder() / entry.file_name
+    with tqdm(unit="B", unit_scale=True, desc=name, leave=False, file=sys.stderr) as bar:
+
+        def advance(done: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        download(entry.address, target, entry.digest, progress=advance)
+    print(f"{name}: {target}, verified")

@@ -9,30 +9,42 @@ from typing import Any
 
 from safetensors import safe_open
 
-from vsr.models.checkpoints import read_metadata, sha256
-from vsr.models.zoo import MODELS, ModelInfo, find_model
+from vsr.models.catalogue import PUBLISHED
+from vsr.models.checkpoints import is_own, read_metadata, sha256
+from vsr.models.published import is_optional, read_published
+from vsr.models.zoo import MODELS, ModelInfo, find_model, published_model
+
+_MADE_FOR = {
+    "bicubic": "Clean video, shrunk bicubically",
+    "blur": "Clean video, blurred and then subsampled",
+    "compression": "Compressed video",
+    "noise": "Noisy video",
+    "motion blur": "Video blurred by motion",
+    "real": "Real footage, degraded in unknown ways",
+}
+_NOTE = (
+    "* bundled: Y-PSNR over bicubic on validation clips; others: as published, in dB",
+    "`vsr models NAME` tells more; `vsr models download NAME` fetches its weights.",
+)
 
 
 def table() -> str:
-    """List the networks, one line each, under 80 columns where the names allow it."""
-    rows = [("name", "scale", "parameters", "licence", "weights", "gain*")]
-    for info in MODELS.values():
-        gain = facts(info).get("validation", {}).get("gain")
-        rows.append(
-            (
-                info.name,
-                f"x{info.scale}",
-                f"{parameters(info):,}",
-                info.licence,
-                "none" if info.weights is None else "bundled",
-                "-" if gain is None else f"{gain:+.2f} dB",
-            )
-        )
+    """List the networks, one line each, and what they are made for, in 80 columns."""
+    rows = [("name", "scale", "parameters", "licence", "weights", "measured*")]
+    infos = [*MODELS.values(), *(published_model(name) for name in PUBLISHED)]
+    for info in infos:
+        count = parameters(info)
+        size = f"{count / 1e6:.2f} M" if count else "0"
+        rows.append((info.name, f"x{info.scale}", size, info.licence, _where(info), _score(info)))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
     lines = [line.rstrip() for line in lines]
-    note = "* Y-PSNR over bicubic on its validation clips; `vsr models NAME` tells which."
-    return "\n".join([*lines, "", note])
+    for degradation in dict.fromkeys(info.degradation for info in infos):
+        names = [info.name for info in infos if info.degradation == degradation]
+        if degradation in _MADE_FOR:
+            text = f"{_MADE_FOR[degradation]}: {', '.join(names)}"
+            lines += ["", *textwrap.wrap(text, 80, subsequent_indent="  ", break_on_hyphens=False)]
+    return "\n".join([*lines, "", *_NOTE])
 
 
 def card(name: str) -> str:
@@ -41,14 +53,25 @@ def card(name: str) -> str:
     Raises:
         ConfigError, WeightsError: If there is no such network.
     """
-    info = find_model(name)
+    info = published_model(name) if name in PUBLISHED else find_model(name)
     lines = [
-        f"{info.name}: {info.purpose}",
+        *textwrap.wrap(f"{info.name}: {info.purpose}", 80, subsequent_indent="  "),
         f"  architecture  {info.architecture} {json.dumps(dict(info.hyper_parameters))}",
         f"  parameters    {parameters(info):,}",
         f"  licence       {info.licence}",
         f"  lookahead     {info.lookahead} frames",
     ]
+    if name in PUBLISHED:
+        entry = PUBLISHED[name]
+        scores = ", ".join(f"{data} {score:.2f}" for data, score in entry.scores.items())
+        lines += [
+            f"  work          {entry.gmac:g} GMAC per frame of 320x180",
+            *([f"  published     PSNR in dB: {scores}"] if scores else []),
+            f"  sha256        {entry.digest}",
+            f"  address       {entry.address}",
+            f"  file          {info.weights} ({_where(info)})",
+        ]
+        return "\n".join(lines)
     if info.weights is not None:
         lines.append(f"  sha256        {sha256(info.weights)}")
     for key, value in facts(info).items():
@@ -56,19 +79,40 @@ def card(name: str) -> str:
     return "\n".join(lines)
 
 
+def _where(info: ModelInfo) -> str:
+    if info.name not in PUBLISHED:
+        return "none" if info.weights is None else "bundled"
+    return "here" if info.weights is not None and info.weights.is_file() else "download"
+
+
+def _score(info: ModelInfo) -> str:
+    if info.name in PUBLISHED:
+        scores = iter(PUBLISHED[info.name].scores.items())
+        data, score = next(scores, ("", 0.0))
+        return f"{score:.2f} {data}" if data else "-"
+    gain = facts(info).get("validation", {}).get("gain")
+    return "-" if gain is None else f"{gain:+.2f} dB"
+
+
 def facts(info: ModelInfo) -> dict[str, Any]:
     """Read what the weight file says of its making; empty where there is none."""
-    if info.weights is None:
+    if info.weights is None or not is_own(info.weights):
         return {}
     return {key: value for key, value in read_metadata(info.weights).items() if key != "network"}
 
 
 def parameters(info: ModelInfo) -> int:
-    """Count the values in the weight file, without loading them."""
+    """Count the values that training has set."""
+    if info.name in PUBLISHED:
+        return PUBLISHED[info.name].parameters
     if info.weights is None:
         return 0
-    with safe_open(info.weights, framework="pt") as file:
-        return sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    if is_own(info.weights):
+        with safe_open(info.weights, framework="pt") as file:
+            names = file.keys()
+            return sum(prod(file.get_slice(name).get_shape()) for name in names)
+    weights = read_published(info.weights).weights.items()
+    return sum(value.numel() for name, value in weights if not is_optional(name))
 
 
 def _item(key: str, value: Any, depth: int) -> list[str]:  # noqa: ANN401

@@ -59,6 +59,15 @@ def read_metadata(path: Path) -> dict[str, Any]:
     return {key: json.loads(value) for key, value in metadata.items()}
 
 
+def is_own(path: Path) -> bool:
+    """Tell whether a file says which network of this project it is for."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return NETWORK_KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def load_into(network: nn.Module, path: Path) -> None:
     """Load a weight file strictly.
 

@@ -109,13 +109,18 @@ def load_published(network: nn.Module, checkpoint: Checkpoint) -> None:
     published = {name: published_name(name, checkpoint.family, network) for name in own}
     wanted = {published[name]: value for name, value in own.items()}
     given = dict(checkpoint.weights)
-    for name in [name for name in given if _OPTIONAL.search(name) and name not in wanted]:
+    for name in [name for name in given if is_optional(name) and name not in wanted]:
         del given[name]
     for name, value in wanted.items():
-        if _OPTIONAL.search(name):
+        if is_optional(name):
             given.setdefault(name, value)
     check_fit(given, wanted, checkpoint.path, type(network).__name__)
     network.load_state_dict({name: given[published[name]] for name in own})
+
+
+def is_optional(name: str) -> bool:
+    """Tell whether a tensor of a file is a constant or counter, not a weight."""
+    return _OPTIONAL.search(name) is not None
 
 
 def published_name(name: str, family: Family, network: nn.Module) -> str:

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import nn
 
-from vsr.errors import CheckpointFormatError, ConfigError
+from vsr.errors import CheckpointFormatError, ConfigError, WeightsError
+from vsr.models.basicvsr import BasicVSR
+from vsr.models.basicvsr_pp import BasicVSRPlusPlus
 from vsr.models.bicubic import Bicubic
-from vsr.models.checkpoints import load_into, read_metadata, sha256
+from vsr.models.catalogue import PUBLISHED, Degradation
+from vsr.models.checkpoints import is_own, load_into, read_metadata, sha256
 from vsr.models.compact import Compact
 from vsr.models.contract import VideoNetwork
+from vsr.models.download import check_digest, weights_folder
+from vsr.models.published import load_published, read_published
+from vsr.models.realbasicvsr import RealBasicVSR
 
 WEIGHTS = Path(__file__).parent / "weights"
 
-ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {"bicubic": Bicubic, "compact": Compact}
+ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
+    "bicubic": Bicubic,
+    "compact": Compact,
+    "basicvsr": BasicVSR,
+    "basicvsr_pp": BasicVSRPlusPlus,
+    "realbasicvsr": RealBasicVSR,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +46,11 @@ class ModelInfo:
         licence: Of the weights, SPDX.
         purpose: One sentence: for which input it is made.
         lookahead: Frames beyond a window that it should see, measured by `scripts/bench.py seams`.
+        window: Frames to upscale at once.
+        bytes_per_call, bytes_per_frame: Memory that a call needs and that each of its frames adds,
+            per lq pixel, float32, measured.
+        degradation: What its training undid.
+        digest: SHA-256 of the published weight file, or its first digits; None where any file goes.
     """
 
     name: str
@@ -44,6 +61,11 @@ class ModelInfo:
     licence: str
     purpose: str
     lookahead: int
+    window: int = 16
+    bytes_per_call: float = 750.0
+    bytes_per_frame: float = 880.0
+    degradation: Degradation = "unknown"
+    digest: str | None = None
 
     @property
     def weight_hash(self) -> str | None:
@@ -61,6 +83,7 @@ MODELS: Mapping[str, ModelInfo] = {
         licence="Apache-2.0",
         purpose="clean video that was shrunk bicubically; the default",
         lookahead=2,
+        degradation="bicubic",
     ),
     "bicubic": ModelInfo(
         name="bicubic",
@@ -71,32 +94,70 @@ MODELS: Mapping[str, ModelInfo] = {
         licence="Apache-2.0",
         purpose="the baseline: interpolation, no network",
         lookahead=0,
+        degradation="any",
     ),
 }
 DEFAULT = "compact-x4"
-# For weights of people's own training: what the bundled network of this kind needs.
-_LOOKAHEAD = 4
+# What a network of a kind needs, whoever trained it.
+_NEEDS: Mapping[str, Mapping[str, Any]] = {
+    "bicubic": {"lookahead": 0},
+    "compact": {"lookahead": 4},
+    "basicvsr": {"lookahead": 8, "bytes_per_call": 13_000.0, "bytes_per_frame": 900.0},
+    "basicvsr_pp": {"lookahead": 8, "bytes_per_call": 13_000.0, "bytes_per_frame": 2_000.0},
+    "realbasicvsr": {"lookahead": 8, "bytes_per_call": 13_000.0, "bytes_per_frame": 900.0},
+}
 
 
 def find_model(name: str | None = None) -> ModelInfo:
     """Find a network by its name or by the path of a weight file.
 
     Args:
-        name: A key of `MODELS`, or a `.safetensors` file that `vsr train` wrote; None for the
-            bundled default.
+        name: A key of `MODELS`; a key of `catalogue.PUBLISHED` that was downloaded; a file that
+            `vsr train` wrote; or a checkpoint of BasicSR, mmediting or mmagic. None for the bundled
+            default.
 
     Raises:
-        ConfigError: If it is neither; the known names are given.
-        WeightsError: If the file cannot be used.
+        ConfigError: If it is none of them; the known names are given.
+        WeightsError: If the file is not there or cannot be used.
     """
     name = name or DEFAULT
     if name in MODELS:
         return MODELS[name]
+    if name in PUBLISHED:
+        info = published_model(name)
+        if info.weights is None or not info.weights.is_file():
+            raise WeightsError(
+                f"the weights of '{name}' are not here; run `vsr models download {name}`, or put "
+                f"{PUBLISHED[name].address} at {info.weights}"
+            )
+        return info
     path = Path(name)
     if not (path.suffix or path.exists()):
-        raise ConfigError(
-            f"no model '{name}'; known: {', '.join(MODELS)}, or give the path of a weight file"
-        )
+        known = ", ".join([*MODELS, *PUBLISHED])
+        raise ConfigError(f"no model '{name}'; known: {known}, or give the path of a weight file")
+    if path.suffix == ".safetensors" and (is_own(path) or not path.is_file()):
+        return _own_model(path)
+    return _foreign_model(path)
+
+
+def published_model(name: str) -> ModelInfo:
+    """Describe a network of `catalogue.PUBLISHED`, whether it was downloaded or not."""
+    entry = PUBLISHED[name]
+    return ModelInfo(
+        name=name,
+        architecture=entry.architecture,
+        hyper_parameters=entry.hyper_parameters,
+        scale=entry.hyper_parameters.get("scale", 4),
+        weights=weights_folder() / entry.file_name,
+        licence=entry.licence,
+        purpose=entry.purpose,
+        degradation=entry.degradation,
+        digest=entry.digest,
+        **_NEEDS[entry.architecture],
+    )
+
+
+def _own_model(path: Path) -> ModelInfo:
     network = read_metadata(path)["network"]
     architecture = network.pop("name", None)
     if architecture not in ARCHITECTURES:
@@ -104,14 +165,32 @@ def find_model(name: str | None = None) -> ModelInfo:
             f"'{path}' is for a network '{architecture}'; known: {', '.join(ARCHITECTURES)}"
         )
     return ModelInfo(
-        name=name,
+        name=str(path),
         architecture=architecture,
         hyper_parameters=network,
-        scale=network["scale"],
+        scale=network.get("scale", 4),
         weights=path,
         licence="its author's",
         purpose="a weight file",
-        lookahead=_LOOKAHEAD,
+        **_NEEDS[architecture],
+    )
+
+
+def _foreign_model(path: Path) -> ModelInfo:
+    checkpoint = read_published(path)
+    found = sha256(path)
+    for name, entry in PUBLISHED.items():
+        if found.startswith(entry.digest):
+            return replace(published_model(name), name=str(path), weights=path)
+    return ModelInfo(
+        name=str(path),
+        architecture=checkpoint.architecture,
+        hyper_parameters=checkpoint.hyper_parameters,
+        scale=checkpoint.hyper_parameters.get("scale", 4),
+        weights=path,
+        licence="its author's",
+        purpose=f"a checkpoint of {'BasicSR' if checkpoint.family == 'basicsr' else 'mmagic'}",
+        **_NEEDS[checkpoint.architecture],
     )
 
 
@@ -126,11 +205,16 @@ def load_network(info: ModelInfo, device: torch.device | str = "cpu") -> VideoNe
         A module in evaluation mode, channels last.
 
     Raises:
-        WeightsError, CheckpointFormatError: If the weights are missing or do not fit.
+        WeightsError: If the weights are missing, are not the published ones, or do not fit.
     """
     network = ARCHITECTURES[info.architecture](**info.hyper_parameters)
     if info.weights is not None:
-        load_into(network, info.weights)
+        if info.digest is not None:
+            check_digest(info.weights, info.digest)
+        if is_own(info.weights):
+            load_into(network, info.weights)
+        else:
+            load_published(network, read_published(info.weights))
     network.eval().requires_grad_(False)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return cast("VideoNetwork", network)
