@@ -1,0 +1,123 @@
+"""What the `real` degradation draws from: chances and ranges, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+Range = tuple[float, float]
+
+# Read by pydantic, which is not needed to import this file.
+_STRICT = {"extra": "forbid"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """One generation of copying: blur, resize, noise, JPEG, in this order.
+
+    Lengths count in low-quality pixels, so that one recipe serves every scale. Where a `_step` is
+    given, the value walks from frame to frame by at most that much, within its range.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    blur: float
+    """Chance of a blur."""
+    blur_sigma: Range
+    """Standard deviation of the kernel along each axis."""
+    resize: Range
+    """Size of the picture afterwards, as a factor of the low-quality size (at most the truth's)."""
+    noise: float
+    """Chance of noise."""
+    gaussian_sigma: Range
+    """Of 255."""
+    poisson_scale: Range
+    """Standard deviation of the noise against that of 255 photons at white."""
+    jpeg: float
+    """Chance of JPEG on every frame."""
+    jpeg_quality: Range
+    """From 0 (nothing left) to 100."""
+    blur_step: float = 0.01
+    gaussian_step: float = 0.1
+    poisson_step: float = 0.005
+    jpeg_step: float = 3.0
+
+
+_FIRST = Order(
+    blur=0.7,
+    blur_sigma=(0.1, 0.7),
+    resize=(0.75, 4.0),
+    noise=0.7,
+    gaussian_sigma=(1, 15),
+    poisson_scale=(0.05, 1.5),
+    jpeg=0.3,
+    jpeg_quality=(45, 95),
+)
+_SECOND = Order(
+    blur=0.3,
+    blur_sigma=(0.1, 0.4),
+    resize=(0.8, 2.0),
+    noise=0.3,
+    gaussian_sigma=(1, 8),
+    poisson_scale=(0.05, 0.8),
+    jpeg=0.2,
+    jpeg_quality=(60, 95),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealRecipe:
+    """The `real` degradation: two orders, a video codec after each, and what archives add.
+
+    Structure, odds of kernels and walks are those of RealBasicVSR (Chan et al., CVPR 2022, sec.
+    4.1; `realbasicvsr_wogan_c64b20_2x30x8_lr1e-4_300k_reds.py`). The ranges are narrower: there,
+    Gaussian noise reaches 30, pictures shrink to 0.6 of the low-quality size, JPEG goes down to 30
+    and every stage always runs. Seen on contact sheets, that leaves samples in which nothing can
+    be told.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    clean: float = 0.1
+    """Chance that a clip is only shrunk bicubically: clean input must not get worse."""
+    first: Order = field(default_factory=lambda: _FIRST)
+    """What camera and first file did; at most the size of the truth."""
+    second: Order = field(default_factory=lambda: _SECOND)
+    """What the next copy did."""
+    kernels: tuple[float, ...] = (0.405, 0.225, 0.108, 0.027, 0.108, 0.027, 0.1)
+    """Odds of Gaussian, generalised Gaussian, plateau, each round and then oval; and of sinc."""
+    generalised_beta: Range = (0.5, 4.0)
+    """Shape of the generalised Gaussian; 1 is a Gaussian."""
+    plateau_beta: Range = (1.0, 2.0)
+    """Shape of the plateau."""
+    sinc_cutoff: Range = (1.6, 3.14)
+    """Of the low-pass that rings, in radians per low-quality pixel."""
+    final_sinc: float = 0.3
+    """Chance of such a low-pass at the end: sharpening and ringing of scalers."""
+    gray_noise: float = 0.4
+    """Chance that noise is the same in all three channels."""
+    codecs: tuple[str, ...] = ("libx264", "libx265", "mpeg4", "mpeg2video")
+    """Encoders, each as likely."""
+    first_codec: float = 0.4
+    """Chance of a video codec after the first order."""
+    last_codec: float = 0.8
+    """Chance of one at or near the low-quality size."""
+    quantiser: Range = (16, 31)
+    """On H.264's scale: 18 is hard to see, 23 x264's default, 31 poor."""
+    gop: tuple[int, int] = (8, 60)
+    """Frames from one key frame to the next."""
+    archive: float = 0.15
+    """Chance of an old film or tape; the rest of the list is for these."""
+    grain_sigma: Range = (2, 12)
+    """Film grain in the middle tones, of 255."""
+    grain_size: Range = (0.1, 0.4)
+    """Standard deviation of a grain, in low-quality pixels."""
+    flicker: float = 0.05
+    """Largest change of brightness of a frame, as a factor."""
+    scratches: int = 2
+    """Most vertical scratches at once."""
+    comb: float = 0.4
+    """Chance of remnants of interlacing."""
+    comb_weight: Range = (0.2, 0.8)
+    """How much of every other row comes from the next frame."""
+    bleed: float = 0.4
+    """Chance of colour as poor as on tape."""

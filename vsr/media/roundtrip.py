@@ -1,0 +1,140 @@
+"""Planes through a video codec and back, in memory: what compression does to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import cast
+
+import av
+import numpy as np
+from av.codec.codec import Codec, UnknownCodecError
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from vsr.errors import EncodeError
+from vsr.media.pixel_formats import fill_frame
+from vsr.media.planes import frame_planes, packing_of
+
+ClipPlanes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
+
+_WHERE = "clip in memory"
+_RATE = 25
+_PIX_FMT = "yuv420p"
+# With B-frames, x264's macroblock tree reads memory it has not written: the same input then gives
+# other bits. x265's lookahead writes outside its memory on small pictures (48x48: glibc aborts), so
+# it is off, and pictures smaller than a coding tree are refused.
+_OPTIONS = {
+    "libx264": {"preset": "veryfast", "x264-params": "mbtree=0"},
+    "libx265": {
+        "preset": "ultrafast",
+        "x265-params": "log-level=none:pools=none:frame-threads=1:rc-lookahead=0:bframes=0",
+    },
+}
+_X265_SIDE = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CodecSettings:
+    """How a clip is compressed.
+
+    At a constant quantiser, not a bit rate: no encoder's rate control settles within the few frames
+    of a training clip. (MPEG-4 at 0.1 bit per pixel leaves a first frame of 43 dB and a last one of
+    25.) A stream in its middle looks like a constant quantiser.
+
+    Attributes:
+        codec: FFmpeg name of the encoder: "libx264", "libx265", "mpeg4", "mpeg2video".
+        quantiser: On H.264's scale, six more for twice as coarse: 18 is hard to see, 23 x264's
+            default, 40 a very poor video call. For x264 and x265 the CRF; other codecs get the
+            qscale of the same step.
+        gop: Most frames from one key frame to the next.
+    """
+
+    codec: str
+    quantiser: float
+    gop: int = 50
+
+
+def round_trip(planes: ClipPlanes, settings: CodecSettings) -> tuple[ClipPlanes, int]:
+    """Encode a clip and decode it again, in one thread: the same on every machine.
+
+    Args:
+        planes: Luma (T, H, W) and two chroma planes (T, ceil(H / 2), ceil(W / 2)), uint8 4:2:0.
+        settings: The encoder and its rate.
+
+    Returns:
+        Planes of the same shapes, and the bytes they took in between.
+
+    Raises:
+        EncodeError: The encoder does not exist, refuses this size, or another number of
+            frames comes back.
+    """
+    count, height, width = planes[0].shape
+    if settings.codec == "libx265" and min(height, width) < _X265_SIDE:
+        raise EncodeError(
+            _WHERE,
+            f"libx265 wants at least {_X265_SIDE}x{_X265_SIDE}, got {width}x{height}; "
+            "pad the clip or take another codec",
+        )
+    try:
+        packets = _encode(planes, settings)
+        decoded = _decode(packets, settings)
+    except (FFmpegError, UnknownCodecError) as error:
+        raise EncodeError(
+            _WHERE,
+            f"{count} frames of {width}x{height} wanted through {settings.codec}, which refused "
+            f"({error}); take another codec or an even size",
+        ) from error
+    if len(decoded) != count:
+        raise EncodeError(
+            _WHERE,
+            f"{count} frames of {width}x{height} wanted back from {settings.codec}, got "
+            f"{len(decoded)}; take another codec",
+        )
+    luma, blue, red = (np.stack([frame[i] for frame in decoded]) for i in range(3))
+    return (luma, blue, red), sum(packet.size for packet in packets)
+
+
+def _encode(planes: ClipPlanes, settings: CodecSettings) -> list[Packet[VideoStream]]:
+    count, height, width = planes[0].shape
+    encoder = cast(VideoCodecContext, av.CodecContext.create(settings.codec, "w"))
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, _PIX_FMT
+    encoder.time_base, encoder.framerate = Fraction(1, _RATE), Fraction(_RATE)
+    encoder.gop_size = settings.gop
+    encoder.thread_count = 1
+    if settings.codec in _OPTIONS:
+        encoder.options = _OPTIONS[settings.codec] | {"crf": f"{settings.quantiser:.3f}"}
+    else:
+        encoder.qmin = encoder.qmax = _qscale(settings.quantiser)
+    packets: list[Packet[VideoStream]] = []
+    for index in range(count):
+        frame = fill_frame([plane[index] for plane in planes], _PIX_FMT, width, height)
+        frame.pts, frame.time_base = index, encoder.time_base
+        packets += encoder.encode(frame)
+    return packets + encoder.encode(None)
+
+
+def _qscale(quantiser: float) -> int:
+    """Convert H.264's scale to that of MPEG-2 and MPEG-4. Source: `qp2qscale` of x264."""
+    return round(min(max(0.85 * 2 ** ((quantiser - 12) / 6), 1), 31))
+
+
+def _decode(
+    packets: list[Packet[VideoStream]], settings: CodecSettings
+) -> list[tuple[NDArray[np.uint8], ...]]:
+    name = Codec(settings.codec, "w").canonical_name
+    decoder = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
+    decoder.thread_count = 1
+    packing = packing_of(_PIX_FMT)
+    assert packing is not None
+    reformatter = VideoReformatter()
+    frames = [frame for packet in packets for frame in decoder.decode(packet)]
+    frames += decoder.decode(None)
+    return [
+        cast(tuple[NDArray[np.uint8], ...], frame_planes(frame, packing, reformatter))
+        for frame in frames
+    ]
