@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
+from vsr.cli.compare import compare
 from vsr.cli.enhance import enhance
 from vsr.cli.evaluate import evaluate
 from vsr.cli.info import info
@@ -23,6 +24,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "enhance": enhance,
     "train": train,
     "evaluate": evaluate,
+    "compare": compare,
     "verify": verify,
     "info": info,
     "models": models,

@@ -1,0 +1,112 @@
+"""Two or more files in words, row by row, for people who compare them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from vsr.media.probe import SourceInfo
+
+# ITU-T H.273; what is not here is shown by its number.
+_PRIMARIES = {1: "BT.709", 5: "BT.601 625", 6: "BT.601 525", 9: "BT.2020", 12: "P3"}
+_TRANSFERS = {1: "BT.709", 6: "BT.601", 13: "sRGB", 16: "PQ", 18: "HLG"}
+_MATRICES = {0: "RGB", 1: "BT.709", 5: "BT.601", 6: "BT.601", 9: "BT.2020"}
+_UNTAGGED = 2
+
+
+def fact_rows(films: Sequence[SourceInfo], frames: Sequence[int | None]) -> list[list[str]]:
+    """List the facts of files side by side.
+
+    Args:
+        films: The files.
+        frames: How many frames each has, where known.
+
+    Returns:
+        Rows: the name of the fact, then its value for each file. Rows that say nothing of any
+        file are left out.
+    """
+    rows = [
+        ["Picture", *(f"{f.video.width} × {f.video.height}" for f in films)],
+        ["Shape", *(_shape(f) for f in films)],
+        ["Duration", *(_duration(f) for f in films)],
+        ["Frames", *("" if n is None else f"{n:,}" for n in frames)],
+        ["Frame rate", *(f"{_short(f.video.frame_rate)} per second" for f in films)],
+        ["Video", *(f"{f.video.codec}, {f.video.pix_fmt}" for f in films)],
+        ["Colour", *(_color(f) for f in films)],
+        ["Scan", *(_scan(f) for f in films)],
+        ["Audio", *(_streams(f, "audio") for f in films)],
+        ["Subtitles", *(_streams(f, "subtitle") for f in films)],
+        ["Attachments", *(_streams(f, "attachment", "cover", "data") for f in films)],
+        ["Chapters", *(str(len(f.chapters) or "") for f in films)],
+        ["Container", *(f.format for f in films)],
+        ["Size on disk", *(_bytes(f.size_bytes) for f in films)],
+        ["Bit rate", *(_bit_rate(f) for f in films)],
+    ]
+    return [row for row in rows if any(row[1:])]
+
+
+def clock(seconds: Fraction | float, *, digits: int = 3) -> str:
+    """Write a time as 1:02:03.456, without leading zeros; with enough digits to tell frames."""
+    unit = 10**digits
+    whole = round(Fraction(seconds) * unit)
+    minutes, rest = divmod(whole, 60 * unit)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{rest // unit:02d}" + (f".{rest % unit:0{digits}d}" if digits else "")
+    return f"{hours}:{minutes:02d}:{text}" if hours else f"{minutes}:{text}"
+
+
+def _shape(film: SourceInfo) -> str:
+    aspect = film.video.sample_aspect_ratio
+    parts = [] if aspect in (None, 1) else [f"pixel aspect {aspect}"]
+    if film.video.rotation:
+        parts.append(f"rotated {film.video.rotation}°")
+    return ", ".join(parts)
+
+
+def _duration(film: SourceInfo) -> str:
+    length = film.video.duration or film.duration
+    return "" if length is None else clock(length)
+
+
+def _short(rate: Fraction) -> str:
+    return f"{float(rate):.3f}".rstrip("0").rstrip(".")
+
+
+def _color(film: SourceInfo) -> str:
+    tags = film.video.color
+    codes = (
+        (_PRIMARIES, tags.primaries),
+        (_TRANSFERS, tags.transfer),
+        (_MATRICES, tags.matrix),
+    )
+    names = ["–" if code == _UNTAGGED else known.get(code, str(code)) for known, code in codes]
+    color = "untagged" if set(names) == {"–"} else " / ".join(dict.fromkeys(names))
+    reach = {1: ", limited range", 2: ", full range"}.get(tags.range, "")
+    return color + reach + (", HDR10 metadata" if film.video.hdr else "")
+
+
+def _scan(film: SourceInfo) -> str:
+    order = film.video.field_order
+    return f"interlaced, {order}" if order in ("top-first", "bottom-first") else ""
+
+
+def _streams(film: SourceInfo, *kinds: str) -> str:
+    found = [s for s in film.streams if s.kind in kinds]
+    return "; ".join(
+        " ".join(part for part in (s.codec, s.details, s.language) if part and part != "und")
+        for s in found
+    )
+
+
+def _bytes(size: int) -> str:
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= factor:
+            return f"{size / factor:.2f} {unit}"
+    return f"{size} bytes"
+
+
+def _bit_rate(film: SourceInfo) -> str:
+    length = film.duration or film.video.duration
+    if not length:
+        return ""
+    return f"{film.size_bytes * 8 / float(length) / 1e6:.2f} Mbit/s"

@@ -1,0 +1,165 @@
+"""The first pass of a comparison: numbers per frame, and the moments worth looking at."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import nan
+
+import cv2
+import numpy as np
+import torch
+
+from vsr.evaluation.temporal import flicker
+from vsr.media.probe import SourceInfo
+from vsr.ops.resize import resize
+from vsr.report.lockstep import Luma, Shown, in_step, matrices_differ, read_luma
+
+# Equal pictures have no finite PSNR; no graph needs more than this.
+HIGHEST_PSNR = 100.0
+CUT_SCORE = 7.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """Numbers of one output, one per frame of the reference.
+
+    Attributes:
+        psnr: dB against the reference; of the output brought to its size where sizes differ.
+        flicker: Mean absolute change of the error, in 8-bit levels; not a number for the first
+            frame of a scene.
+    """
+
+    psnr: array[float] = field(default_factory=lambda: array("f"))
+    flicker: array[float] = field(default_factory=lambda: array("f"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What the first pass found.
+
+    Attributes:
+        times: Per frame compared: seconds of what each film shows, since its first frame; the
+            reference first.
+        difference: How much the films differ, per frame, in 8-bit levels of full size.
+        cuts: Numbers of frames that begin a scene.
+        curves: Of each output.
+    """
+
+    times: tuple[list[Fraction], ...]
+    difference: array[float]
+    cuts: list[int]
+    curves: tuple[Curves, ...]
+
+    @property
+    def frames(self) -> int:
+        """How many were compared."""
+        return len(self.difference)
+
+
+def measure(
+    films: Sequence[SourceInfo],
+    *,
+    start: Fraction = Fraction(0),
+    progress: Callable[[int], None] = lambda frames: None,
+) -> Measured:
+    """Decode all films in lockstep; a few frames of each are held.
+
+    Args:
+        films: The reference, then the outputs.
+        start: Where in the reference the outputs begin, in seconds after its first frame.
+        progress: Told the number of frames done.
+
+    Raises:
+        MediaError: One of them cannot be decoded.
+    """
+    by_rgb = matrices_differ(films)
+    reference = read_luma(films[0], start=start, by_rgb=by_rgb)
+    outputs = [read_luma(info, start=Fraction(0), by_rgb=by_rgb) for info in films[1:]]
+    found = Measured(
+        times=tuple([] for _ in films),
+        difference=array("f"),
+        cuts=[],
+        curves=tuple(Curves() for _ in outputs),
+    )
+    errors: list[Luma | None] = [None] * len(outputs)
+    for shown in in_step(reference, outputs, 1 / films[0].video.frame_rate):
+        if _is_cut(shown[0], found):
+            found.cuts.append(found.frames)
+            errors = [None] * len(outputs)
+        for times, frame in zip(found.times, shown, strict=True):
+            times.append(frame.seconds)
+        for i, frame in enumerate(shown[1:]):
+            error = _brought_to(frame.luma, shown[0].luma) - shown[0].luma
+            before = errors[i]
+            found.curves[i].psnr.append(_decibels(error))
+            found.curves[i].flicker.append(nan if before is None else flicker(before, error))
+            errors[i] = error
+        found.difference.append(_difference([frame.luma for frame in shown]))
+        progress(found.frames)
+    return found
+
+
+def choose_moments(
+    difference: Sequence[float], cuts: Iterable[int], count: int, *, apart: int | None = None
+) -> list[int]:
+    """Choose the frames that differ most, well apart from each other.
+
+    Args:
+        difference: Per frame.
+        cuts: Frames that begin a scene; the frame before a cut is left out: it is the one that
+            an off-by-one would show, and the least typical.
+        count: Wanted at most.
+        apart: Frames between two moments at least; by default half of an even spacing.
+
+    Returns:
+        Frame numbers in order.
+    """
+    frames = len(difference)
+    apart = max(1, frames // (2 * count)) if apart is None else apart
+    avoided = {cut - 1 for cut in cuts} if frames > 2 * count else set()
+    chosen: list[int] = []
+    for index in sorted(range(frames), key=lambda i: -difference[i]):
+        if len(chosen) == count:
+            break
+        if index not in avoided and all(abs(index - other) >= apart for other in chosen):
+            chosen.append(index)
+    return sorted(chosen)
+
+
+def nearest_frame(times: Sequence[Fraction], seconds: Fraction) -> int:
+    """Give the frame shown nearest to a time."""
+    return min(range(len(times)), key=lambda i: abs(times[i] - seconds))
+
+
+def _is_cut(frame: Shown, found: Measured) -> bool:
+    """Follow `inference.scenes`: the second frame of a scene is not judged."""
+    since = found.frames - (found.cuts[-1] if found.cuts else 0)
+    return frame.scene_score >= CUT_SCORE and since >= 2
+
+
+def _brought_to(picture: Luma, like: Luma) -> Luma:
+    if picture.shape == like.shape:
+        return picture
+    tensor = torch.from_numpy(picture)[None]
+    return resize(tensor, like.shape[0], like.shape[1])[0].numpy()
+
+
+def _decibels(error: Luma) -> float:
+    mean = float(np.mean(np.square(error)))
+    return HIGHEST_PSNR if mean == 0 else min(HIGHEST_PSNR, 10 * np.log10(255**2 / mean))
+
+
+def _difference(pictures: Sequence[Luma]) -> float:
+    """Compare the outputs with each other, or a single one with the reference, at full size."""
+    others = pictures[1:] if len(pictures) > 2 else pictures
+    height, width = max((p.shape for p in others), key=lambda shape: shape[0] * shape[1])
+    full = [
+        p
+        if p.shape == (height, width)
+        else cv2.resize(p, (width, height), interpolation=cv2.INTER_CUBIC)
+        for p in others
+    ]
+    return max(float(np.abs(p - full[0]).mean()) for p in full[1:])
