@@ -44,6 +44,14 @@ def test_neighbours_overlap_by_two_margins(height: int, width: int, tile: int, m
             assert stop - start >= 2 * margin
 
 
+@pytest.mark.parametrize(
+    ("length", "tile", "margin"), [(1080, 400, 32), (1922, 256, 32), (101, 40, 8), (64, 32, 8)]
+)
+def test_tiles_begin_at_multiples_of_four(length: int, tile: int, margin: int) -> None:
+    """Else a network that works at a quarter of the size sees another grid in every tile."""
+    assert all(start % 4 == 0 for start, _ in tile_grid(length, 1, tile, margin).rows)
+
+
 def test_a_small_picture_is_one_tile() -> None:
     assert len(tile_grid(20, 24, 24, 8).tiles) == 1
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+# Networks that work at a quarter of the size need tiles that begin with one of their pixels.
+_GRID = 4
 _STEPS = 1024  # blend weights are multiples of 1 / 1024: they add up to one without rounding
 
 
@@ -137,10 +139,19 @@ def blend_weights(intervals: tuple[tuple[int, int], ...], scale: int = 1) -> Ten
 
 
 def _intervals(length: int, tile: int, margin: int) -> tuple[tuple[int, int], ...]:
+    """Lay the fewest tiles over a line; they start at multiples of `_GRID` where tiles allow it."""
     if length <= tile:
         return ((0, length),)
     overlap = 2 * margin
-    count = -(-(length - overlap) // (tile - overlap))
-    size = -(-(length + (count - 1) * overlap) // count)
-    starts = [(index * (length - size)) // (count - 1) for index in range(count)]
+    fewest = -(-(length - overlap) // (tile - overlap))
+    for count in range(fewest, 2 * fewest + 1):
+        smallest = -(-(length + (count - 1) * overlap) // count)
+        for size in range(smallest + (length - smallest) % _GRID, tile + 1, _GRID):
+            starts = [
+                index * (length - size) // (count - 1) // _GRID * _GRID for index in range(count)
+            ]
+            if all(later - start <= size - overlap for start, later in itertools.pairwise(starts)):
+                return tuple((start, start + size) for start in starts)
+    size = -(-(length + (fewest - 1) * overlap) // fewest)
+    starts = [index * (length - size) // (fewest - 1) for index in range(fewest)]
     return tuple((start, start + size) for start in starts)
