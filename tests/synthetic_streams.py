@@ -16,12 +16,14 @@ from av.stream import Disposition
 from av.subtitles.subtitle import SubtitleSet
 from synthetic import draw_number, make_frame
 
+from vsr.media.clock import output_clock, output_range
 from vsr.media.copying import TimeRange
 from vsr.media.decode import DecodeOptions, Decoder
 from vsr.media.encode import plan_encoding
 from vsr.media.marks import FrameMarks
 from vsr.media.mux import Writer
 from vsr.media.options import EncodeOptions
+from vsr.media.pieces import PieceWriter
 from vsr.media.probe import probe
 from vsr.media.streams import plan_streams
 from vsr.media.verify import Expected
@@ -197,15 +199,22 @@ def enhance_nearest(
         )
         streams = plan_streams(info, target)
         marks = FrameMarks(frames.time_base, full_range=info.video.color.range == 2)
-        with Writer(info, target, plan, streams, time_range=time_range) as writer:
+        clock = output_clock(plan, output_range(info, plan, time_range))
+        piece = target.with_name(f".{target.name}.piece")
+        with (
+            Writer(info, target, plan, streams, time_range=time_range) as writer,
+            PieceWriter(piece, target, plan, clock) as coder,
+        ):
             for frame in frames:
                 time = frame.pts * frames.time_base
                 if time_range is None or time_range.start <= time < (time_range.stop or time + 1):
                     planes = [plane.repeat(2, 0).repeat(2, 1) for plane in frame.planes]
-                    writer.write(planes, frame.pts, frame.duration)
+                    coder.write(planes, frame.pts, frame.duration)
                     marks.add(frame)
-            writer.finish()
+            coder.finish()
+            writer.join([piece])
             writer.publish(overwrite=True)
+            piece.unlink()
             expected = Expected(
                 plan=plan, streams=streams, decode=decode, time_range=time_range, marks=marks
             )

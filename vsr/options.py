@@ -52,6 +52,12 @@ class EnhanceOptions:
     overwrite: bool = False
     """Replace the output if it exists."""
 
+    piece: int = 240
+    """Frames after which finished work is safe from interruption; a keyframe starts each piece."""
+
+    resume: bool = True
+    """Go on with what an interrupted run has finished; otherwise start afresh."""
+
 
 def parse_time(text: str, option: str) -> Fraction:
     """Read seconds or [[HH:]MM:]SS[.fraction], exactly.
@@ -94,6 +100,8 @@ def check(options: EnhanceOptions) -> None:
         raise ConfigError(f"--strength is between 0 and 1; got {options.strength:g}")
     if options.height is not None and options.height < 2:
         raise ConfigError(f"--height is in pixels, 2 at least; got {options.height}")
+    if options.piece < 1:
+        raise ConfigError(f"--piece is a number of frames, 1 at least; got {options.piece}")
     for name in ("window", "lookahead", "tile", "memory_limit"):
         value = getattr(options.inference, name)
         if value is not None and value < (0 if name == "lookahead" else 1):

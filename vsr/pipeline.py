@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vsr.errors import VerifyError
+from vsr.errors import DecodeError, VerifyError
+from vsr.identity import identify, request
 from vsr.inference.finish import finish
 from vsr.inference.queues import Sink, prefetch
 from vsr.inference.runner import RgbFrame, enhance_frames
-from vsr.media.containers import PICTURES
+from vsr.media.containers import PICTURES, target_kind
 from vsr.media.decode import Decoder, DecodeSummary
 from vsr.media.frames import PlanarFrame
 from vsr.media.marks import FrameMarks
 from vsr.media.mux import Writer
-from vsr.media.pictures import PictureWriter
-from vsr.media.verify import Expected, verify
+from vsr.media.pictures import PictureFolder
+from vsr.media.verify import Expected, VerifyResult, verify
 from vsr.models.contract import State, VideoNetwork
 from vsr.models.zoo import load_network
 from vsr.ops.color import planes_to_rgb, rgb_to_planes
 from vsr.options import EnhanceOptions
 from vsr.planning import Job, plan_job
+from vsr.recording import Finished, Recorder
 from vsr.reporting import make_report
+from vsr.resume import WorkFolder, published_before
 
 # Frames that wait between decoder and network, and between network and encoder.
 _AHEAD = 8
@@ -40,7 +44,8 @@ class Progress:
     """How far a file is.
 
     Attributes:
-        frames: Enhanced so far.
+        frames: Enhanced so far, by earlier runs as well.
+        resumed: Of these, by earlier runs.
         total: Expected in all; None where nobody knows.
         seconds: Since the first frame was asked for.
     """
@@ -48,16 +53,17 @@ class Progress:
     frames: int
     total: int | None
     seconds: float
+    resumed: int = 0
 
     @property
     def fps(self) -> float:
         """Frames per second so far."""
-        return self.frames / self.seconds if self.seconds > 0 else 0.0
+        return (self.frames - self.resumed) / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def seconds_left(self) -> float | None:
         """Estimate of the time left; None where it cannot be told."""
-        if self.total is None or self.frames == 0:
+        if self.total is None or self.fps == 0:
             return None
         return max(0, self.total - self.frames) / self.fps
 
@@ -69,6 +75,7 @@ class EnhanceResult:
     Attributes:
         target: The finished file, or pattern of pictures.
         frames: Written.
+        resumed: Of these, how many an earlier run that was interrupted had finished.
         seconds: From opening the source to the published file.
         network_seconds: Of these, inside the network.
         warnings: All that was assumed, converted or lost.
@@ -77,6 +84,7 @@ class EnhanceResult:
 
     target: os.PathLike[str]
     frames: int
+    resumed: int
     seconds: float
     network_seconds: float
     warnings: tuple[str, ...]
@@ -92,6 +100,9 @@ def enhance(
     warn: Callable[[str], None] = lambda sentence: None,
 ) -> EnhanceResult:
     """Enhance a video file; the target appears only when it is complete and verified.
+
+    Until then it grows in a hidden folder beside its place. Where an earlier call with the same
+    arguments was interrupted or killed, this one goes on with what that had finished.
 
     Args:
         source: A video, a folder of pictures, or a pattern such as frames/%06d.png.
@@ -115,65 +126,79 @@ def enhance(
             warnings.append(sentence)
             warn(sentence)
 
+    earlier = published_before(Path(os.fspath(source)), target_kind(target).pattern, options)
+    if earlier is not None:
+        earlier["warnings"] = tuple(earlier["warnings"])
+        return EnhanceResult(target=target_kind(target).pattern, **earlier)
     job = plan_job(source, target, options)
     for warning in job.warnings:
         tell(warning)
-    network = TimedNetwork(load_network(job.model, job.inference.device))
-    with open_writer(job) as writer:
-        summary, marks = run(job, network, options.strength, writer, progress, tell)
-        writer.finish()
-        for warning in (*summary.warnings, *describe_losses(summary), *writer.warnings):
-            tell(warning)
-        result = verify(
-            job.info.path,
-            writer.partial,
-            Expected(
-                plan=job.encode,
-                streams=job.streams,
-                decode=job.decode,
-                time_range=job.time_range,
-                marks=marks,
-            ),
-            named=job.target.pattern,
-        )
-        for warning in result.warnings:
-            tell(warning)
-        if not result.passed:
-            raise VerifyError(
-                job.target.pattern,
-                "the finished file is not what its source calls for "
-                f"({'; '.join(result.problems)}); it was removed",
+    with open_work(job, options, tell) as work:
+        job = replace(job, inference=work.plan)
+        if job.target.muxer != PICTURES:
+            # What the container refuses shall be known before hours of work.
+            open_output(job, work).__exit__(None, None, None)
+        network = TimedNetwork(load_network(job.model, job.inference.device))
+        resumed = work.frames
+        summary, marks = run(job, network, options, work, warnings, progress, tell)
+        with open_output(job, work) as output:
+            output.join(work.piece_paths)
+            for warning in (*summary.warnings, *describe_losses(summary), *output.warnings):
+                tell(warning)
+            checked = check_output(job, work, marks, tell)
+            seconds = time.monotonic() - begin
+            figures: dict[str, Any] = {
+                "frames": len(marks),
+                "resumed": resumed,
+                "seconds": seconds,
+                "network_seconds": network.seconds,
+                "warnings": tuple(warnings),
+            }
+            result = EnhanceResult(
+                target=job.target.pattern,
+                report=make_report(job, options, summary, checked, **figures),
+                **figures,
             )
-        writer.publish(overwrite=options.overwrite)
-    seconds = time.monotonic() - begin
-    return EnhanceResult(
-        target=job.target.pattern,
-        frames=len(marks),
-        seconds=seconds,
-        network_seconds=network.seconds,
-        warnings=tuple(warnings),
-        report=make_report(
-            job,
-            options,
-            summary,
-            result,
-            warnings=warnings,
-            frames=len(marks),
-            seconds=seconds,
-            network_seconds=network.seconds,
-        ),
+            work.publishing(request(job.info.path, options), {**figures, "report": result.report})
+            output.publish(overwrite=options.overwrite)
+        work.remove()
+    return result
+
+
+def open_work(job: Job, options: EnhanceOptions, warn: Callable[[str], None]) -> WorkFolder:
+    """Open the hidden folder in which the output grows, with what an earlier run finished."""
+    pattern = job.target.pattern
+    return WorkFolder(
+        pattern.parent if job.target.muxer == PICTURES else pattern,
+        identify(job, options),
+        job.inference,
+        resume=options.resume,
+        warn=warn,
     )
 
 
 def run(
     job: Job,
     network: VideoNetwork,
-    strength: float,
-    writer: Writer | PictureWriter,
+    options: EnhanceOptions,
+    work: WorkFolder,
+    warnings: Sequence[str],
     progress: Callable[[Progress], None],
     warn: Callable[[str], None],
 ) -> tuple[DecodeSummary, FrameMarks]:
     """Push all frames through the network; decoder and encoder work in threads of their own.
+
+    The source is decoded from its beginning even where an earlier run has done a part: what is
+    decoded, lost, repaired and deinterlaced is then the same, whatever the format.
+
+    Args:
+        job: The plan.
+        network: On the plan's device.
+        options: Strength, and length of pieces.
+        work: Where finished frames go, and what is finished already.
+        warnings: The list of all that has been said.
+        progress: Told after each frame.
+        warn: Told each warning.
 
     Returns:
         What decoding met, and the marks of all frames that were decoded.
@@ -182,29 +207,89 @@ def run(
     encode = job.encode
 
     def picture(sr: Tensor, lq: Tensor) -> Tensor:
-        return finish(sr, lq, height=encode.height, width=encode.width, strength=strength)
+        return finish(sr, lq, height=encode.height, width=encode.width, strength=options.strength)
 
-    def write(frame: tuple[tuple[Tensor, ...], int, int]) -> None:
-        planes, pts, duration = frame
-        writer.write([plane.cpu().numpy() for plane in planes], pts, duration)
-
-    begin, count = time.monotonic(), 0
+    begin, resumed = time.monotonic(), work.frames
+    count = resumed
     with Decoder(job.info, job.decode) as decoder, torch.inference_mode():
         marks = FrameMarks(decoder.time_base, full_range=job.source_layout.full_range)
         decoded = prefetch(marked(decoder, marks), _AHEAD)
-        frames = (to_rgb(frame, job, device) for frame in decoded)
         try:
-            with Sink(write, _BEHIND) as sink:
+            skip(decoded, work.pts, job.info.path)
+            frames = (to_rgb(frame, job, device) for frame in decoded)
+            with (
+                Recorder(job, work, options.piece, warnings) as recorder,
+                Sink(recorder.take, _BEHIND) as sink,
+            ):
                 for done in enhance_frames(
-                    frames, network, job.inference, warn=warn, finish=picture
+                    frames,
+                    network,
+                    job.inference,
+                    warn=warn,
+                    finish=picture,
+                    start=work.position(),
+                    border=sink.put,
                 ):
-                    sink.put((rgb_to_planes(done.rgb, job.target_layout), done.pts, done.duration))
+                    planes = rgb_to_planes(done.rgb, job.target_layout)
+                    sink.put(Finished(planes=planes, pts=done.pts, duration=done.duration))
                     count += 1
                     seconds = time.monotonic() - begin
-                    progress(Progress(frames=count, total=job.frames, seconds=seconds))
+                    progress(
+                        Progress(frames=count, resumed=resumed, total=job.frames, seconds=seconds)
+                    )
+                sink.close()
+                recorder.finish()
         finally:
             decoded.close()  # type: ignore[attr-defined]
         return decoder.summary, marks
+
+
+def skip(frames: Iterator[PlanarFrame], pts: Sequence[int], source: Path) -> None:
+    """Draw the frames that are finished.
+
+    Raises:
+        DecodeError: They are not those that were.
+    """
+    for index, expected in enumerate(pts):
+        frame = next(frames, None)
+        if frame is None or frame.pts != expected:
+            raise DecodeError(
+                source,
+                f"wanted the frames that an earlier run has worked on, got another at number "
+                f"{index}; start afresh with --no-resume",
+            )
+
+
+def check_output(
+    job: Job, work: WorkFolder, marks: FrameMarks, warn: Callable[[str], None]
+) -> VerifyResult:
+    """Verify what was written against all that the job knows.
+
+    Raises:
+        VerifyError: It is wrong, and with it the work, which is removed.
+    """
+    checked = verify(
+        job.info.path,
+        work.joined,
+        Expected(
+            plan=job.encode,
+            streams=job.streams,
+            decode=job.decode,
+            time_range=job.time_range,
+            marks=marks,
+        ),
+        named=job.target.pattern,
+    )
+    for warning in checked.warnings:
+        warn(warning)
+    if checked.passed:
+        return checked
+    work.remove()
+    raise VerifyError(
+        job.target.pattern,
+        "the finished file is not what its source calls for "
+        f"({'; '.join(checked.problems)}); it was removed",
+    )
 
 
 def marked(frames: Iterable[PlanarFrame], marks: FrameMarks) -> Iterator[PlanarFrame]:
@@ -225,11 +310,18 @@ def to_rgb(frame: PlanarFrame, job: Job, device: torch.device) -> RgbFrame:
     )
 
 
-def open_writer(job: Job) -> Writer | PictureWriter:
-    """Open what the job writes to."""
+def open_output(job: Job, work: WorkFolder) -> Writer | PictureFolder:
+    """Open what the pieces are joined to."""
     if job.target.muxer == PICTURES:
-        return PictureWriter(job.target.pattern, job.encode)
-    return Writer(job.info, job.target.pattern, job.encode, job.streams, time_range=job.time_range)
+        return PictureFolder(work.joined, job.target.pattern)
+    return Writer(
+        job.info,
+        job.target.pattern,
+        job.encode,
+        job.streams,
+        time_range=job.time_range,
+        partial=work.joined,
+    )
 
 
 def describe_losses(summary: DecodeSummary) -> Iterator[str]:

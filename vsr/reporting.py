@@ -18,7 +18,7 @@ from vsr.options import EnhanceOptions
 from vsr.planning import Job
 
 # What decides the pixels and the file; the rest of the environment does not.
-_VERSIONS = ("torch", "av", "numpy")
+VERSIONS = ("torch", "av", "numpy")
 
 
 def make_report(
@@ -29,6 +29,7 @@ def make_report(
     *,
     warnings: Sequence[str],
     frames: int,
+    resumed: int,
     seconds: float,
     network_seconds: float,
 ) -> dict[str, Any]:
@@ -41,13 +42,14 @@ def make_report(
         result: What verifying found.
         warnings: All that was said.
         frames: Written.
+        resumed: Of these, finished by an earlier run.
         seconds: In all.
         network_seconds: Of these, inside the network.
     """
     report: dict[str, Any] = plain(
         {
             "vsr": version("vsr"),
-            "versions": {name: version(name) for name in _VERSIONS},
+            "versions": {name: version(name) for name in VERSIONS},
             "python": platform.python_version(),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "source": {
@@ -76,6 +78,7 @@ def make_report(
             "streams": [asdict(stream) for stream in job.streams],
             "decoding": asdict(summary),
             "frames": frames,
+            "resumed_frames": resumed,
             "seconds": round(seconds, 3),
             "network_seconds": round(network_seconds, 3),
             "verified": asdict(result),

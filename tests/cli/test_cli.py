@@ -154,21 +154,24 @@ def test_help_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
         assert flag in text
 
 
-def test_interrupting_is_exit_code_130_and_leaves_nothing(tmp_path: Path) -> None:
-    source = make_video(tmp_path / "in.mp4", frames=400, size=(320, 180))
+def test_interrupting_is_exit_code_130_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=300, size=(160, 90))
+    command = [sys.executable, "-m", "vsr", "enhance", str(source), str(tmp_path / "o.mp4"), *FAST]
+    command += ["--piece", "32"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "vsr", "enhance", str(source), str(tmp_path / "o.mp4"), *FAST],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
     )
     deadline = time.monotonic() + 60
-    while len(os.listdir(tmp_path)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(0.5)
+    while not (tmp_path / ".o.mp4.vsr" / "000000.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
+    assert "finished frames are kept" in error
     assert "vsr: interrupted" in error
     assert "Traceback" not in error
-    assert os.listdir(tmp_path) == ["in.mp4"]
+    assert sorted(os.listdir(tmp_path)) == [".o.mp4.vsr", "in.mp4"]
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "frames were finished by an earlier run" in again.stderr
+    assert "300 frames in" in again.stdout
+    assert sorted(os.listdir(tmp_path)) == ["in.mp4", "o.mp4"]

@@ -15,7 +15,7 @@ from torch import Tensor
 from vsr.errors import OutOfMemoryError, VsrError
 from vsr.inference.finish import finish
 from vsr.inference.plan import Plan
-from vsr.inference.runner import RgbFrame, enhance_frames, is_out_of_memory
+from vsr.inference.runner import Position, RgbFrame, enhance_frames, is_out_of_memory
 from vsr.models.bicubic import Bicubic
 from vsr.models.contract import State, VideoNetwork
 
@@ -418,3 +418,33 @@ def test_non_finite_in_float32_is_an_error() -> None:
 
     with pytest.raises(VsrError, match=r"not finite in float32, at frames with pts 1000 to"):
         run(clip(8), Damaged(), HALF)
+
+
+@pytest.mark.parametrize("tile", [None, 16])
+def test_from_any_border_the_pictures_are_those_of_one_run(tile: int | None) -> None:
+    plan = replace(PLAN, tile=tile)
+    frames = clip(31, height=24, width=32, cuts=[9, 10, 17])
+    network = Blurring()
+    borders: list[tuple[int, Position]] = []
+    whole: list[RgbFrame] = []
+    for done in enhance_frames(
+        frames, network, plan, warn=print, border=lambda at: borders.append((len(whole), at))
+    ):
+        whole.append(done)
+    assert borders[-1][0] == 31
+    assert len({number for number, _ in borders}) == len(borders) == 7
+    for number, position in borders:
+        rest = list(enhance_frames(frames[number:], network, plan, warn=print, start=position))
+        assert [frame.pts for frame in rest] == [frame.pts for frame in whole[number:]]
+        for again, once in zip(rest, whole[number:], strict=True):
+            assert torch.equal(again.rgb, once.rgb)
+
+
+def test_a_border_at_a_cut_remembers_nothing_and_others_do() -> None:
+    borders: list[Position] = []
+    frames = clip(10, cuts=[6])
+    list(enhance_frames(frames, Accumulator(), PLAN, warn=print, border=borders.append))
+    assert [(at.state is None, at.frames) for at in borders] == [(True, 0), (True, 0)]
+    borders.clear()
+    list(enhance_frames(clip(10), Accumulator(), PLAN, warn=print, border=borders.append))
+    assert [(at.state is None, at.frames) for at in borders] == [(False, 4), (True, 0)]

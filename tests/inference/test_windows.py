@@ -31,12 +31,13 @@ def test_windows_are_anchored_at_the_start() -> None:
     assert list(windows(range(8), 3, 1)) == [
         Window(frames=(0, 1, 2, 3), lookahead=1),
         Window(frames=(3, 4, 5, 6), lookahead=1),
-        Window(frames=(6, 7), lookahead=0),
+        Window(frames=(6, 7), lookahead=0, last=True),
     ]
 
 
 def test_what_fits_with_the_lookahead_is_one_window() -> None:
-    assert list(windows(range(6), 4, 2)) == [Window(frames=tuple(range(6)), lookahead=0)]
+    whole = Window(frames=tuple(range(6)), lookahead=0, last=True)
+    assert list(windows(range(6), 4, 2)) == [whole]
 
 
 @pytest.mark.parametrize("count", range(9, 30))

@@ -25,13 +25,16 @@ from synthetic_streams import (
 )
 
 from vsr.errors import MuxError
+from vsr.media.clock import output_clock
 from vsr.media.containers import target_kind
 from vsr.media.copying import TimeRange
+from vsr.media.durable import write_error
 from vsr.media.encode import plan_encoding
 from vsr.media.frames import PlaneFormat
-from vsr.media.mux import Writer, write_error
+from vsr.media.mux import Writer
 from vsr.media.options import EncodeOptions
-from vsr.media.pictures import PictureWriter
+from vsr.media.pictures import PictureFolder, PictureWriter
+from vsr.media.pieces import PieceWriter
 from vsr.media.probe import HdrMetadata, SourceInfo, VideoInfo, probe
 from vsr.media.streams import StreamPlan, plan_streams
 
@@ -49,6 +52,14 @@ def tracks(path: Path, kind: str) -> list[tuple[str | None, str | None, tuple[st
 def numbers(path: Path) -> list[int]:
     with av.open(str(path)) as source:
         return [read_number(frame.to_ndarray(format="gray")) for frame in source.decode(video=0)]
+
+
+def grey_piece(writer: Writer, path: Path) -> Path:
+    """Write a piece of one grey frame."""
+    with PieceWriter(path, writer.target, writer.plan, output_clock(writer.plan, None)) as piece:
+        piece.write(grey_planes(), 0, 1000)
+        piece.finish()
+    return path
 
 
 def open_writer(source: Path, target: Path) -> Writer:
@@ -406,8 +417,9 @@ def test_chroma_siting_arrives(tmp_path: Path, codec: str, siting: int) -> None:
 def test_hidden_until_published(film: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     with open_writer(film, target) as writer:
-        writer.write(grey_planes(), 0, 1000)
-        writer.finish()
+        piece = grey_piece(writer, tmp_path / "piece")
+        writer.join([piece])
+        piece.unlink()
         assert not target.exists()
         assert writer.partial.exists()
         writer.publish(overwrite=False)
@@ -426,23 +438,22 @@ def test_very_short_films_are_written(tmp_path: Path, codec: str, frames: int) -
 
 def test_an_error_leaves_nothing_behind(film: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), open_writer(film, tmp_path / "out.mp4") as writer:  # noqa: PT012
-        writer.write(grey_planes(), 0, 1000)
+        assert writer.partial.exists()
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
 
 
 def test_leaving_before_publishing_leaves_nothing_behind(film: Path, tmp_path: Path) -> None:
     with open_writer(film, tmp_path / "out.mp4") as writer:
-        writer.write(grey_planes(), 0, 1000)
-        writer.finish()
-    assert list(tmp_path.iterdir()) == []
+        piece = grey_piece(writer, tmp_path / "piece")
+        writer.join([piece])
+    assert list(tmp_path.iterdir()) == [piece]
 
 
 def test_a_target_that_came_meanwhile_is_not_overwritten(film: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     with open_writer(film, target) as writer:
-        writer.write(grey_planes(), 0, 1000)
-        writer.finish()
+        writer.join([grey_piece(writer, tmp_path / "piece")])
         target.write_bytes(b"precious")
         with pytest.raises(MuxError, match="meanwhile"):
             writer.publish(overwrite=False)
@@ -451,15 +462,8 @@ def test_a_target_that_came_meanwhile_is_not_overwritten(film: Path, tmp_path: P
 
 def test_no_frames_are_an_error(film: Path, tmp_path: Path) -> None:
     with open_writer(film, tmp_path / "out.mp4") as writer, pytest.raises(MuxError, match="no fra"):
-        writer.finish()
+        writer.join([])
     assert list(tmp_path.iterdir()) == []
-
-
-def test_times_must_increase(film: Path, tmp_path: Path) -> None:
-    with open_writer(film, tmp_path / "out.mp4") as writer:
-        writer.write(grey_planes(), 1000, 1000)
-        with pytest.raises(ValueError, match="pts must increase"):
-            writer.write(grey_planes(), 1000, 1000)
 
 
 def test_variable_rates_do_not_go_into_avi(tmp_path: Path) -> None:
@@ -510,7 +514,7 @@ def test_a_full_disk_names_the_free_space(tmp_path: Path) -> None:
     assert "MiB free" in str(write_error(tmp_path / "out.mp4", full.value))
 
 
-def picture_plan(info: SourceInfo, target: str, planes: PlaneFormat) -> PictureWriter:
+def picture_writer(info: SourceInfo, target: str, planes: PlaneFormat) -> PictureWriter:
     plan = plan_encoding(
         info,
         target,
@@ -521,7 +525,8 @@ def picture_plan(info: SourceInfo, target: str, planes: PlaneFormat) -> PictureW
         sample_aspect_ratio=None,
         plane_format=planes,
     )
-    return PictureWriter(target_kind(target).pattern, plan)
+    pattern = target_kind(target).pattern
+    return PictureWriter(pattern.parent.with_name("waiting"), pattern, plan)
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -530,11 +535,11 @@ def test_pictures_hold_every_sample(film: Path, tmp_path: Path, bits: int) -> No
     random = np.random.default_rng(1)
     frames = [random.integers(0, 1 << bits, (3, 17, 33), dtype) for _ in range(3)]
     layout = PlaneFormat(name="gbrp" if bits == 8 else "gbrp16le", chroma="rgb", bit_depth=bits)
-    with picture_plan(probe(film), f"{tmp_path}/frames/", layout) as writer:
-        for index, planes in enumerate(frames):
-            writer.write(tuple(planes), index, 1)
-        writer.finish()
-        writer.publish(overwrite=False)
+    writer = picture_writer(probe(film), f"{tmp_path}/frames/", layout)
+    for index, planes in enumerate(frames):
+        writer.write(tuple(planes), index, 1)
+    writer.finish()
+    PictureFolder(writer.folder, writer.target).publish(overwrite=False)
     paths = sorted((tmp_path / "frames").iterdir())
     assert [path.name for path in paths] == ["000001.png", "000002.png", "000003.png"]
     for path, planes in zip(paths, frames, strict=True):
@@ -545,16 +550,6 @@ def test_pictures_hold_every_sample(film: Path, tmp_path: Path, bits: int) -> No
         np.testing.assert_array_equal(found, planes.transpose(1, 2, 0))
 
 
-def test_a_half_finished_folder_of_pictures_is_removed(film: Path, tmp_path: Path) -> None:
-    layout = PlaneFormat(name="gbrp", chroma="rgb", bit_depth=8)
-    (tmp_path / ".frames.part").mkdir()
-    (tmp_path / ".frames.part" / "000009.png").touch()
-    with picture_plan(probe(film), f"{tmp_path}/frames/", layout) as writer:
-        writer.write((np.zeros((17, 33), np.uint8),) * 3, 0, 1)
-        assert [path.name for path in writer.partial.iterdir()] == ["000001.png"]
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_pictures_join_a_folder_and_replace_only_their_own_names(
     film: Path, tmp_path: Path
 ) -> None:
@@ -563,12 +558,13 @@ def test_pictures_join_a_folder_and_replace_only_their_own_names(
     for name in ("000001.png", "000002.png", "notes.txt"):
         (folder / name).write_text("old")
     layout = PlaneFormat(name="gbrp", chroma="rgb", bit_depth=8)
-    with picture_plan(probe(film), f"{folder}/", layout) as writer:
-        writer.write((np.zeros((17, 33), np.uint8),) * 3, 0, 1)
-        writer.finish()
-        with pytest.raises(MuxError, match="--overwrite"):
-            writer.publish(overwrite=False)
-        writer.publish(overwrite=True)
+    writer = picture_writer(probe(film), f"{folder}/", layout)
+    writer.write((np.zeros((17, 33), np.uint8),) * 3, 0, 1)
+    writer.finish()
+    finished = PictureFolder(writer.folder, writer.target)
+    with pytest.raises(MuxError, match="--overwrite"):
+        finished.publish(overwrite=False)
+    finished.publish(overwrite=True)
     assert sorted(path.name for path in folder.iterdir()) == ["000001.png", "notes.txt"]
     assert (folder / "notes.txt").read_text() == "old"
 

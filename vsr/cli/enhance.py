@@ -58,7 +58,7 @@ def enhance(
     if progress == "json":
         print(json.dumps({"event": "done", "frames": result.frames, "target": str(result.target)}))
     elif progress == "bar":
-        fps = result.frames / result.seconds
+        fps = (result.frames - result.resumed) / result.seconds
         print(
             f"{result.target}: {result.frames} frames in {result.seconds:.1f} s "
             f"({fps:.2f} fps), verified"

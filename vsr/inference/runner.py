@@ -47,6 +47,23 @@ class RgbFrame:
     scene_score: float = 0.0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Position:
+    """Where the runner stands between two windows: all that the pictures to come depend on.
+
+    Attributes:
+        state: What the network remembers; None at the start of a segment.
+        frames: How many of the segment's frames are done.
+        plan: How the network is called by now: smaller than planned where memory ran out.
+        half_failures: How often half precision has failed.
+    """
+
+    state: State | None
+    frames: int
+    plan: Plan
+    half_failures: int
+
+
 def enhance_frames(
     frames: Iterable[RgbFrame],
     network: VideoNetwork,
@@ -54,6 +71,8 @@ def enhance_frames(
     *,
     warn: Callable[[str], None],
     finish: Finish | None = None,
+    start: Position | None = None,
+    border: Callable[[Position], None] = lambda position: None,
 ) -> Iterator[RgbFrame]:
     """Upscale frames, one out for each one in, in order and at its own time.
 
@@ -68,6 +87,9 @@ def enhance_frames(
         plan: How frames are given to the network.
         warn: Gets one sentence for each thing that did not go as planned.
         finish: Turns (sr, lq), both (3, H, W) on the plan's device, into the final picture.
+        start: Where an earlier run stood; the frames are those it had not done, and the pictures
+            those that it would have given.
+        border: Told where the runner stands after each window, when its last picture is taken.
 
     Yields:
         The upscaled frames, on the plan's device; values are not clamped unless `finish` does.
@@ -76,9 +98,10 @@ def enhance_frames(
         OutOfMemoryError: If the smallest window and tile do not fit.
         VsrError: If the network gives non-finite values even in float32.
     """
-    engine = _Engine(network, plan, warn)
-    for segment in segments(frames, plan.scene_threshold):
-        state: State | None = None
+    start = start or Position(state=None, frames=0, plan=plan, half_failures=0)
+    engine = _Engine(network, start.plan, warn, start.half_failures)
+    state, before = start.state, start.frames
+    for segment in segments(frames, plan.scene_threshold, before):
         for window in windows(segment, plan.window, plan.lookahead):
             done = 0
             while done < window.count:
@@ -87,6 +110,8 @@ def enhance_frames(
                 yield from _finished(part, sr, finish)
                 # The next window needs the room that these pictures take.
                 del part, sr
+            state, before = (None, 0) if window.last else (state, before + window.count)
+            border(engine.position(state, before))
 
 
 def _finished(part: Window[RgbFrame], sr: Tensor, finish: Finish | None) -> Iterator[RgbFrame]:
@@ -99,11 +124,19 @@ def _finished(part: Window[RgbFrame], sr: Tensor, finish: Finish | None) -> Iter
 class _Engine:
     """Calls the network; holds what is learned on the way: a smaller plan, distrust of half."""
 
-    def __init__(self, network: VideoNetwork, plan: Plan, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, network: VideoNetwork, plan: Plan, warn: Callable[[str], None], half_failures: int
+    ) -> None:
         self._network = network
         self._plan = plan
         self._warn = warn
-        self._half_failures = 0
+        self._half_failures = half_failures
+
+    def position(self, state: State | None, frames: int) -> Position:
+        """Say where the runner stands, `frames` into a segment."""
+        return Position(
+            state=state, frames=frames, plan=self._plan, half_failures=self._half_failures
+        )
 
     def upscale(
         self, window: Window[RgbFrame], done: int, state: State | None

@@ -19,7 +19,7 @@ class Scored(Protocol):
 T = TypeVar("T", bound=Scored)
 
 
-def segments(frames: Iterable[T], threshold: float) -> Iterator[Iterator[T]]:
+def segments(frames: Iterable[T], threshold: float, done: int = 0) -> Iterator[Iterator[T]]:
     """Group frames into segments, lazily.
 
     A frame that scores at least `threshold` starts a segment, except the second of a segment.
@@ -32,11 +32,12 @@ def segments(frames: Iterable[T], threshold: float) -> Iterator[Iterator[T]]:
     Args:
         frames: In presentation order.
         threshold: In the units of the score.
+        done: How many frames of the first segment came before these.
 
     Yields:
         One iterator per segment, to be used up before the next is asked for; nothing is buffered.
     """
-    segment, position = 0, -1
+    segment, position = 0, done - 1
 
     def segment_of(frame: T) -> int:
         nonlocal segment, position

@@ -16,10 +16,12 @@ class Window(Generic[T]):
     Attributes:
         frames: To be upscaled, followed by those that are only looked at.
         lookahead: How many of the last frames are only looked at.
+        last: Its segment ends with it.
     """
 
     frames: tuple[T, ...]
     lookahead: int
+    last: bool = False
 
     @property
     def count(self) -> int:
@@ -34,7 +36,7 @@ class Window(Generic[T]):
         """
         rest = self.frames[start:]
         if len(rest) <= size + lookahead:
-            return Window(frames=rest, lookahead=self.lookahead)
+            return Window(frames=rest, lookahead=self.lookahead, last=self.last)
         return Window(frames=rest[: size + lookahead], lookahead=lookahead)
 
 
@@ -65,4 +67,4 @@ def windows(segment: Iterable[T], size: int, lookahead: int) -> Iterator[Window[
             yield Window(frames=tuple(held[: size + lookahead]), lookahead=lookahead)
             del held[:size]
     if held:
-        yield Window(frames=tuple(held), lookahead=0)
+        yield Window(frames=tuple(held), lookahead=0, last=True)

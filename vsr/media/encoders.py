@@ -99,7 +99,7 @@ def _video_encoders() -> list[str]:
 
 
 def _container_takes(muxer: str, codec: str) -> bool:
-    with _discarded(muxer) as output:
+    with discarded(muxer) as output:
         try:
             output.add_stream(codec)
         except ValueError:
@@ -108,7 +108,7 @@ def _container_takes(muxer: str, codec: str) -> bool:
 
 
 @contextlib.contextmanager
-def _discarded(muxer: str) -> Iterator[av.container.OutputContainer]:
+def discarded(muxer: str) -> Iterator[av.container.OutputContainer]:
     """Open an output whose bytes nobody wants; closing it must not fail either."""
     output = av.open(io.BytesIO(), "w", format=muxer)
     try:
@@ -248,7 +248,7 @@ def try_encoder(kind: TargetKind, plan: EncodePlan) -> None:
     if kind.muxer == PICTURES:
         return
     try:
-        with libav_messages(av.logging.WARNING) as messages, _discarded(plan.muxer) as output:
+        with libav_messages(av.logging.WARNING) as messages, discarded(plan.muxer) as output:
             stream = add_video_stream(output, plan)
             output.start_encoding()
             ignored = set(stream.codec_context.options) & set(plan.options)

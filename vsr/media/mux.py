@@ -8,10 +8,8 @@ while an exception passes.
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -19,17 +17,26 @@ from types import TracebackType
 from typing import Any, Self
 
 import av
+from av.packet import Packet
 
-from vsr.errors import EncodeError, MuxError
+from vsr.errors import MuxError
 from vsr.media import encoders
+from vsr.media.clock import output_clock, output_range
 from vsr.media.containers import partial_path
 from vsr.media.copying import OtherStreams, TimeRange
+from vsr.media.durable import sync, write_error
 from vsr.media.encode import EncodePlan
-from vsr.media.frames import Plane
+from vsr.media.pieces import (
+    CodedPacket,
+    decoding_times,
+    let_last_frame_last,
+    read_extradata,
+    read_packets,
+    read_times,
+)
 from vsr.media.probe import SourceInfo
 from vsr.media.streams import StreamPlan, container_tags, stream_tags
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Packets come in the order of their decoding times already; more than this is not held back for a
 # stream that has nothing to say, such as subtitles.
 INTERLEAVE_MICROSECONDS = "1000000"
@@ -40,17 +47,15 @@ MP4_TAGS = {
     "copyright", "grouping", "lyrics", "description", "synopsis", "show", "episode_id", "network",
     "keywords", "track", "disc", "compilation", "creation_time", "location", "timecode",
 }  # fmt: skip
-# AVI has no timestamps: how far from its grid of frames, in frames, a time may lie.
-GRID_TOLERANCE = Fraction(1, 4)
 
 
 class Writer:
-    """Encode frames and mux them with the source's other streams; a context manager.
+    """Join pieces of coded video and the source's other streams to a file; a context manager.
 
     Leaving the context before `publish` removes what was written.
 
     Attributes:
-        partial: The file being written, to be verified after `finish`.
+        partial: The file being written, to be verified after `join`.
         warnings: Sentences about what was met while writing.
     """
 
@@ -62,6 +67,7 @@ class Writer:
         streams: Sequence[StreamPlan],
         *,
         time_range: TimeRange | None = None,
+        partial: Path | None = None,
     ) -> None:
         """Create the file and write its header.
 
@@ -70,23 +76,18 @@ class Writer:
             target: The file to be published in the end.
             plan: Of the video.
             streams: Of all streams of the source.
-            time_range: The part to keep; pts of frames stay the source's own.
+            time_range: The part to keep.
+            partial: Where to write until then, on the same disk; a hidden sibling by default.
 
         Raises:
             MuxError: The file or its header cannot be written.
             EncodeError: The encoder cannot be opened.
         """
         self.target = target
-        self.partial = partial_path(target)
+        self.partial = partial or partial_path(target)
         self.plan = plan
-        self.frames = 0
-        self._last_pts: int | None = None
-        if time_range is None and plan.constant_interval and info.video.start_pts:
-            # AVI starts at zero; what comes before the first frame is cut off.
-            first = info.video.start_pts * info.video.time_base
-            time_range = TimeRange(start=round(first / plan.time_base) * plan.time_base)
-        self._range = time_range
-        self._shift = _ticks(time_range, plan.time_base)
+        self._range = output_range(info, plan, time_range)
+        self._clock = output_clock(plan, self._range)
         self._others: OtherStreams | None = None
         self._output: Any = None
         self._published = False
@@ -145,42 +146,38 @@ class Writer:
         """What was met while writing."""
         return tuple(self._others.warnings) if self._others else ()
 
-    def write(self, planes: Sequence[Plane], pts: int, duration: int) -> None:
-        """Encode one frame.
+    def join(self, pieces: Sequence[Path]) -> None:
+        """Write the packets of all pieces, the other streams in step with them, and the trailer.
 
         Args:
-            planes: (H, W) arrays laid out as `plan.planes`.
-            pts: Ticks of `plan.time_base` on the source's clock; each greater than the last.
-            duration: Ticks; 0 where unknown.
+            pieces: Written by `PieceWriter` with the same plan, in order.
 
         Raises:
-            EncodeError: The encoder refused the frame.
-            MuxError: The disk is full, or the container cannot hold this time.
+            MuxError: The disk is full, a piece is damaged or of another encoder, or there is none.
         """
-        if self._last_pts is not None and pts <= self._last_pts:
-            raise ValueError(f"pts must increase, got {pts} after {self._last_pts}")
-        self._last_pts = pts
-        pts, duration = self._grid(pts - self._shift, duration)
-        frame = encoders.make_frame(self.plan, tuple(planes), pts, duration)
-        self._encode(frame)
-        self.frames += 1
-
-    def finish(self) -> None:
-        """Flush the encoders, write the rest of the other streams and the trailer; sync to disk.
-
-        Raises:
-            EncodeError: The encoder failed at last.
-            MuxError: The disk is full, or no frame was written.
-        """
-        if not self.frames:
+        times, last_duration = read_times(pieces)
+        if not times:
             raise MuxError(self.target, "no frame came out of the input; nothing was written")
-        self._encode(None)
+        expected = self._video.codec_context.extradata or b""
+        for piece in pieces:
+            if read_extradata(piece) != expected:
+                raise MuxError(
+                    piece, "was made by another version of the encoder; start with --no-resume"
+                )
+        base = self._clock.encoder_base
+        decoded = decoding_times(times, max(1, round(1 / (self.plan.frame_rate * base))))
+        if self.plan.muxer in ("mp4", "mov") and last_duration:
+            let_last_frame_last(decoded, times, last_duration)
         with self._guard():
+            for coded, dts in zip(read_packets(pieces), decoded, strict=True):
+                if self._others:
+                    self._others.pump(dts * base)
+                self._output.mux(self._packet(coded, dts))
             if self._others:
                 self._others.pump(None)
             self._output.close()
             self._output = None
-            _sync(self.partial)
+            sync(self.partial)
         if self._others:
             self._others.close()
 
@@ -191,7 +188,7 @@ class Writer:
             MuxError: The target has come into being meanwhile and must not be overwritten.
         """
         if self._output is not None:
-            raise ValueError("publish() before finish()")
+            raise ValueError("publish() before join()")
         if self.target.exists() and not overwrite:
             raise MuxError(
                 self.target, "came into being meanwhile; remove it, or --overwrite to replace it"
@@ -199,41 +196,16 @@ class Writer:
         with self._guard():
             # A link keeps pointing where it did; its file is replaced.
             os.replace(self.partial, os.path.realpath(self.target))
-            _sync(self.target.resolve().parent)
+            sync(self.target.resolve().parent)
         self._published = True
 
-    def _encode(self, frame: av.VideoFrame | None) -> None:
-        try:
-            packets = self._video.encode(frame)
-        except av.FFmpegError as error:
-            raise EncodeError(
-                self.target, f"{self.plan.codec} refused frame {self.frames}: {error}"
-            ) from error
-        if frame is None and self.frames <= 2:
-            # x265 makes decoding times of one or two frames from memory that it never set.
-            for packet in packets:
-                packet.dts = packet.pts
-        with self._guard():
-            for packet in packets:
-                time = packet.dts if packet.dts is not None else packet.pts
-                if self._others and time is not None:
-                    self._others.pump(time * packet.time_base)
-                self._output.mux(packet)
-
-    def _grid(self, pts: int, duration: int) -> tuple[int, int]:
-        interval = self.plan.constant_interval
-        if interval is None:
-            return pts, duration
-        exact = pts * self.plan.time_base / interval
-        place = round(exact)
-        if abs(exact - place) > GRID_TOLERANCE:
-            raise MuxError(
-                self.target,
-                f"AVI knows only a constant frame rate; frame {self.frames} at "
-                f"{float(pts * self.plan.time_base):.4f} s does not fit "
-                f"{float(1 / interval):.5g} frames/s; write .mkv or .mp4 instead",
-            )
-        return place, max(1, round(duration * self.plan.time_base / interval))
+    def _packet(self, coded: CodedPacket, dts: int) -> Packet[Any]:
+        packet: Packet[Any] = Packet(coded.payload)
+        packet.stream = self._video
+        packet.time_base = self._clock.encoder_base
+        packet.pts, packet.dts, packet.duration = coded.pts, dts, coded.duration
+        packet.is_keyframe = coded.is_keyframe
+        return packet
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
@@ -255,30 +227,6 @@ class Writer:
             self._others.close()
         with contextlib.suppress(OSError):
             self.partial.unlink(missing_ok=True)
-
-
-def write_error(target: Path, error: Exception) -> MuxError:
-    """Say why writing failed and what can be done about it."""
-    code = getattr(error, "errno", None)
-    if code in NO_SPACE:
-        free = shutil.disk_usage(target.resolve().parent).free
-        return MuxError(
-            target,
-            f"the disk is full, or a quota or size limit is reached ({free / 2**20:.1f} MiB free); "
-            "the unfinished output was removed; make room or write elsewhere",
-        )
-    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return MuxError(target, f"cannot be written ({error}); check permissions or the place")
-    return MuxError(target, f"cannot be written: {error}")
-
-
-def _ticks(time_range: TimeRange | None, time_base: Fraction) -> int:
-    if time_range is None:
-        return 0
-    ticks = time_range.start / time_base
-    if ticks.denominator != 1:
-        raise ValueError(f"start {time_range.start} s is no whole number of ticks of {time_base} s")
-    return ticks.numerator
 
 
 def _muxer_options(
@@ -355,11 +303,3 @@ def _disposition(names: Sequence[str]) -> av.stream.Disposition:
     for name in names:
         flags |= av.stream.Disposition[name]
     return flags
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

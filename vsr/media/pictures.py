@@ -1,10 +1,7 @@
-"""Write a sequence of PNG pictures, in a hidden folder first, as `mux.Writer` does with files."""
+"""Write a sequence of PNG pictures: into a hidden folder first, as videos go into pieces."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -14,51 +11,98 @@ import av
 
 from vsr.errors import EncodeError, MuxError
 from vsr.media import encoders
-from vsr.media.containers import partial_path, pictures_in
+from vsr.media.containers import pictures_in
+from vsr.media.durable import sync, write_error
 from vsr.media.encode import EncodePlan
 from vsr.media.frames import Plane
-from vsr.media.mux import write_error
 
 
 class PictureWriter:
-    """Write every frame as a PNG file of 8 or 16 bits; a context manager.
-
-    Leaving the context before `publish` removes what was written.
+    """Write frames as PNG files of 8 or 16 bits; does for pictures what `PieceWriter` does.
 
     Attributes:
-        partial: The folder being written, to be verified after `finish`.
-        warnings: Always empty; for the sake of `mux.Writer`.
+        size: Bytes of the pictures so far.
     """
 
-    warnings: tuple[str, ...] = ()
-
-    def __init__(self, pattern: Path, plan: EncodePlan, *, first_number: int = 1) -> None:
-        """Create the hidden folder; what an earlier, killed run left in it is removed.
+    def __init__(self, folder: Path, target: Path, plan: EncodePlan, *, done: int = 0) -> None:
+        """Create the folder where it is missing.
 
         Args:
-            pattern: `TargetKind.pattern`: the folder with a printf pattern for the names.
+            folder: Where the pictures wait until all are there; old ones are replaced.
+            target: `TargetKind.pattern`; its name is that of the pictures.
             plan: For the muxer "images".
-            first_number: In the first picture's name.
+            done: How many pictures there are already.
 
         Raises:
             MuxError: The folder cannot be created.
         """
-        self.target = pattern
-        self.folder = pattern.parent.resolve()
-        self.partial = partial_path(self.folder)
+        self.folder = folder
+        self.target = target
         self.plan = plan
-        self.frames = 0
-        self._first = first_number
-        self._finished = self._published = False
+        self.size = 0
+        self._next = done + 1
+        self._written: list[Path] = []
         self._context = av.Codec(plan.codec, "w").create("video")
         self._context.width, self._context.height = plan.width, plan.height
         self._context.pix_fmt, self._context.time_base = plan.pix_fmt, plan.time_base
         self._context.options = dict(plan.options)
         try:
-            shutil.rmtree(self.partial, ignore_errors=True)
-            self.partial.mkdir(parents=False)
+            folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise write_error(pattern, error) from error
+            raise write_error(target, error) from error
+
+    def write(self, planes: Sequence[Plane], pts: int, duration: int) -> None:
+        """Write one picture; pictures hold no times, so order is all that remains of them.
+
+        Raises:
+            EncodeError: The encoder refused the frame.
+            MuxError: The disk is full.
+        """
+        frame = encoders.make_frame(self.plan, tuple(planes), self._next, 1)
+        try:
+            packets = self._context.encode(frame)
+        except av.FFmpegError as error:
+            raise EncodeError(self.target, f"PNG refused frame {self._next}: {error}") from error
+        path = self.folder / (self.target.name % self._next)
+        try:
+            self.size += path.write_bytes(b"".join(bytes(packet) for packet in packets))
+        except OSError as error:
+            raise write_error(self.target, error) from error
+        self._written.append(path)
+        self._next += 1
+
+    def finish(self) -> None:
+        """Wait until the pictures are on the disk.
+
+        Raises:
+            MuxError: The disk is full.
+        """
+        try:
+            for path in self._written:
+                sync(path)
+            sync(self.folder)
+        except OSError as error:
+            raise write_error(self.target, error) from error
+
+    def close(self) -> None:
+        """Do nothing: pictures that are not finished are written again by the next run."""
+
+
+class PictureFolder:
+    """The finished pictures on their way to their names; does for them what `mux.Writer` does.
+
+    Attributes:
+        partial: The folder they are in, to be verified.
+        warnings: Always empty.
+    """
+
+    warnings: tuple[str, ...] = ()
+
+    def __init__(self, partial: Path, pattern: Path) -> None:
+        """Take the folder that `PictureWriter` wrote, and where its pictures shall go."""
+        self.partial = partial
+        self.target = pattern
+        self.folder = pattern.parent.resolve()
 
     def __enter__(self) -> Self:
         return self
@@ -69,43 +113,16 @@ class PictureWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self._published:
-            shutil.rmtree(self.partial, ignore_errors=True)
+        pass
 
-    def write(self, planes: Sequence[Plane], pts: int, duration: int) -> None:
-        """Write one picture; pictures hold no times, so order is all that remains of them.
-
-        Raises:
-            EncodeError: The encoder refused the frame.
-            MuxError: The disk is full.
-        """
-        frame = encoders.make_frame(self.plan, tuple(planes), self.frames, 1)
-        try:
-            packets = self._context.encode(frame)
-        except av.FFmpegError as error:
-            raise EncodeError(self.target, f"PNG refused frame {self.frames}: {error}") from error
-        name = self.target.name % (self._first + self.frames)
-        try:
-            with (self.partial / name).open("wb") as file:
-                for packet in packets:
-                    file.write(bytes(packet))
-        except OSError as error:
-            raise write_error(self.target, error) from error
-        self.frames += 1
-
-    def finish(self) -> None:
-        """Sync the folder to disk.
+    def join(self, pieces: Sequence[Path]) -> None:
+        """Check that there are pictures; there is nothing to join.
 
         Raises:
-            MuxError: No frame was written.
+            MuxError: There are none.
         """
-        if not self.frames:
+        if not pieces:
             raise MuxError(self.target, "no frame came out of the input; nothing was written")
-        with contextlib.suppress(OSError):  # some file systems sync no folders
-            handle = os.open(self.partial, os.O_RDONLY)
-            os.fsync(handle)
-            os.close(handle)
-        self._finished = True
 
     def publish(self, *, overwrite: bool) -> None:
         """Give the folder its name; an existing one keeps its other files.
@@ -113,16 +130,14 @@ class PictureWriter:
         Raises:
             MuxError: Pictures of these names have come into being and must not be overwritten.
         """
-        if not self._finished:
-            raise ValueError("publish() before finish()")
         try:
             if not self.folder.exists():
                 self.partial.rename(self.folder)
             else:
                 self._move_into_folder(overwrite=overwrite)
+            sync(self.folder.parent)
         except OSError as error:
             raise write_error(self.target, error) from error
-        self._published = True
 
     def _move_into_folder(self, *, overwrite: bool) -> None:
         old = pictures_in(self.target)

@@ -197,3 +197,8 @@ def _explain(error: Exception, messages: list[str]) -> str:
     if isinstance(error, PermissionError):
         return "wanted a readable file, got permission denied; check its permissions"
     return f"wanted a media file, got something FFmpeg cannot read ({got}); check that it is video"
+
+
+def library_versions() -> dict[str, str]:
+    """Give the versions of FFmpeg's libraries: they decide what decoders and encoders make."""
+    return {name: ".".join(map(str, parts)) for name, parts in av.library_versions.items()}

@@ -1,0 +1,285 @@
+"""Stretches of encoded video on their own, from which an output is joined without coding again.
+
+Each is coded by a fresh encoder, so it starts with a keyframe and depends on nothing before it. The
+files hold packets as the encoder gave them, times as whole ticks of its time base: containers round
+times (Matroska) or recount them (NUT), and the header is made again by the same encoder anyway.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import av
+
+from vsr.errors import EncodeError, MuxError
+from vsr.media import encoders
+from vsr.media.clock import OutputClock
+from vsr.media.durable import sync, write_error
+from vsr.media.encode import EncodePlan
+from vsr.media.frames import Plane
+
+_MAGIC = b"vsrpiece"
+_HEADER = struct.Struct("<8sII")  # magic, then size and crc32 of the extradata that follows
+_PACKET = struct.Struct("<qqBII")  # pts, duration, is keyframe, size and crc32 of the payload
+
+
+@dataclass(frozen=True, slots=True)
+class CodedPacket:
+    """A packet of the encoder, in decoding order; pts and duration in ticks of its time base."""
+
+    pts: int
+    duration: int
+    is_keyframe: bool
+    payload: bytes
+
+
+class PieceWriter:
+    """Encode frames into a piece; a context manager that removes what was not finished.
+
+    Attributes:
+        frames: Written so far.
+        size: Bytes of the packets so far.
+    """
+
+    def __init__(self, path: Path, target: Path, plan: EncodePlan, clock: OutputClock) -> None:
+        """Open a fresh encoder and the file.
+
+        Args:
+            path: The piece; an old one is replaced.
+            target: What the film will be called, for messages.
+            plan: As for `mux.Writer`, which has to open the same encoder for the header.
+            clock: The output's.
+
+        Raises:
+            EncodeError: The encoder cannot be opened.
+            MuxError: The file cannot be written.
+        """
+        self.path = path
+        self.target = target
+        self.plan = plan
+        self.frames = 0
+        self.size = 0
+        self._clock = clock
+        self._last_pts: int | None = None
+        self._wanted: set[int] = set()
+        self._finished = False
+        self._stack = ExitStack()
+        self._file: BinaryIO | None = None
+        try:
+            output = self._stack.enter_context(encoders.discarded(plan.muxer))
+            self._video = encoders.add_video_stream(output, plan)
+            output.start_encoding()
+            self._file = path.open("wb")
+            extradata = self._video.codec_context.extradata or b""
+            self._file.write(_HEADER.pack(_MAGIC, len(extradata), zlib.crc32(extradata)))
+            self._file.write(extradata)
+        except (av.FFmpegError, OSError) as error:
+            self.close()
+            raise write_error(target, error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def write(self, planes: Sequence[Plane], pts: int, duration: int) -> None:
+        """Encode one frame.
+
+        Args:
+            planes: (H, W) arrays laid out as `plan.planes`.
+            pts: Ticks of `plan.time_base` on the source's clock; each greater than the last.
+            duration: Ticks; 0 where unknown.
+
+        Raises:
+            EncodeError: The encoder refused the frame.
+            MuxError: The disk is full, or the container cannot hold this time.
+        """
+        if self._last_pts is not None and pts <= self._last_pts:
+            raise ValueError(f"pts must increase, got {pts} after {self._last_pts}")
+        self._last_pts = pts
+        pts, duration = self._clock.place(pts, duration, self.target)
+        self._wanted.add(pts)
+        self._encode(encoders.make_frame(self.plan, tuple(planes), pts, duration))
+        self.frames += 1
+
+    def finish(self) -> None:
+        """Flush the encoder and wait until the piece is on the disk.
+
+        Raises:
+            EncodeError: The encoder failed, or did not give a packet for every frame.
+            MuxError: The disk is full.
+        """
+        self._encode(None)
+        if self._wanted:
+            raise EncodeError(
+                self.target,
+                f"{self.plan.codec} gave no packets for {len(self._wanted)} of {self.frames} "
+                "frames; choose another --codec, or leave out its options",
+            )
+        assert self._file is not None
+        try:
+            self._file.close()
+            sync(self.path)
+        except OSError as error:
+            raise write_error(self.target, error) from error
+        self._finished = True
+        self.close()
+
+    def close(self) -> None:
+        """Close encoder and file, and remove the file if it is not finished."""
+        self._stack.close()
+        if self._file is not None and not self._finished:
+            # Nothing that waits in a buffer is wanted; a full disk must not fail here again.
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self.path.unlink(missing_ok=True)
+        self._file = None
+
+    def _encode(self, frame: av.VideoFrame | None) -> None:
+        try:
+            packets = self._video.encode(frame)
+        except av.FFmpegError as error:
+            raise EncodeError(self.target, f"{self.plan.codec} refused a frame: {error}") from error
+        for packet in packets:
+            assert packet.pts is not None
+            assert packet.time_base == self._clock.encoder_base
+            self._wanted.discard(packet.pts)
+            self._put(
+                CodedPacket(packet.pts, packet.duration or 0, packet.is_keyframe, bytes(packet))
+            )
+
+    def _put(self, packet: CodedPacket) -> None:
+        assert self._file is not None
+        size, checksum = len(packet.payload), zlib.crc32(packet.payload)
+        head = _PACKET.pack(packet.pts, packet.duration, packet.is_keyframe, size, checksum)
+        try:
+            self._file.write(head)
+            self._file.write(packet.payload)
+        except OSError as error:
+            raise write_error(self.target, error) from error
+        self.size += len(head) + size
+
+
+def read_extradata(path: Path) -> bytes:
+    """Give what the encoder of a piece put before its packets.
+
+    Raises:
+        MuxError: The piece is damaged.
+    """
+    with path.open("rb") as file:
+        return _read_header(path, file)
+
+
+def read_times(paths: Iterable[Path]) -> tuple[list[int], int]:
+    """List the pts of all packets in decoding order, without reading the packets.
+
+    Returns:
+        The pts, and the duration of the frame that is shown last.
+
+    Raises:
+        MuxError: A piece is damaged.
+    """
+    times: list[int] = []
+    last = (0, 0)
+    for path in paths:
+        with path.open("rb") as file:
+            _read_header(path, file)
+            while head := file.read(_PACKET.size):
+                pts, duration, _, size, _ = _unpack(path, head)
+                last = max(last, (pts, duration)) if times else (pts, duration)
+                times.append(pts)
+                file.seek(size, 1)
+    return times, last[1]
+
+
+def read_packets(paths: Iterable[Path]) -> Iterator[CodedPacket]:
+    """Read the packets of pieces, one by one.
+
+    Raises:
+        MuxError: A piece is damaged.
+    """
+    for path in paths:
+        with path.open("rb") as file:
+            _read_header(path, file)
+            while head := file.read(_PACKET.size):
+                pts, duration, is_keyframe, size, checksum = _unpack(path, head)
+                payload = file.read(size)
+                if zlib.crc32(payload) != checksum:
+                    raise _damaged(path)
+                yield CodedPacket(pts, duration, bool(is_keyframe), payload)
+
+
+def decoding_times(pts: Sequence[int], step: int) -> list[int]:
+    """Make decoding times: increasing, never after the pts, with the least delay that allows that.
+
+    A packet is decoded when the frame is shown that comes as many frames earlier as the most
+    reordered packet is moved. So they depend on all pieces together, not on each alone.
+
+    Args:
+        pts: Of all packets, in decoding order.
+        step: Ticks between the decoding times before the first frame is shown, from 1 up.
+    """
+    shown = sorted(pts)
+    rank = {time: index for index, time in enumerate(shown)}
+    delay = max((index - rank[time] for index, time in enumerate(pts)), default=0)
+    early = [shown[0] - (delay - index) * step for index in range(min(delay, len(pts)))]
+    return early + shown[: len(shown) - len(early)]
+
+
+def let_last_frame_last(dts: list[int], pts: Sequence[int], duration: int) -> None:
+    """Move decoding times so that the frame shown last keeps its duration in MP4, in place.
+
+    MP4 stores the differences of decoding times and readers take them for durations. That is made
+    good by the next frame's own time, except for the last frame, where it is not decoded last.
+
+    Args:
+        dts: Of `decoding_times`.
+        pts: In decoding order.
+        duration: Of the last frame, in ticks, from 1 up.
+    """
+    last = max(range(len(pts)), key=pts.__getitem__)
+    if last == len(pts) - 1:
+        return
+    if dts[last + 1] - dts[last] > duration:
+        dts[last + 1] = dts[last] + duration
+        return
+    dts[last] = dts[last + 1] - duration
+    for index in range(last - 1, -1, -1):
+        if dts[index] < dts[index + 1]:
+            break
+        dts[index] = dts[index + 1] - 1
+
+
+def _read_header(path: Path, file: BinaryIO) -> bytes:
+    head = file.read(_HEADER.size)
+    if len(head) == _HEADER.size:
+        magic, size, checksum = _HEADER.unpack(head)
+        extradata = file.read(size)
+        if magic == _MAGIC and zlib.crc32(extradata) == checksum:
+            return extradata
+    raise _damaged(path)
+
+
+def _unpack(path: Path, head: bytes) -> tuple[int, int, int, int, int]:
+    if len(head) < _PACKET.size:
+        raise _damaged(path)
+    fields: tuple[int, int, int, int, int] = _PACKET.unpack(head)
+    return fields
+
+
+def _damaged(path: Path) -> MuxError:
+    return MuxError(path, "a finished piece is damaged on the disk; start afresh with --no-resume")
