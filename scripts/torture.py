@@ -1,0 +1,185 @@
+"""Kill one job at random moments, go on each time, and compare with the uninterrupted run.
+
+    python scripts/torture.py [--source FILE] [--model NAME] [--frames 600] [--kills 20] [--fulls 5]
+
+Prints a table. Without a source it makes one: variable rate, late start, cuts, sound. "Equal" means
+that all decoded frames, all times and all packets of the other streams are the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+COMMAND = [sys.executable, "-m", "vsr", "enhance"]
+
+
+def main() -> int:
+    """Run the tortures asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--source", type=Path)
+    parser.add_argument("--model", default="bicubic")
+    parser.add_argument("--suffix", default=".mp4")
+    parser.add_argument("--frames", type=int, default=600)
+    parser.add_argument("--piece", type=int, default=40)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--fulls", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    random.seed(given.seed)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = given.source or make_film(folder / "in.mp4", given.frames)
+        options = ["--model", given.model, "--piece", str(given.piece), "--progress", "none"]
+        whole = folder / f"whole{given.suffix}"
+        begin = time.monotonic()
+        subprocess.run([*COMMAND, str(source), str(whole), *options], check=True, env=quiet())
+        seconds = time.monotonic() - begin
+        wanted = content(whole)
+        size = whole.stat().st_size
+        print(f"uninterrupted: {seconds:.1f} s, {len(wanted)} frames and packets, {size} bytes")
+        print(f"{'torture':<12} {'at':>12} {'kept':>6} {'said':<44} equal  left")
+        good = total = 0
+        for kind in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+            for _ in range(given.kills):
+                at = random.uniform(0.3, seconds)
+                target = folder / f"out{given.suffix}"
+                result = kill(source, target, options, kind, at)
+                good += finish(source, target, options, wanted, kind.name, f"{at:.2f} s", result)
+                total += 1
+        for _ in range(given.fulls):
+            at_size = random.randint(20_000, size)
+            target = folder / f"out{given.suffix}"
+            result = fill(source, target, options, at_size)
+            good += finish(source, target, options, wanted, "full disk", f"{at_size} B", result)
+            total += 1
+    print(f"{good} of {total} equal, and nothing left behind")
+    return 0 if good == total else 1
+
+
+def make_film(path: Path, frames: int) -> Path:
+    """Write a film with all that makes resuming hard."""
+    ticks = [3000 + 40 * i + 11 * (i % 3) + 400 * (i // 97) for i in range(frames)]
+    rng = np.random.default_rng(0)
+    scenes = rng.integers(0, 255, (frames // 60 + 1, 6, 8, 3), np.uint8)
+    options = {"movie_timescale": "90000"}
+    with av.open(str(path), "w", container_options=options) as output:
+        video = output.add_stream("libx264", rate=25, options={"bf": "2", "preset": "veryfast"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.codec_context.time_base = video.time_base = Fraction(1, 1000)
+        sound = output.add_stream("aac", rate=48000)
+        for index, tick in enumerate(ticks):
+            picture = scenes[index // 60].repeat(8, 0).repeat(8, 1)
+            picture = np.roll(picture, index % 60, axis=1)
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            frame.pts, frame.time_base = tick, Fraction(1, 1000)
+            output.mux(video.encode(frame))
+        output.mux(video.encode(None))
+        for first in range(0, ticks[-1] * 48, 1024):
+            wave = (6000 * np.sin(np.arange(first, first + 1024) / 20)).astype(np.int16)
+            samples = av.AudioFrame.from_ndarray(wave[None], "s16", "mono")
+            samples.sample_rate, samples.time_base, samples.pts = 48000, Fraction(1, 48000), first
+            output.mux(sound.encode(samples))
+        output.mux(sound.encode(None))
+    return path
+
+
+def content(path: Path) -> list[tuple[Fraction, int, str]]:
+    """List times and hashes of all frames of the video and all packets of everything else."""
+    found = []
+    with av.open(str(path)) as file:
+        for frame in file.decode(video=0):
+            pixels = hashlib.sha256(frame.to_ndarray().tobytes()).hexdigest()
+            found.append((frame.pts * frame.time_base, 0, pixels))
+    with av.open(str(path)) as file:
+        others = [stream for stream in file.streams if stream.type != "video"]
+        for packet in file.demux(others) if others else ():
+            if packet.size and packet.pts is not None:
+                payload = hashlib.sha256(bytes(packet)).hexdigest()
+                found.append((packet.pts * packet.time_base, packet.stream.index, payload))
+    return found
+
+
+def quiet() -> dict[str, str]:
+    """One thread, so that a busy machine tortures no less."""
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def kill(
+    source: Path, target: Path, options: list[str], kind: signal.Signals, at: float
+) -> tuple[int, str]:
+    """Start the job, end it by a signal, and return its exit code and last words."""
+    process = subprocess.Popen(
+        [*COMMAND, str(source), str(target), *options],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=quiet(),
+    )  # fmt: skip
+    try:
+        _, said = process.communicate(timeout=at)
+    except subprocess.TimeoutExpired:
+        process.send_signal(kind)
+        _, said = process.communicate()
+    return process.returncode, said
+
+
+def fill(source: Path, target: Path, options: list[str], size: int) -> tuple[int, str]:
+    """Run the job where no file can grow beyond a size, as on a full disk."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    done = subprocess.run(
+        [*COMMAND, str(source), str(target), *options],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=quiet(),
+        preexec_fn=limit, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+def finish(
+    source: Path,
+    target: Path,
+    options: list[str],
+    wanted: list[tuple[Fraction, int, str]],
+    kind: str,
+    at: str,
+    result: tuple[int, str],
+) -> bool:
+    """Give the same command again, compare, print a row, and clean up."""
+    code, said = result
+    work = target.with_name(f".{target.name}.vsr")
+    kept = len(list(work.glob("*.json"))) - (work / "job.json").exists() if work.is_dir() else 0
+    if not target.exists():
+        subprocess.run(
+            [*COMMAND, str(source), str(target), *options],
+            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=quiet(),
+        )  # fmt: skip
+    equal = content(target) == wanted
+    left = [path.name for path in target.parent.glob(".*")]
+    words = said.strip().splitlines()[-1][:38] if said.strip() else ""
+    print(
+        f"{kind:<12} {at:>12} {kept:>6} {f'{code} {words}':<44} "
+        f"{'yes' if equal else 'NO':<6} {' '.join(left) or 'nothing'}",
+        flush=True,
+    )
+    target.unlink()
+    shutil.rmtree(work, ignore_errors=True)
+    return equal and not left
+
+
+if __name__ == "__main__":
+    sys.exit(main())
