@@ -1,8 +1,8 @@
-"""Videos decoded once into memory-mapped frame stores, from which training reads any frame at once.
+"""Clips decoded once into memory-mapped frame stores, from which training reads any frame at once.
 
 A store is two files in the cache folder: `KEY.rgb`, the frames as raw uint8 (T, H, W, 3), and
-`KEY.json`, which says how many there are and where scenes change. KEY is made from the video's
-content and the options of decoding, so a renamed video is found again and a changed one is not.
+`KEY.json`, which says how many there are and where scenes change. KEY is made from the content and
+the options of decoding, so a renamed video is found again and a changed one is not.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 from vsr.data.layout import color_layout
 from vsr.errors import DatasetError, MediaError
 from vsr.media.decode import DecodeOptions, Decoder
+from vsr.media.images import PICTURE_SUFFIXES
 from vsr.media.probe import probe
 from vsr.ops.color import planes_to_rgb
 from vsr.ops.resize import resize
@@ -35,19 +38,35 @@ _FIRST_JUDGED = 2
 _SAMPLE = 1 << 20
 
 
+class Frames(Protocol):
+    """Frames (T, H, W, 3), uint8 RGB: an array, or what reads like one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(T, H, W, 3)."""
+
+    def __len__(self) -> int:
+        """T."""
+
+    def __getitem__(self, key: tuple[slice, ...], /) -> NDArray[np.uint8]:
+        """Cut a block."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """One decoded video.
+    """One clip to learn from or to measure on.
 
     Attributes:
-        name: File name of the video.
-        frames: (T, H, W, 3) uint8 RGB, memory-mapped, read-only.
+        name: Of the file or folder.
+        frames: The truth; read-only.
         cuts: Indices of frames that begin a new scene.
+        lq: The low-quality side, where the data set has one.
     """
 
     name: str
-    frames: NDArray[np.uint8]
+    frames: Frames
     cuts: tuple[int, ...]
+    lq: Frames | None = None
 
 
 def find_videos(folder: Path) -> list[Path]:
@@ -77,26 +96,44 @@ def open_clips(
 ) -> list[Clip]:
     """Open all videos below a folder, decoding those that the cache does not hold yet.
 
-    A video that cannot be decoded is left out and named through `progress`.
-
     Args:
         folder: Where the videos are.
-        cache: Where the stores are kept; made if need be.
-        half_size: File name patterns of videos to shrink to half.
-        progress: Told of each video decoded or left out, one line each.
+        cache, half_size, progress: See `open_all`.
 
     Raises:
         DatasetError: If no video could be opened.
     """
-    clips = []
-    for video in find_videos(folder):
-        half = any(fnmatch(video.name, pattern) for pattern in half_size)
-        try:
-            clips.append(open_clip(video, cache, half=half, progress=progress))
-        except MediaError as error:
-            progress(f"left out: {error}")
+    videos = find_videos(folder)
+    clips = open_all(videos, cache, half_size=half_size, progress=progress)
     if not clips:
         raise DatasetError(f"none of the videos in '{folder}' could be decoded")
+    return clips
+
+
+def open_all(
+    paths: Sequence[Path],
+    cache: Path,
+    *,
+    half_size: Sequence[str] = (),
+    progress: Callable[[str], None] = lambda line: None,
+) -> list[Clip]:
+    """Open videos and folders of pictures; those that cannot be decoded are named and left out.
+
+    Args:
+        paths: What to open.
+        cache: Where the stores are kept; made if need be.
+        half_size: Name patterns of those to shrink to half.
+        progress: Told of each one decoded or left out, one line each, and how many were.
+    """
+    clips = []
+    for path in paths:
+        half = any(fnmatch(path.name, pattern) for pattern in half_size)
+        try:
+            clips.append(open_clip(path, cache, half=half, progress=progress))
+        except MediaError as error:
+            progress(f"left out: {error}")
+    if len(clips) < len(paths):
+        progress(f"{len(paths) - len(clips)} of {len(paths)} clips left out")
     return clips
 
 
@@ -107,16 +144,52 @@ def open_clip(
     half: bool = False,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Clip:
-    """Open one video, decoding it into the cache if it is not there.
+    """Open one video or folder of pictures, decoding it into the cache if it is not there.
 
     Args:
-        video: The file.
+        video: The file or folder.
         cache: Folder of the stores.
         half: Shrink to half width and height (bicubic, antialiased).
         progress: Told when the video is decoded.
 
     Raises:
         MediaError: If it cannot be decoded.
+        DatasetError: If the cache cannot be written.
+    """
+    pixels_path, facts = store(video, cache, half=half, progress=progress)
+    return Clip(
+        name=video.name,
+        frames=np.memmap(pixels_path, dtype=np.uint8, mode="r", shape=facts.shape),
+        cuts=facts.cuts,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreFacts:
+    """What a store says about its frames.
+
+    Attributes:
+        shape: (T, H, W, 3).
+        cuts: Indices of frames that begin a new scene.
+    """
+
+    shape: tuple[int, ...]
+    cuts: tuple[int, ...]
+
+
+def store(
+    video: Path,
+    cache: Path,
+    *,
+    half: bool = False,
+    progress: Callable[[str], None] = lambda line: None,
+) -> tuple[Path, StoreFacts]:
+    """Decode a clip into the cache if it is not there, without opening it.
+
+    Args, Raises: See `open_clip`.
+
+    Returns:
+        The file of raw uint8 frames, and what is in it.
     """
     key = _content_key(video) + ("-half" if half else "")
     facts_path, pixels_path = cache / f"{key}.json", cache / f"{key}.rgb"
@@ -124,24 +197,50 @@ def open_clip(
         progress(f"decoding {video.name}")
         _decode_into(video, pixels_path, facts_path, half)
     facts = json.loads(facts_path.read_text())
-    frames = np.memmap(pixels_path, dtype=np.uint8, mode="r", shape=tuple(facts["shape"]))
-    return Clip(name=video.name, frames=frames, cuts=tuple(facts["cuts"]))
+    return pixels_path, StoreFacts(shape=tuple(facts["shape"]), cuts=tuple(facts["cuts"]))
 
 
-def _content_key(video: Path) -> str:
-    size = video.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
-    with video.open("rb") as file:
+def _content_key(path: Path) -> str:
+    """Tell content from other content: by size and samples of a file, or of a folder's pictures.
+
+    Of pictures the first and the last are sampled, of the others names and sizes count.
+    """
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+        digest = hashlib.sha256()
+        for file in files:
+            digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+        files = files[:: max(1, len(files) - 1)]
+    else:
+        digest = hashlib.sha256(str(path.stat().st_size).encode())
+        files = [path]
+    for file in files:
+        _sample(file, digest.update)
+    return digest.hexdigest()[:24]
+
+
+def _sample(path: Path, update: Callable[[bytes], None]) -> None:
+    size = path.stat().st_size
+    with path.open("rb") as file:
         for start in (0, max(0, size // 2 - _SAMPLE // 2), max(0, size - _SAMPLE)):
             file.seek(start)
-            digest.update(file.read(_SAMPLE))
-    return digest.hexdigest()[:24]
+            update(file.read(_SAMPLE))
 
 
 def _decode_into(video: Path, pixels_path: Path, facts_path: Path, half: bool) -> None:
     """Write a store; the facts come last, so a store without them is not there."""
-    pixels_path.parent.mkdir(parents=True, exist_ok=True)
-    part = pixels_path.with_suffix(f".{os.getpid()}.part")
+    try:
+        pixels_path.parent.mkdir(parents=True, exist_ok=True)
+        _write_store(video, pixels_path, facts_path, half)
+    except OSError as error:
+        raise DatasetError(
+            f"'{pixels_path.parent}' wanted for the decoded frames of '{video}', which cannot be "
+            f"written ({error.strerror}); make room or choose another data.cache"
+        ) from error
+
+
+def _write_store(video: Path, pixels_path: Path, facts_path: Path, half: bool) -> None:
+    part = pixels_path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.part")
     shape: tuple[int, ...] = ()
     count, cuts = 0, []
     try:
@@ -155,7 +254,7 @@ def _decode_into(video: Path, pixels_path: Path, facts_path: Path, half: bool) -
         os.replace(part, pixels_path)
     finally:
         part.unlink(missing_ok=True)
-    temporary = facts_path.with_suffix(f".{os.getpid()}.part")
+    temporary = facts_path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.part")
     temporary.write_text(json.dumps({"video": video.name, "shape": [count, *shape], "cuts": cuts}))
     os.replace(temporary, facts_path)
 

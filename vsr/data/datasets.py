@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vsr.data.clips import Clip
+from vsr.data.clips import Clip, Frames
 from vsr.errors import DatasetError
 
 
@@ -65,20 +65,101 @@ def sample_batch(
     Returns:
         (batch, length, 3, side, side), uint8.
     """
+    return torch.stack(
+        [
+            _cut(stretch.clip.frames, _draw(stretch, length, side, rng))
+            for stretch, rng in _picked(found, batch, seed)
+        ]
+    )
+
+
+def sample_pairs(
+    found: Sequence[Stretch],
+    *,
+    batch: int,
+    length: int,
+    side: int,
+    scale: int,
+    seed: tuple[int, ...],
+) -> tuple[Tensor, Tensor]:
+    """Cut random clips as `sample_batch` does, with the low-quality side of the data set.
+
+    Args:
+        found: Where to cut; all clips have an `lq`.
+        batch, length, side, seed: See `sample_batch`; `side` is a multiple of `scale`.
+        scale: Between the two sides.
+
+    Returns:
+        (batch, length, 3, side, side) and (batch, length, 3, side / scale, side / scale), uint8.
+
+    Raises:
+        DatasetError: If a clip has no such side, or one of another size.
+    """
+    pairs = []
+    for stretch, rng in _picked(found, batch, seed):
+        clip = stretch.clip
+        if clip.lq is None:
+            raise DatasetError(f"clip '{clip.name}' has no low-quality side")
+        wanted = (clip.frames.shape[0], *(size // scale for size in clip.frames.shape[1:3]))
+        if clip.lq.shape[:3] != wanted:
+            raise DatasetError(
+                f"clip '{clip.name}': wanted {wanted} low-quality frames, rows and columns for "
+                f"x{scale}, got {clip.lq.shape[:3]}; take the side of this scale"
+            )
+        crop = _draw(stretch, length, side, rng, grid=scale)
+        small = replace(crop, y=crop.y // scale, x=crop.x // scale, side=side // scale)
+        pairs.append((_cut(clip.frames, crop), _cut(clip.lq, small)))
+    return torch.stack([gt for gt, _ in pairs]), torch.stack([lq for _, lq in pairs])
+
+
+def mirrored(clip: Tensor) -> Tensor:
+    """Play (N, T, C, H, W) forth and back: (N, 2 T, C, H, W), as is done with short clips."""
+    return torch.cat((clip, clip.flip(1)), 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Crop:
+    t: int
+    y: int
+    x: int
+    length: int
+    side: int
+    flip_time: bool
+    flip_y: bool
+    flip_x: bool
+    transpose: bool
+
+
+def _picked(
+    found: Sequence[Stretch], batch: int, seed: tuple[int, ...]
+) -> Iterator[tuple[Stretch, np.random.Generator]]:
     rng = np.random.default_rng(seed)
     weights = np.array([stretch.last - stretch.first for stretch in found], dtype=np.float64)
-    picks = rng.choice(len(found), size=batch, p=weights / weights.sum())
-    return torch.stack([_crop(found[i], length, side, rng) for i in picks])
+    for index in rng.choice(len(found), size=batch, p=weights / weights.sum()):
+        yield found[index], rng
 
 
-def _crop(stretch: Stretch, length: int, side: int, rng: np.random.Generator) -> Tensor:
-    frames = stretch.clip.frames
+def _draw(
+    stretch: Stretch, length: int, side: int, rng: np.random.Generator, *, grid: int = 1
+) -> _Crop:
     t = rng.integers(stretch.first, stretch.last - length + 1)
-    y, x = (rng.integers(0, size - side + 1) for size in frames.shape[1:3])
-    cut = frames[t : t + length, y : y + side, x : x + side]
-    flip_time, flip_y, flip_x, transpose = rng.integers(0, 2, size=4)
-    cut = cut[:: 1 - 2 * flip_time, :: 1 - 2 * flip_y, :: 1 - 2 * flip_x]
-    if transpose:
+    sizes = stretch.clip.frames.shape[1:3]
+    y, x = (grid * rng.integers(0, (size - side) // grid + 1) for size in sizes)
+    flip_time, flip_y, flip_x, transpose = (bool(b) for b in rng.integers(0, 2, size=4))
+    return _Crop(
+        t=int(t), y=int(y), x=int(x), length=length, side=side,
+        flip_time=flip_time, flip_y=flip_y, flip_x=flip_x, transpose=transpose,
+    )  # fmt: skip
+
+
+def _cut(frames: Frames, crop: _Crop) -> Tensor:
+    time, rows, columns = (
+        slice(start, start + size)
+        for start, size in ((crop.t, crop.length), (crop.y, crop.side), (crop.x, crop.side))
+    )
+    cut = frames[time, rows, columns]
+    cut = cut[:: 1 - 2 * crop.flip_time, :: 1 - 2 * crop.flip_y, :: 1 - 2 * crop.flip_x]
+    if crop.transpose:
         cut = cut.transpose(0, 2, 1, 3)
     return torch.from_numpy(np.ascontiguousarray(cut)).permute(0, 3, 1, 2)
 
@@ -90,5 +171,5 @@ def truth(clip: Clip, *, frames: int, scale: int) -> Tensor:
         (T, 3, H, W), 0 to 1.
     """
     height, width = (size // scale * scale for size in clip.frames.shape[1:3])
-    cut = clip.frames[:frames, :height, :width]
+    cut = clip.frames[slice(frames), slice(height), slice(width)]
     return torch.from_numpy(cut.copy()).permute(0, 3, 1, 2).float() / 255

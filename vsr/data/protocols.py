@@ -20,7 +20,6 @@ _REDS4 = ("000", "011", "015", "020")
 _VID4 = ("calendar", "city", "foliage", "walk")
 _LQ: Mapping[Degradation, tuple[str, ...]] = {"bi": ("BIx4",), "bd": ("BDx4",)}
 _REDS_LQ = ("sharp_bicubic", "train_sharp_bicubic/X4", "train/train_sharp_bicubic/X4", "BIx4")
-_VIMEO_LISTS = ("sep_testlist.txt", "meta_info_Vimeo90K_test_GT.txt")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +33,7 @@ class Protocol:
         layout: What the folder looks like.
         clips: Names of the clips, in the papers' order; () for whatever is there.
         center_only: Only the middle frame of each clip counts (Vimeo-90K).
+        lists: Files that may hold the names of the clips (Vimeo-90K), relative to the folder.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Protocol:
     on_luma: bool = True
     clips: tuple[str, ...] = ()
     center_only: bool = False
+    lists: tuple[str, ...] = ("sep_testlist.txt", "meta_info_Vimeo90K_test_GT.txt")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,7 +120,7 @@ def _truth_root(data: Path, protocol: Protocol, folders: Sequence[str]) -> Path:
     looked = ", ".join(f"'{data / name / first}'" for name in folders)
     raise DatasetError(
         f"{protocol.name}: wanted a folder of pictures per clip; looked for {looked}; "
-        "give --data the folder above them"
+        "give the folder above them"
     )
 
 
@@ -144,10 +145,10 @@ def _low_quality(data: Path, folders: Sequence[str], name: str) -> Path | None:
 
 
 def _vimeo(data: Path, protocol: Protocol) -> list[ClipFiles]:
-    listed = next((data / name for name in _VIMEO_LISTS if (data / name).is_file()), None)
+    listed = next((data / name for name in protocol.lists if (data / name).is_file()), None)
     if listed is None:
-        looked = " and ".join(f"'{data / name}'" for name in _VIMEO_LISTS)
-        raise DatasetError(f"{protocol.name}: wanted the list of test clips; looked for {looked}")
+        looked = " and ".join(f"'{data / name}'" for name in protocol.lists)
+        raise DatasetError(f"{protocol.name}: wanted the list of clips; looked for {looked}")
     lines = [line.split() for line in listed.read_text().splitlines()]
     names = [line[0] for line in lines if line]
     if not names:
@@ -169,11 +170,16 @@ def _vimeo(data: Path, protocol: Protocol) -> list[ClipFiles]:
 
 
 def _folder(data: Path) -> list[ClipFiles]:
-    """Take every video and every folder of pictures, DATA itself too, as the truth."""
-    folders = [data, *(path for path in sorted(data.rglob("*")) if path.is_dir())]
-    found = [ClipFiles(name=p.name, gt=p) for p in folders if _has_pictures(p)]
-    videos = (p for p in sorted(data.rglob("*")) if p.suffix.lower() in VIDEO_SUFFIXES)
-    found += [ClipFiles(name=path.stem, gt=path) for path in videos if path.is_file()]
+    """Take every video and every folder of pictures, DATA itself too, as the truth.
+
+    Pictures beside videos are previews of them, not a clip.
+    """
+    inside = sorted(data.rglob("*"))
+    videos = [p for p in inside if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
+    beside = {video.parent for video in videos}
+    folders = [data, *(path for path in inside if path.is_dir())]
+    found = [ClipFiles(name=p.name, gt=p) for p in folders if p not in beside and _has_pictures(p)]
+    found += [ClipFiles(name=path.stem, gt=path) for path in videos]
     if not found:
         raise DatasetError(
             f"no clip in '{data}': looked for *{', *'.join(VIDEO_SUFFIXES)} and for folders of "

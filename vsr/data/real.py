@@ -34,7 +34,7 @@ def degrade_real(
     Args:
         gt: (N, T, 3, H, W), 0 to 1; H and W multiples of `scale`.
         scale: Integer factor.
-        seed: For example (run seed, step); clip n of the batch adds n.
+        seed: For example (run seed, step); each clip of the batch has its own draws.
         recipe: Chances and ranges.
 
     Returns:
@@ -47,7 +47,8 @@ def degrade_real(
     recipe = recipe or RealRecipe()
     clips = []
     for number, clip in enumerate(gt):
-        rng = np.random.default_rng((*seed, number))
+        # (seed, 0) would draw what the sampler drew from (seed): numpy pads with zeros.
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
         clips.append(_degrade(clip, scale, rng, recipe))
     return torch.stack(clips)
 
