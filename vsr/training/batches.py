@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vsr.data.datasets import Stretch, sample_batch
+from vsr.data.datasets import Stretch, mirrored, sample_batch, sample_pairs
+from vsr.data.real import degrade_real
 from vsr.training.options import TrainOptions
 from vsr.training.world import World
 
 
-class Batches(Dataset[Tensor]):
-    """This process's share of batch number `step`, (clips, length, 3, side, side) uint8.
+class Batch(NamedTuple):
+    """Clips of one step.
+
+    Attributes:
+        gt: (N, T, 3, scale * H, scale * W), uint8.
+        lq: (N, T, 3, H, W), uint8; None where the device makes it from `gt`.
+    """
+
+    gt: Tensor
+    lq: Tensor | None
+
+    def to(self, device: torch.device) -> Batch:
+        """Move to a device."""
+        lq = None if self.lq is None else self.lq.to(device, non_blocking=True)
+        return Batch(self.gt.to(device, non_blocking=True), lq)
+
+
+class Batches(Dataset[Batch]):
+    """This process's share of batch number `step`.
 
     Clip i of step n is a function of the run's seed, n and i alone: whatever the workers and the
     processes, and wherever the run was stopped and resumed, the steps see the same clips.
@@ -25,27 +44,39 @@ class Batches(Dataset[Tensor]):
         self._clips = range(world.rank * share, (world.rank + 1) * share)
         self._found = found
         self._data = options.data
-        self._side = options.data.crop * options.network.scale
+        self._real = options.real
+        self._scale = options.network.scale
         self._seed = options.run.seed
-
-    def __getitem__(self, step: int) -> Tensor:
-        return torch.cat(
-            [
-                sample_batch(
-                    self._found,
-                    batch=1,
-                    length=self._data.length,
-                    side=self._side,
-                    seed=(self._seed, step, clip),
-                )
-                for clip in self._clips
-            ]
+        # The low-quality side of a data set is bicubic; the other degradations are made.
+        self._paired = options.data.degradation == "bicubic" and all(
+            stretch.clip.lq is not None for stretch in found
         )
+
+    def __getitem__(self, step: int) -> Batch:
+        clips = [self._clip((self._seed, step, clip)) for clip in self._clips]
+        lqs = [clip.lq for clip in clips if clip.lq is not None]
+        return Batch(torch.cat([clip.gt for clip in clips]), torch.cat(lqs) if lqs else None)
+
+    def _clip(self, seed: tuple[int, ...]) -> Batch:
+        length, side = self._data.length, self._data.crop * self._scale
+        lq: Tensor | None = None
+        if self._paired:
+            gt, lq = sample_pairs(
+                self._found, batch=1, length=length, side=side, scale=self._scale, seed=seed
+            )
+        else:
+            gt = sample_batch(self._found, batch=1, length=length, side=side, seed=seed)
+        if self._data.mirror:
+            gt, lq = mirrored(gt), None if lq is None else mirrored(lq)
+        if self._data.degradation == "real":
+            made = degrade_real(gt.float() / 255, self._scale, seed=seed, recipe=self._real)
+            lq = (made * 255).round().to(torch.uint8)
+        return Batch(gt, lq)
 
 
 def batches(
     found: Sequence[Stretch], options: TrainOptions, world: World, *, first: int
-) -> DataLoader[Tensor]:
+) -> DataLoader[Batch]:
     """Give the batches of the steps from `first` to the run's last, in order."""
     return DataLoader(
         Batches(found, options, world),

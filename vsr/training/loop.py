@@ -11,16 +11,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from vsr.data.clips import Clip, open_clips
+from vsr.data.clips import Clip
 from vsr.data.datasets import Stretch, stretches
+from vsr.data.layouts import open_training
 from vsr.errors import ConfigError
 from vsr.models.checkpoints import load_into, save_weights
 from vsr.models.compact import Compact
-from vsr.training.batches import batches
+from vsr.training.batches import Batch, batches
 from vsr.training.checkpoint import load_checkpoint, save_checkpoint
 from vsr.training.ema import Ema
 from vsr.training.objective import Objective
@@ -106,6 +107,10 @@ def check(options: TrainOptions) -> None:
     for name in ("batch", "length", "crop"):
         if getattr(options.data, name) < 1:
             raise ConfigError(f"data.{name} must be positive; got {getattr(options.data, name)}")
+    if options.data.degradation == "bd" and options.network.scale != 4:
+        raise ConfigError(
+            f"data.degradation = 'bd' is defined for network.scale = 4; got {options.network.scale}"
+        )
 
 
 def build(options: TrainOptions, world: World, say: Say) -> Parts:
@@ -120,8 +125,10 @@ def build(options: TrainOptions, world: World, say: Say) -> Parts:
     output = Path(options.run.output)
     output.mkdir(parents=True, exist_ok=True)
     cache = Path(data.cache).expanduser()
-    clips = open_clips(Path(data.train), cache, half_size=data.half_size, progress=say)
-    val_clips = open_clips(Path(data.val), cache, progress=say)
+    clips = open_training(
+        Path(data.train), cache, layout=data.layout, half_size=data.half_size, progress=say
+    )
+    val_clips = open_training(Path(data.val), cache, layout=data.val_layout, progress=say)
     found = stretches(clips, length=data.length, side=data.crop * options.network.scale)
 
     shape: dict[str, object] = asdict(options.network)
@@ -142,7 +149,9 @@ def build(options: TrainOptions, world: World, say: Say) -> Parts:
         ],
         betas=schedule.betas,
     )
-    objective: nn.Module = Objective(network, photometric_weight=schedule.photometric)
+    objective: nn.Module = Objective(
+        network, photometric_weight=schedule.photometric, degradation=data.degradation
+    )
     if world.size > 1:
         objective = DistributedDataParallel(objective)
     count = sum(p.numel() for p in network.parameters())
@@ -177,7 +186,7 @@ def fit(
     hidden = None if world.first else True
     with tqdm(total=steps, initial=step, unit="step", dynamic_ncols=True, disable=hidden) as bar:
         for batch in batches(parts.found, options, world, first=step):
-            loss = update(parts, options, batch.to(world.device, non_blocking=True), step)
+            loss = update(parts, options, batch.to(world.device), step)
             step += 1
             if math.isfinite(loss):
                 losses.append(loss)
@@ -206,8 +215,8 @@ def fit(
     return numbers
 
 
-def update(parts: Parts, options: TrainOptions, batch: Tensor, step: int) -> float:
-    """Take one optimiser step on true clips (uint8).
+def update(parts: Parts, options: TrainOptions, batch: Batch, step: int) -> float:
+    """Take one optimiser step.
 
     Returns:
         The loss on the picture; not finite where the step was left out: one bad batch must not
@@ -217,8 +226,9 @@ def update(parts: Parts, options: TrainOptions, batch: Tensor, step: int) -> flo
     for group in parts.optimizer.param_groups:
         frozen = step < group["frozen"]
         group["lr"] = 0.0 if frozen else learning_rate(step, schedule) * group["factor"]
-    with _autocast(batch.device, options):
-        loss, picture = parts.objective(batch.float() / 255)
+    lq = None if batch.lq is None else batch.lq.float() / 255
+    with _autocast(batch.gt.device, options):
+        loss, picture = parts.objective(batch.gt.float() / 255, lq)
     parts.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     norm = nn.utils.clip_grad_norm_(parts.network.parameters(), schedule.grad_clip)
@@ -245,6 +255,8 @@ def _validated(parts: Parts, options: TrainOptions, device: torch.device) -> dic
             parts.val_clips,
             frames=options.data.val_frames,
             scale=options.network.scale,
+            degradation=options.data.degradation,
+            recipe=options.real,
             device=device,
             pictures=parts.output / "validation",
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from vsr.data.recipe import RealRecipe
+
 # Read by pydantic, which is not needed to import this file.
 _STRICT = {"extra": "forbid"}
 
@@ -32,9 +34,17 @@ class DataOptions:
     __pydantic_config__ = _STRICT
 
     train: str
-    """Folder of videos to train on (subfolders too)."""
+    """Folder to train on."""
     val: str
-    """Folder of videos to validate on."""
+    """Folder to validate on."""
+    layout: Literal["folder", "reds", "vimeo90k"] = "folder"
+    """Of `train`: videos and folders of pictures in it and below; REDS less REDS4; Vimeo-90K."""
+    val_layout: Literal["folder", "reds4"] = "folder"
+    """Of `val`."""
+    degradation: Literal["bicubic", "bd", "real"] = "bicubic"
+    """How lq is made from the truth; `[real]` says what the last one draws from."""
+    mirror: bool = False
+    """Play each clip forth and back: `length` 7 gives 14 frames (Vimeo-90K)."""
     half_size: tuple[str, ...] = ()
     """File name patterns of training videos to shrink to half: compressed too hard as they are."""
     cache: str = "~/.cache/vsr/frames"
@@ -116,4 +126,5 @@ class TrainOptions:
     data: DataOptions
     network: NetworkOptions = field(default_factory=NetworkOptions)
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    real: RealRecipe = field(default_factory=RealRecipe)
     run: RunOptions = field(default_factory=RunOptions)

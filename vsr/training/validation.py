@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 
 from vsr.data.clips import Clip
 from vsr.data.datasets import truth
-from vsr.data.degrade import bicubic_down
+from vsr.data.degradations import Degradation, degrade
+from vsr.data.recipe import RealRecipe
 from vsr.evaluation.metrics import psnr, ssim
 from vsr.ops.resize import resize
 
@@ -24,6 +26,8 @@ def validate(
     *,
     frames: int,
     scale: int,
+    degradation: Degradation = "bicubic",
+    recipe: RealRecipe | None = None,
     device: torch.device,
     pictures: Path | None = None,
 ) -> dict[str, float]:
@@ -34,15 +38,29 @@ def validate(
         clips: Validation clips.
         frames: Frames of each clip, from the first.
         scale: Of the network.
+        degradation: How the input is made. "real" is drawn for each clip by its number, always
+            the same, and never clean.
+        recipe: Of "real".
         device: Where it is.
         pictures: Folder for a strip per clip, or None.
 
     Returns:
         See `measure`.
     """
+    recipe = replace(recipe or RealRecipe(), clean=0.0)
     rows = [
-        measure(network, clip, frames=frames, scale=scale, device=device, pictures=pictures)
-        for clip in clips
+        measure(
+            network,
+            clip,
+            frames=frames,
+            scale=scale,
+            degradation=degradation,
+            recipe=recipe,
+            seed=(number,),
+            device=device,
+            pictures=pictures,
+        )
+        for number, clip in enumerate(clips)
     ]
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
@@ -54,14 +72,18 @@ def measure(
     *,
     frames: int,
     scale: int,
+    degradation: Degradation = "bicubic",
+    recipe: RealRecipe | None = None,
+    seed: tuple[int, ...] = (0,),
     device: torch.device,
     pictures: Path | None = None,
 ) -> dict[str, float]:
-    """Measure a network on one whole clip: bicubic degradation, Y channel, 8-bit frames.
+    """Measure a network on one whole clip: Y channel, 8-bit frames.
 
     Args:
-        network, frames, scale, device: See `validate`.
+        network, frames, scale, degradation, recipe, device: See `validate`.
         clip: The truth.
+        seed: Of "real".
         pictures: Folder for a strip: bicubic, frame by frame, whole clip, truth; or None.
 
     Returns:
@@ -71,7 +93,7 @@ def measure(
     was_training = network.training
     network.eval()
     gt = truth(clip, frames=frames, scale=scale)
-    lq = bicubic_down(gt, scale).to(device)
+    lq = degrade(gt[None], scale, degradation, seed=seed, recipe=recipe)[0].to(device)
     whole = network(lq[None])[0][0]
     single = torch.cat([network(frame[None, None])[0][0] for frame in lq])
     network.train(was_training)
