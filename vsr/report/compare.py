@@ -102,7 +102,7 @@ def compare(
         ],
         "graphs": graphs(films, measured),
         "cuts": [float(measured.times[0][cut]) for cut in measured.cuts],
-        "facts": fact_rows(films, [f.video.frame_count for f in films]),
+        "facts": fact_rows(films, _frame_counts(films, checks)),
         "checks": checks,
         "notes": [_HDR_NOTE]
         if any(f.video.color.transfer in _HDR_TRANSFERS for f in films)
@@ -264,16 +264,29 @@ def _checks(reference: SourceInfo, output: SourceInfo, start: Fraction) -> dict[
     name = Path(output.path).name
     if start:
         text = "A part of the reference: not checked as a whole."
-        return {"name": name, "passed": 0, "problems": [], "warnings": [text]}
+        return {"name": name, "passed": 0, "problems": [], "warnings": [text], "counts": None}
     try:
         result = verify(reference.path, output.path)
     except MediaError as error:
         text = f"Could not be checked: {error}"
-        return {"name": name, "passed": 0, "problems": [], "warnings": [text]}
+        return {"name": name, "passed": 0, "problems": [], "warnings": [text], "counts": None}
     passed = sum(check.passed for check in result.checks)
+    numbers = next(check.numbers for check in result.checks if check.name == "frames")
     return {
         "name": name,
         "passed": passed,
         "problems": list(result.problems),
         "warnings": list(result.warnings),
+        "counts": [numbers.get("wanted"), numbers.get("found")],
     }
+
+
+def _frame_counts(
+    films: Sequence[SourceInfo], checks: Sequence[dict[str, Any]]
+) -> list[int | None]:
+    """Take the frames that were counted, or else what the headers claim."""
+    claimed = [film.video.frame_count for film in films]
+    counted = [check["counts"] for check in checks]
+    if not all(counted):
+        return claimed
+    return [counted[0][0], *(found for _, found in counted)]
