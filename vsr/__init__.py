@@ -18,6 +18,7 @@ from vsr.media.options import EncodeOptions
 from vsr.options import EnhanceOptions
 
 if TYPE_CHECKING:
+    from vsr.benchmark import Measuring, evaluate
     from vsr.models.zoo import load_model
     from vsr.pipeline import EnhanceResult, Progress, enhance
 
@@ -26,17 +27,21 @@ __all__ = [
     "EnhanceOptions",
     "EnhanceResult",
     "InferenceOptions",
+    "Measuring",
     "Progress",
     "VsrError",
     "enhance",
+    "evaluate",
     "load_model",
 ]
 
 # Imported on first use: torch takes seconds, and `vsr info` does not need it.
 _LAZY = {
     "EnhanceResult": "vsr.pipeline",
+    "Measuring": "vsr.benchmark",
     "Progress": "vsr.pipeline",
     "enhance": "vsr.pipeline",
+    "evaluate": "vsr.benchmark",
     "load_model": "vsr.models.zoo",
 }
 
