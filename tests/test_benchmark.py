@@ -240,6 +240,19 @@ def test_a_protocol_that_is_not_known_is_named(tmp_path: Path) -> None:
         evaluate([], tmp_path, Measuring(protocol="folder-real"))
 
 
+@pytest.mark.parametrize(("border", "frames"), [(-1, None), (0, 0)])
+def test_options_out_of_range_are_refused(tmp_path: Path, border: int, frames: int | None) -> None:
+    measuring = Measuring(protocol="folder-bi", border=border, frames=frames)
+    with pytest.raises(ConfigError, match="--border must be 0 or more"):
+        evaluate([], tmp_path, measuring)
+
+
+def test_a_picture_too_small_to_measure_is_named(tmp_path: Path) -> None:
+    write_clip(tmp_path / "tiny", film(1))
+    with pytest.raises(DatasetError, match="'tiny': 64x48 less a border of 20"):
+        evaluate([], tmp_path, Measuring(protocol="folder-bi", border=20))
+
+
 def test_the_command_prints_the_table_and_writes_both_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,6 +30,7 @@ from vsr.results import Entry, Results, fingerprint
 
 BASELINE = "bicubic"
 Image = NDArray[np.uint8]
+SSIM_WINDOW = 11
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +80,7 @@ def evaluate(
         ConfigError: A model or the protocol is not known, or the scales differ.
         DatasetError: The folder is not laid out as the protocol needs.
     """
-    protocol = _protocol(measuring.protocol)
+    protocol = _protocol(measuring)
     infos = _models(models, protocol)
     clips = find_clips(Path(data), protocol)
     table = Results(
@@ -154,6 +155,7 @@ def run_clip(
     first = next(source, None)
     if first is None:
         raise DatasetError(f"clip '{clip.name}' has no frames: '{clip.gt}'")
+    _check_size(clip, first[1], measuring)
     height, width = first[0].rgb.shape[-2:]
     facts = NetworkFacts(scale=info.scale, lookahead=info.lookahead)
     plan = make_plan(height, width, measuring.inference, facts)
@@ -251,10 +253,24 @@ def _mirrored(
         yield to_image((there + back) / 2), truths.popleft()
 
 
-def _protocol(name: str) -> Protocol:
-    if name not in PROTOCOLS:
-        raise ConfigError(f"no protocol '{name}'; known: {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[name]
+def _protocol(measuring: Measuring) -> Protocol:
+    if measuring.protocol not in PROTOCOLS:
+        raise ConfigError(f"no protocol '{measuring.protocol}'; known: {', '.join(PROTOCOLS)}")
+    if measuring.border < 0 or (measuring.frames is not None and measuring.frames < 1):
+        raise ConfigError(
+            f"--border must be 0 or more and --frames 1 or more, got {measuring.border} "
+            f"and {measuring.frames}"
+        )
+    return PROTOCOLS[measuring.protocol]
+
+
+def _check_size(clip: ClipFiles, truth: Image, measuring: Measuring) -> None:
+    height, width = truth.shape[:2]
+    if min(height, width) - 2 * measuring.border < SSIM_WINDOW:
+        raise DatasetError(
+            f"clip '{clip.name}': {width}x{height} less a border of {measuring.border} is smaller "
+            f"than SSIM's window of {SSIM_WINDOW}x{SSIM_WINDOW}"
+        )
 
 
 def _models(names: Sequence[str], protocol: Protocol) -> list[ModelInfo]:

@@ -26,6 +26,12 @@ def test_flow_points_to_where_a_pixel_lies_in_the_other_frame() -> None:
     assert np.abs(found - (3, 0)).mean() < 0.2
 
 
+@pytest.mark.parametrize(("height", "width"), [(12, 64), (64, 12), (11, 11), (1, 40)])
+def test_tiny_pictures_have_a_flow(height: int, width: int) -> None:
+    picture = np.ascontiguousarray(texture()[:height, :width])
+    assert flow(picture, picture).shape == (height, width, 2)
+
+
 def test_a_film_that_moves_otherwise_has_a_flow_difference() -> None:
     still, moving = flow(texture(0), texture(0)), flow(texture(0), texture(2))
     assert flow_difference(moving, moving) == 0

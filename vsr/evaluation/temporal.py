@@ -19,6 +19,7 @@ Mask = NDArray[np.bool_]
 
 # Occlusion by the forward-backward test; constants of Sundaram, Brox and Keutzer, ECCV 2010.
 _RELATIVE, _ABSOLUTE = 0.01, 0.5
+_LEAST_SIDE = 32
 
 
 def flow(reference: Image, other: Image) -> Flow:
@@ -27,9 +28,19 @@ def flow(reference: Image, other: Image) -> Flow:
     Returns:
         (H, W, 2), (dx, dy) in pixels.
     """
+    height, width = reference.shape[:2]
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    greys = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (reference, other)]
-    return cast("Flow", search.calc(greys[0], greys[1], None))  # type: ignore[call-overload]
+    greys = [_grey(picture) for picture in (reference, other)]
+    found = search.calc(greys[0], greys[1], None)  # type: ignore[call-overload]
+    return cast("Flow", found[:height, :width])
+
+
+def _grey(picture: Image) -> Image:
+    """Make grey pictures large enough: DIS of OpenCV 5.0 reads outside of those below 16 pixels."""
+    height, width = picture.shape[:2]
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    below, right = (max(0, _LEAST_SIDE - side) for side in (height, width))
+    return cast("Image", cv2.copyMakeBorder(grey, 0, below, 0, right, cv2.BORDER_REPLICATE))
 
 
 def flow_difference(a: Flow, b: Flow) -> float:

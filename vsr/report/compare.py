@@ -82,6 +82,8 @@ def compare(
     page = Path(page)
     if not outputs:
         raise ConfigError("compare wants a reference and at least one output")
+    if moments < 0:
+        raise ConfigError(f"--moments must be 0 or more, got {moments}")
     if page.exists() and not overwrite:
         raise ConfigError(f"'{page}' exists; give another --output, or --overwrite")
     films = [probe(os.fspath(path)) for path in (reference, *outputs)]
