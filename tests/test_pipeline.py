@@ -222,6 +222,8 @@ def test_the_report_holds_what_was_verified(tmp_path: Path) -> None:
     source = make_video(tmp_path / "in.mp4", frames=3, audio=("aac",))
     report = enhance(source, tmp_path / "out.mp4", bicubic()).report
     assert report["frames"] == 3
+    for name, path in (("source", source), ("target", tmp_path / "out.mp4")):
+        assert report[name]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert report["model"]["name"] == "bicubic"
     assert report["options"]["encode"]["crf"] == 10
     assert all(found["passed"] for found in report["verified"]["checks"])

@@ -21,8 +21,9 @@ from vsr.reporting import VERSIONS, plain
 _FORMAT = 1
 _SAMPLES = 16
 _SAMPLE_BYTES = 65536
-# What changes no picture.
-_FREE = ("overwrite", "resume", "inference")
+# What changes no picture: the device it has come to and its memory show in the plan.
+_FREE = ("overwrite", "resume")
+_FREE_INFERENCE = ("device", "memory_limit")
 
 
 def identify(job: Job, options: EnhanceOptions) -> dict[str, Any]:
@@ -38,9 +39,6 @@ def identify(job: Job, options: EnhanceOptions) -> dict[str, Any]:
             "format": _FORMAT,
             **request(job.info.path, options),
             "target": job.target.pattern.name,
-            "window": options.inference.window,
-            "tile": options.inference.tile,
-            "scene_threshold": options.inference.scene_threshold,
             "network": {
                 "name": job.model.name,
                 "architecture": job.model.architecture,
@@ -63,7 +61,9 @@ def identify(job: Job, options: EnhanceOptions) -> dict[str, Any]:
 
 def request(source: Path, options: EnhanceOptions) -> dict[str, Any]:
     """Describe what is asked for, as far as it is known before anything is planned."""
-    asked = {k: v for k, v in asdict(options).items() if k not in _FREE}
+    asked = {key: value for key, value in asdict(options).items() if key not in _FREE}
+    for key in _FREE_INFERENCE:
+        asked["inference"].pop(key)
     found: dict[str, Any] = plain({"source": fingerprint(source), "options": asked})
     return found
 

@@ -26,7 +26,7 @@ from vsr.media.mux import Writer
 from vsr.media.pictures import PictureFolder
 from vsr.media.verify import Expected, VerifyResult, verify
 from vsr.models.contract import State, VideoNetwork
-from vsr.models.zoo import load_network
+from vsr.models.zoo import ModelInfo, load_network
 from vsr.ops.color import planes_to_rgb, rgb_to_planes
 from vsr.options import EnhanceOptions
 from vsr.planning import Job, plan_job
@@ -98,6 +98,7 @@ def enhance(
     *,
     progress: Callable[[Progress], None] = lambda now: None,
     warn: Callable[[str], None] = lambda sentence: None,
+    load: Callable[[ModelInfo, str], VideoNetwork] = load_network,
 ) -> EnhanceResult:
     """Enhance a video file; the target appears only when it is complete and verified.
 
@@ -110,6 +111,7 @@ def enhance(
         options: See `EnhanceOptions`.
         progress: Told after each frame.
         warn: Told each warning as it comes; all of them are in the result as well.
+        load: Gives the network for a device; to keep it from one file to the next.
 
     Raises:
         ConfigError: An option is wrong.
@@ -138,7 +140,7 @@ def enhance(
         if job.target.muxer != PICTURES:
             # What the container refuses shall be known before hours of work.
             open_output(job, work).__exit__(None, None, None)
-        network = TimedNetwork(load_network(job.model, job.inference.device))
+        network = TimedNetwork(load(job.model, job.inference.device))
         resumed = work.frames
         summary, marks = run(job, network, options, work, warnings, progress, tell)
         with open_output(job, work) as output:
@@ -156,7 +158,7 @@ def enhance(
             }
             result = EnhanceResult(
                 target=job.target.pattern,
-                report=make_report(job, options, summary, checked, **figures),
+                report=make_report(job, options, summary, checked, work.joined, **figures),
                 **figures,
             )
             work.publishing(request(job.info.path, options), {**figures, "report": result.report})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
 import platform
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ def make_report(
     options: EnhanceOptions,
     summary: DecodeSummary,
     result: VerifyResult,
+    written: Path,
     *,
     warnings: Sequence[str],
     frames: int,
@@ -40,6 +42,7 @@ def make_report(
         options: What was asked for.
         summary: What decoding met.
         result: What verifying found.
+        written: The finished file, which may not have its name yet.
         warnings: All that was said.
         frames: Written.
         resumed: Of these, finished by an earlier run.
@@ -51,16 +54,20 @@ def make_report(
             "vsr": version("vsr"),
             "versions": {name: version(name) for name in VERSIONS},
             "python": platform.python_version(),
+            "host": platform.node(),
+            "platform": platform.platform(),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "source": {
                 "path": os.fspath(job.info.path),
                 "size_bytes": job.info.size_bytes,
+                "sha256": _hash(job.info.path),
                 "format": job.info.format,
                 "video": asdict(job.info.video),
                 "tags": job.info.tags,
             },
             "target": {
                 "path": os.fspath(job.target.pattern),
+                "sha256": _hash(written),
                 "width": job.encode.width,
                 "height": job.encode.height,
                 "codec": job.encode.codec,
@@ -97,3 +104,11 @@ def plain(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, (Fraction, Path)):
         return str(value)
     return value
+
+
+def _hash(path: Path) -> str | None:
+    """Hash a file; None for folders and patterns of pictures."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
+from vsr.cli.batch import batch
 from vsr.cli.compare import compare
 from vsr.cli.enhance import enhance
 from vsr.cli.evaluate import evaluate
@@ -22,6 +23,7 @@ from vsr.errors import ConfigError, VsrError
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "enhance": enhance,
+    "batch": batch,
     "train": train,
     "evaluate": evaluate,
     "compare": compare,

@@ -1,0 +1,201 @@
+"""Batches of good and bad files: what is done, what is said, what a second run does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import pytest
+from synthetic import cut_file, make_video
+
+from vsr.cli.main import main
+from vsr.errors import ConfigError
+from vsr.jobs.files import plan_files
+from vsr.jobs.journal import Entry, open_journal
+from vsr.jobs.queue import enqueue
+from vsr.options import EnhanceOptions
+
+FAST = ["--model", "bicubic", "--preset", "ultrafast", "--progress", "none"]
+
+
+def frames(path: Path) -> int:
+    with av.open(str(path)) as file:
+        return sum(1 for _ in file.decode(video=0))
+
+
+def states(folder: Path) -> dict[str, str]:
+    with open_journal(folder, create=False) as journal:
+        return {Path(entry.source).name: entry.state for entry in journal.entries()}
+
+
+def test_good_files_are_done_bad_ones_named_and_a_second_run_does_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tapes = tmp_path / "tapes"
+    (tapes / "side b").mkdir(parents=True)
+    make_video(tapes / "one.mp4", frames=3, size=(32, 24), color=(6, 6, 6, 1))
+    make_video(tapes / "side b" / "two.avi", frames=4, size=(32, 24), codec="mpeg4")
+    (tapes / "empty.mp4").write_bytes(b"")
+    cut_file(make_video(tapes / "rotten.mp4", frames=9), 0.3)
+    out, summary = tmp_path / "out", tmp_path / "summary.json"
+    command = ["batch", str(tapes), "--output-dir", str(out), "--summary", str(summary), *FAST]
+    command += ["--workers", "2", "--retries", "1"]
+    assert main(command) == 1
+    text = capfd.readouterr()
+    assert frames(out / "one.mp4") == 3
+    assert frames(out / "side b" / "two.avi") == 4
+    assert "2 done, 2 failed" in text.out
+    assert f"vsr: failed: {tapes / 'empty.mp4'}: wanted a media file, got an empty" in text.err
+    assert f"vsr: failed: {tapes / 'rotten.mp4'}: wanted a complete mp4" in text.err
+    found = {Path(job["source"]).name: job for job in json.loads(summary.read_text())["jobs"]}
+    assert found["one.mp4"]["report"]["verified"]
+    assert found["rotten.mp4"]["attempts"] == 2
+    assert sorted(path.name for path in out.rglob("*") if path.is_file()) == [
+        ".vsr-batch.sqlite", "one.mp4", "two.avi",
+    ]  # fmt: skip
+
+    before = (out / "one.mp4").stat()
+    assert main(command) == 1
+    assert (out / "one.mp4").stat() == before
+    assert "2 done, 2 failed" in capfd.readouterr().out
+    assert main(["batch", "--status", str(out)]) == 1
+    assert "empty.mp4" in capfd.readouterr().out
+
+
+def test_interrupted_it_does_what_is_left(tmp_path: Path) -> None:
+    make_video(tmp_path / "a.mp4", frames=3, size=(96, 64))
+    make_video(tmp_path / "b.mp4", frames=400, size=(96, 64))
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "vsr", "batch", str(tmp_path / "*.mp4"), "--output-dir"]
+    command += [str(out), *FAST, "--piece", "16"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+    )
+    deadline = time.monotonic() + 60
+    while not (out / ".b.mp4.vsr" / "000000.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    assert states(out) == {"a.mp4": "done", "b.mp4": "running"}
+    assert (out / ".b.mp4.vsr").is_dir()
+    done = (out / "a.mp4").stat()
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "2 done" in again.stdout
+    assert (out / "a.mp4").stat() == done
+    assert frames(out / "b.mp4") == 400
+    with open_journal(out) as journal:
+        assert journal.entries()[1].result["resumed"] >= 16
+
+
+def test_folders_keep_their_tree_and_clashing_names_are_kept_apart(tmp_path: Path) -> None:
+    names = ["a.mpg", "x/a.avi", "x/a.mkv", "x/b.WMV", "x/notes.txt", ".hidden.mp4", "out/a.mkv"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    out = tmp_path / "out"
+    found = plan_files([str(tmp_path)], out, ".mkv")
+    assert [
+        (str(s.relative_to(tmp_path)), str(target.relative_to(out))) for s, target in found
+    ] == [
+        ("a.mpg", "a.mkv"),
+        ("x/a.avi", "x/a.avi.mkv"),
+        ("x/a.mkv", "x/a.mkv.mkv"),
+        ("x/b.WMV", "x/b.mkv"),
+    ]
+
+
+def test_containers_that_can_be_written_are_kept(tmp_path: Path) -> None:
+    for name in ("a.mp4", "b.mpg", "c.ts"):
+        (tmp_path / name).touch()
+    targets = [target.name for _, target in plan_files([str(tmp_path / "*")], tmp_path / "o", None)]
+    assert targets == ["a.mp4", "b.mkv", "c.ts"]
+
+
+@pytest.mark.parametrize("given", ["none.mp4", "no*.mp4", "."])
+def test_inputs_that_are_nothing_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError):
+        plan_files([given], tmp_path / "out", None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["batch"], "--output-dir"),
+        (["batch", "in.mp4"], "--output-dir"),
+        (["batch", "in.mp4", "--output-dir", "o", "--container", "doc"], "--container"),
+        (["batch", "in.mp4", "--output-dir", "o", "--workers", "0"], "--workers"),
+        (["batch", "--status", "nowhere"], "no journal"),
+    ],
+)
+def test_wrong_usage_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.mp4").touch()
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def queue(tmp_path: Path, options: EnhanceOptions, retries: int = 0) -> list[Entry]:
+    with open_journal(tmp_path) as journal:
+        files = [(tmp_path / "in.mp4", tmp_path / "out.mp4")]
+        return enqueue(journal, files, options, retries=retries)
+
+
+def note(tmp_path: Path, entry: Entry) -> None:
+    with open_journal(tmp_path) as journal:
+        journal.put(entry)
+
+
+@pytest.mark.parametrize(
+    ("state", "attempts", "output", "left"),
+    [
+        ("queued", 0, False, 1),
+        ("running", 1, False, 1),
+        ("running", 1, True, 0),
+        ("done", 1, True, 0),
+        ("done", 1, False, 1),
+        ("failed", 1, False, 0),
+    ],
+)
+def test_what_is_left_follows_from_the_journal(
+    tmp_path: Path, state: str, attempts: int, output: bool, left: int
+) -> None:
+    (tmp_path / "in.mp4").write_bytes(b"film")
+    (entry,) = queue(tmp_path, EnhanceOptions())
+    note(tmp_path, Entry(**{**_fields(entry), "state": state, "attempts": attempts}))
+    if output:
+        (tmp_path / "out.mp4").touch()
+    assert len(queue(tmp_path, EnhanceOptions())) == left
+
+
+def test_retries_other_options_and_other_files_are_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "in.mp4").write_bytes(b"film")
+    (entry,) = queue(tmp_path, EnhanceOptions())
+    failed = Entry(**{**_fields(entry), "state": "failed", "attempts": 1, "error": "no"})
+    note(tmp_path, failed)
+    assert len(queue(tmp_path, EnhanceOptions(), retries=1)) == 1
+    note(tmp_path, failed)
+    assert len(queue(tmp_path, EnhanceOptions(strength=0.5))) == 1
+    note(tmp_path, failed)
+    (tmp_path / "in.mp4").write_bytes(b"another")
+    assert len(queue(tmp_path, EnhanceOptions())) == 1
+
+
+def _fields(entry: Entry) -> dict[str, object]:
+    return {name: getattr(entry, name) for name in ("source", "target", "request")}

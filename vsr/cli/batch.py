@@ -1,0 +1,186 @@
+"""`vsr batch`: many files, one after the other or several at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from vsr.cli.enhance import ProgressKind
+from vsr.errors import ConfigError
+from vsr.options import EnhanceOptions
+
+if TYPE_CHECKING:
+    from vsr.jobs.journal import Entry
+    from vsr.jobs.local import Event
+
+
+def batch(
+    inputs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="IN")] = (),
+    *,
+    output_dir: Path | None = None,
+    options: Annotated[
+        EnhanceOptions,
+        tyro.conf.arg(name=""),
+        tyro.conf.OmitArgPrefixes,
+        tyro.conf.UseAppendAction,
+    ] = EnhanceOptions(),  # noqa: B008
+    container: str | None = None,
+    workers: int | None = None,
+    retries: int = 0,
+    summary: Path | None = None,
+    progress: ProgressKind = "bar",
+    status: Path | None = None,
+) -> int:
+    """Enhance files, folders and patterns; given again, it does what is left.
+
+    Args:
+        inputs: Videos, folders (searched through, their tree is kept) or patterns such as "*.mpg".
+        output_dir: Where the outputs go, and the journal of the batch.
+        container: Extension of all outputs, such as .mp4; by default each one's own, or .mkv.
+        workers: Processes; by default one per GPU, or one.
+        retries: How often a file that failed is tried again.
+        summary: Write what became of each file as JSON.
+        progress: bar for people, json for programs (lines on stdout), or none.
+        status: Say how the batch of this output folder stands, and do nothing.
+    """
+    from vsr.jobs.journal import open_journal
+
+    if status is not None:
+        with open_journal(status, create=False) as journal:
+            return _report(journal.entries(), summary, sys.stdout)
+    if output_dir is None or not inputs:
+        raise ConfigError("vsr batch wants files or folders, and --output-dir")
+    for name, value, least in (("workers", workers, 1), ("retries", retries, 0)):
+        if value is not None and value < least:
+            raise ConfigError(f"--{name} must be at least {least}, got {value}")
+    from vsr.jobs.files import plan_files
+    from vsr.jobs.local import count_devices, run_batch
+    from vsr.jobs.queue import enqueue
+
+    files = plan_files(inputs, output_dir, container)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    with open_journal(output_dir) as journal:
+        waiting = enqueue(journal, files, options, retries=retries)
+        with _display(progress, files, waiting) as tell:
+            run_batch(
+                journal,
+                waiting,
+                options,
+                workers=workers or count_devices(options.inference.device),
+                retries=retries,
+                tell=tell,
+            )
+        names = {str(source) for source, _ in files}
+        entries = [entry for entry in journal.entries() if entry.source in names]
+        return _report(entries, summary, sys.stderr)
+
+
+def _report(entries: Sequence[Entry], summary: Path | None, to: Any) -> int:  # noqa: ANN401
+    """Say what failed and why, and count; return the exit code."""
+    failed = [entry for entry in entries if entry.state == "failed"]
+    for entry in failed:
+        reason = entry.error or ""
+        name = "" if reason.startswith(entry.source) else f"{entry.source}: "
+        print(f"vsr: failed: {name}{reason}", file=to)
+    counts = {state: sum(entry.state == state for entry in entries) for state in _STATES}
+    print(
+        ", ".join(f"{count} {state}" for state, count in counts.items() if count or state == "done")
+    )
+    if summary is not None:
+        jobs = [
+            {
+                "source": entry.source,
+                "target": entry.target,
+                "state": entry.state,
+                "attempts": entry.attempts,
+                "error": entry.error,
+                **entry.result,
+            }
+            for entry in entries
+        ]
+        summary.write_text(json.dumps({"counts": counts, "jobs": jobs}, indent=2) + "\n")
+    return 1 if failed else 0
+
+
+_STATES = ("done", "failed", "running", "queued")
+
+
+class _Share:
+    """How much of the batch is done, reckoned by the size of the sources."""
+
+    def __init__(self, files: Sequence[tuple[Path, Path]], waiting: Sequence[Entry]) -> None:
+        self._sizes = {str(source): float(max(1, _size(source))) for source, _ in files}
+        left = {entry.source for entry in waiting}
+        self._parts = {source: float(source not in left) for source in self._sizes}
+        self.failed = 0
+        self.done = sum(self._parts.values())
+
+    def follow(self, event: Event) -> None:
+        """Take in what happened."""
+        entry, now = event.entry, event.progress
+        if now is not None and now.total:
+            self._parts[entry.source] = min(1.0, now.frames / now.total)
+        elif event.warning is None and entry.state in ("done", "failed"):
+            self._parts[entry.source] = 1.0
+            self.done += 1
+            self.failed += entry.state == "failed"
+
+    @property
+    def fraction(self) -> float:
+        """Between 0 and 1."""
+        done = sum(size * self._parts[source] for source, size in self._sizes.items())
+        return done / sum(self._sizes.values())
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 1
+
+
+@contextmanager
+def _display(
+    kind: ProgressKind, files: Sequence[tuple[Path, Path]], waiting: Sequence[Entry]
+) -> Iterator[Callable[[Event], None]]:
+    share = _Share(files, waiting)
+    if kind == "bar":
+        from tqdm import tqdm
+
+        line = "{desc} {percentage:3.0f} %|{bar}| {elapsed}, {remaining} left"
+        with tqdm(total=1.0, bar_format=line, dynamic_ncols=True, initial=share.fraction) as bar:
+
+            def show(event: Event) -> None:
+                share.follow(event)
+                bar.set_description_str(
+                    f"{share.done:.0f}/{len(files)} files, {share.failed} failed", refresh=False
+                )
+                bar.update(share.fraction - bar.n)
+                if event.warning is not None:
+                    bar.write(f"vsr: note: {event.entry.source}: {event.warning}", file=sys.stderr)
+
+            yield show
+        return
+    last = float("-inf")
+
+    def lines(event: Event) -> None:
+        nonlocal last
+        share.follow(event)
+        facts: dict[str, Any] = {"source": event.entry.source, "done": round(share.fraction, 6)}
+        if event.warning is not None:
+            facts |= {"event": "warning", "text": event.warning}
+        elif event.progress is None:
+            facts |= {"event": event.entry.state, "error": event.entry.error}
+        elif time.monotonic() - last < 1:
+            return
+        else:
+            last = time.monotonic()
+            facts |= {"event": "progress", "frames": event.progress.frames}
+        if kind == "json":
+            print(json.dumps(facts), flush=True)
+
+    yield lines

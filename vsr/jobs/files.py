@@ -1,0 +1,103 @@
+"""Which files a batch is about, and what each output is called."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from vsr.errors import ConfigError
+from vsr.media.containers import MUXERS
+
+# Taken from folders; a file that is named is taken whatever its name.
+VIDEO_SUFFIXES = {
+    *MUXERS, ".mpg", ".mpeg", ".m2v", ".mpv", ".vob", ".mts", ".m2ts", ".mxf", ".dv", ".wmv",
+    ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".ogm", ".rm", ".rmvb", ".divx", ".y4m",
+    ".h264", ".264", ".h265", ".hevc", ".avif", ".gif",
+}  # fmt: skip
+# What cannot be written in its own container goes into one that holds anything.
+OTHERWISE = ".mkv"
+
+
+def plan_files(
+    inputs: Sequence[str], output_dir: Path, container: str | None
+) -> list[tuple[Path, Path]]:
+    """Find all sources and name their targets; folders keep their tree.
+
+    Args:
+        inputs: Files, folders (searched through and through) and glob patterns.
+        output_dir: Where the outputs go; files in it are not taken as inputs.
+        container: Extension of all outputs (".mp4"); None keeps each one's own if it can be
+            written.
+
+    Returns:
+        (source, target), sorted. Where two sources would give one target, theirs keep the whole
+        name: "a.avi.mkv" and "a.mpg.mkv".
+
+    Raises:
+        ConfigError: An input does not exist or matches nothing, or the extension is unknown.
+    """
+    if container is not None and container not in MUXERS:
+        raise ConfigError(f"--container is one of {' '.join(MUXERS)}; got '{container}'")
+    found: dict[Path, Path] = {}
+    for given in inputs:
+        for source, place in _expand(given, output_dir.resolve()):
+            found.setdefault(source, place)
+    named = {
+        source: place.with_suffix(_suffix(source, container)) for source, place in found.items()
+    }
+    taken = Counter(named.values())
+    return sorted(
+        (
+            source,
+            output_dir / (target if taken[target] == 1 else _whole_name(found[source], target)),
+        )
+        for source, target in named.items()
+    )
+
+
+def _expand(given: str, output_dir: Path) -> Iterator[tuple[Path, Path]]:
+    """Give sources and their places relative to the output folder."""
+    path = Path(given)
+    if path.is_dir():
+        inside = _videos_in(path, output_dir)
+        if not inside:
+            raise ConfigError(f"no video found in the folder '{given}'")
+        yield from ((source, source.relative_to(path)) for source in inside)
+    elif path.exists():
+        yield path, Path(path.name)
+    else:
+        matches = sorted(glob.glob(given, recursive=True))
+        if not matches:
+            raise ConfigError(f"'{given}' is no file or folder, and as a pattern matches nothing")
+        root = Path(given[: min(given.index(sign) for sign in "*?[" if sign in given)]).parent
+        files = [Path(name) for name in matches if Path(name).is_file()]
+        yield from ((source, Path(os.path.relpath(source, root))) for source in files)
+
+
+def _videos_in(folder: Path, output_dir: Path) -> list[Path]:
+    return [
+        path
+        for path in _visible(folder.rglob("*"), folder)
+        if path.suffix.lower() in VIDEO_SUFFIXES
+        and path.is_file()
+        and output_dir not in path.resolve().parents
+    ]
+
+
+def _visible(paths: Iterable[Path], folder: Path) -> Iterator[Path]:
+    for path in paths:
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
+
+
+def _suffix(source: Path, container: str | None) -> str:
+    if container is not None:
+        return container
+    return source.suffix if source.suffix.lower() in MUXERS else OTHERWISE
+
+
+def _whole_name(place: Path, target: Path) -> Path:
+    return place.with_name(place.name + target.suffix)

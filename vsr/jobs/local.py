@@ -1,0 +1,235 @@
+"""Work through a batch with processes on this machine.
+
+The parent keeps the journal and gives each worker one file at a time; a worker loads a network once
+and keeps it. A worker that dies takes down one file, not the batch.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vsr.errors import VsrError
+from vsr.inference.runner import is_out_of_memory
+from vsr.jobs.journal import Entry, Journal
+from vsr.models.contract import VideoNetwork
+from vsr.models.zoo import ModelInfo, load_network
+from vsr.options import EnhanceOptions
+from vsr.pipeline import Progress, enhance
+
+_PATIENCE = 60.0  # seconds a worker may take to put its work down when the batch is interrupted
+
+
+@dataclass(kw_only=True, slots=True)
+class _Worker:
+    process: Any
+    pipe: Connection
+    index: int
+    entry: Entry | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Something that happened to a job.
+
+    Attributes:
+        entry: The job, as the journal has it now.
+        progress: How far it is, if that is what happened.
+        warning: What was said, if that is what happened.
+    """
+
+    entry: Entry
+    progress: Progress | None = None
+    warning: str | None = None
+
+
+def run_batch(
+    journal: Journal,
+    waiting: list[Entry],
+    options: EnhanceOptions,
+    *,
+    workers: int,
+    retries: int,
+    tell: Callable[[Event], None],
+) -> None:
+    """Do all waiting jobs; the journal knows of each change before anything else happens.
+
+    Args:
+        journal: Of the output folder.
+        waiting: What is to be done, in order.
+        options: For all of them.
+        workers: Processes, from 1 up.
+        retries: How often a job that failed is tried again.
+        tell: Told what happens.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; the workers have put down what they had, to be continued.
+    """
+    queue = list(waiting)
+    with _workers(min(workers, len(queue)), workers, options) as crew:
+        while queue or any(worker.entry for worker in crew):
+            for position, worker in enumerate(crew):
+                if worker.entry is None and queue:
+                    if not worker.process.is_alive():
+                        crew[position] = worker = _hire(worker.index, workers, options)
+                    entry = queue.pop(0)
+                    entry = replace(entry, state="running", attempts=entry.attempts + 1)
+                    journal.put(entry)
+                    worker.entry = entry
+                    tell(Event(entry=entry))
+                    with suppress(OSError):  # it has died; `_hear` finds out
+                        worker.pipe.send((entry.source, entry.target))
+            busy = {worker.pipe: worker for worker in crew if worker.entry}
+            for pipe in wait(list(busy)):
+                assert isinstance(pipe, Connection)
+                event = _hear(busy[pipe])
+                if event.progress is None and event.warning is None:
+                    event = replace(event, entry=_settle(event.entry, queue, retries))
+                    journal.put(event.entry)
+                tell(event)
+
+
+def count_devices(asked: str) -> int:
+    """Say how many workers a machine has work for: one per visible GPU, or one."""
+    gpus = torch.cuda.device_count() if asked in ("auto", "cuda") else 1
+    return max(1, gpus)
+
+
+def _settle(entry: Entry, queue: list[Entry], retries: int) -> Entry:
+    """Queue a failed job again while it may be retried."""
+    if entry.state == "failed" and entry.attempts <= retries:
+        entry = replace(entry, state="queued")
+        queue.append(entry)
+    return entry
+
+
+def _hear(worker: _Worker) -> Event:
+    assert worker.entry is not None
+    entry = worker.entry
+    try:
+        kind, content = worker.pipe.recv()
+    except (EOFError, OSError):
+        worker.process.join()
+        kind = "failed"
+        content = (
+            f"its process died (exit code {worker.process.exitcode}): see above, or out of memory"
+        )
+    if kind == "progress":
+        return Event(entry=entry, progress=content)
+    if kind == "warning":
+        return Event(entry=entry, warning=content)
+    worker.entry = None
+    if kind == "done":
+        return Event(entry=replace(entry, state="done", error=None, result=content))
+    return Event(entry=replace(entry, state="failed", error=content))
+
+
+@contextmanager
+def _workers(count: int, share: int, options: EnhanceOptions) -> Iterator[list[_Worker]]:
+    crew = [_hire(index, share, options) for index in range(count)]
+    try:
+        yield crew
+    except BaseException:
+        for worker in crew:
+            worker.process.terminate()
+        raise
+    finally:
+        for worker in crew:
+            worker.pipe.close()
+        for worker in crew:
+            worker.process.join(_PATIENCE)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+
+
+def _hire(index: int, share: int, options: EnhanceOptions) -> _Worker:
+    context = get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_work, args=(there, index, share, options), daemon=True)
+    process.start()
+    there.close()
+    return _Worker(process=process, pipe=here, index=index)
+
+
+def _work(pipe: Connection, index: int, share: int, options: EnhanceOptions) -> None:
+    """Do what comes through the pipe until it is closed; runs in a process of its own."""
+    # Ctrl-C in a terminal reaches all processes; the parent says what is to be done about it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _park)
+    with suppress(EOFError, KeyboardInterrupt, BrokenPipeError):
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // share))
+        options = replace(options, inference=replace(
+            options.inference, device=_device(options.inference.device, index)
+        ))  # fmt: skip
+        load = _loader()
+        while True:
+            source, target = pipe.recv()
+            pipe.send(_do(Path(source), Path(target), options, load, pipe))
+
+
+def _park(number: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _do(
+    source: Path,
+    target: Path,
+    options: EnhanceOptions,
+    load: Callable[[ModelInfo, str], VideoNetwork],
+    pipe: Connection,
+) -> tuple[str, Any]:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        result = enhance(
+            source,
+            target,
+            options,
+            progress=lambda now: pipe.send(("progress", now)),
+            warn=lambda text: pipe.send(("warning", text)),
+            load=load,
+        )
+    except (VsrError, OSError) as error:
+        return "failed", str(error)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return "failed", f"{source}: out of memory; lower --tile, or use fewer --workers"
+    return "done", {
+        "frames": result.frames,
+        "resumed": result.resumed,
+        "seconds": result.seconds,
+        "warnings": list(result.warnings),
+        "report": result.report,
+    }
+
+
+def _device(asked: str, index: int) -> str:
+    """Spread workers over the GPUs that are visible."""
+    if asked not in ("auto", "cuda") or not torch.cuda.is_available():
+        return asked
+    return f"cuda:{index % torch.cuda.device_count()}"
+
+
+def _loader() -> Callable[[ModelInfo, str], VideoNetwork]:
+    """Make a function that loads a network once."""
+    kept: dict[tuple[str, str | None, str], VideoNetwork] = {}
+
+    def load(info: ModelInfo, device: str) -> VideoNetwork:
+        key = (info.name, info.weight_hash, device)
+        if key not in kept:
+            kept.clear()
+            kept[key] = load_network(info, device)
+        return kept[key]
+
+    return load
