@@ -70,7 +70,7 @@ def test_good_files_are_done_bad_ones_named_and_a_second_run_does_nothing(
 
 def test_interrupted_it_does_what_is_left(tmp_path: Path) -> None:
     make_video(tmp_path / "a.mp4", frames=3, size=(96, 64))
-    make_video(tmp_path / "b.mp4", frames=400, size=(96, 64))
+    make_video(tmp_path / "b.mp4", frames=200, size=(96, 64))
     out = tmp_path / "out"
     command = [sys.executable, "-m", "vsr", "batch", str(tmp_path / "*.mp4"), "--output-dir"]
     command += [str(out), *FAST, "--piece", "16"]
@@ -90,9 +90,9 @@ def test_interrupted_it_does_what_is_left(tmp_path: Path) -> None:
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "2 done" in again.stdout
     assert (out / "a.mp4").stat() == done
-    assert frames(out / "b.mp4") == 400
+    assert frames(out / "b.mp4") == 200
     with open_journal(out) as journal:
-        assert journal.entries()[1].result["resumed"] >= 16
+        assert journal.entries()[1].result["resumed"] > 0
 
 
 def test_folders_keep_their_tree_and_clashing_names_are_kept_apart(tmp_path: Path) -> None:
@@ -115,8 +115,9 @@ def test_folders_keep_their_tree_and_clashing_names_are_kept_apart(tmp_path: Pat
 def test_containers_that_can_be_written_are_kept(tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mpg", "c.ts"):
         (tmp_path / name).touch()
-    targets = [target.name for _, target in plan_files([str(tmp_path / "*")], tmp_path / "o", None)]
-    assert targets == ["a.mp4", "b.mkv", "c.ts"]
+    out = tmp_path / "o"
+    targets = [target for _, target in plan_files([str(tmp_path / "*")], out, None)]
+    assert targets == [out / "a.mp4", out / "b.mkv", out / "c.ts"]
 
 
 @pytest.mark.parametrize("given", ["none.mp4", "no*.mp4", "."])

@@ -72,9 +72,9 @@ def _expand(given: str, output_dir: Path) -> Iterator[tuple[Path, Path]]:
         matches = sorted(glob.glob(given, recursive=True))
         if not matches:
             raise ConfigError(f"'{given}' is no file or folder, and as a pattern matches nothing")
-        root = Path(given[: min(given.index(sign) for sign in "*?[" if sign in given)]).parent
+        root = os.path.dirname(given[: min(given.index(sign) for sign in "*?[" if sign in given)])
         files = [Path(name) for name in matches if Path(name).is_file()]
-        yield from ((source, Path(os.path.relpath(source, root))) for source in files)
+        yield from ((source, Path(os.path.relpath(source, root or os.curdir))) for source in files)
 
 
 def _videos_in(folder: Path, output_dir: Path) -> list[Path]:
