@@ -69,14 +69,16 @@ def test_a_file_that_is_no_weight_file_is_refused(tmp_path: Path) -> None:
 def test_weights_of_another_shape_are_refused_by_tensor(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     saved(path, channels=16)
-    with pytest.raises(CheckpointFormatError, match=r"backward_trunk\.0\.bias is \(8,\), wanted \(16"):
+    with pytest.raises(
+        CheckpointFormatError, match=r"backward_trunk\.0\.bias is \(8,\), wanted \(16"
+    ):
         load_model(str(path))
 
 
 def test_a_missing_and_a_surplus_tensor_are_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     saved(path, blocks=2)
-    with pytest.raises(CheckpointFormatError, match="missing backward_trunk.3"):
+    with pytest.raises(CheckpointFormatError, match=r"missing backward_trunk\.3"):
         load_model(str(path))
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
@@ -25,7 +24,7 @@ def info(
     """
     found = probe(file)
     if json_:
-        print(json.dumps(dataclasses.asdict(found), default=_plain, indent=2))
+        print(json.dumps(dataclasses.asdict(found), default=str, indent=2))
     else:
         print("\n".join(describe(found)))
     return 0
@@ -71,8 +70,3 @@ def describe(found: SourceInfo) -> list[str]:
 
 def _tag(code: int) -> str:
     return "untagged" if code == 2 else str(code)
-
-
-def _plain(value: Any) -> str:  # noqa: ANN401
-    """Fractions stay exact, as "24000/1001"."""
-    return str(value) if isinstance(value, Fraction) else str(value)
