@@ -1,4 +1,4 @@
-"""Shared by all tests: one torch thread, fixed seeds, and `synthetic`, made-up media, on the path."""
+"""Shared by all tests: one torch thread, fixed seeds, `synthetic` (made-up media) on the path."""
 
 from __future__ import annotations
 

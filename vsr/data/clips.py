@@ -21,12 +21,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vsr.data.layout import color_layout
+from vsr.data.pictures import read_pictures
 from vsr.errors import DatasetError, MediaError
-from vsr.media.decode import DecodeOptions, Decoder
 from vsr.media.images import PICTURE_SUFFIXES
-from vsr.media.probe import probe
-from vsr.ops.color import planes_to_rgb
 from vsr.ops.resize import resize
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".ts", ".y4m")
@@ -261,13 +258,9 @@ def _write_store(video: Path, pixels_path: Path, facts_path: Path, half: bool) -
 
 def _rgb_frames(video: Path, half: bool) -> Iterator[tuple[NDArray[np.uint8], float]]:
     """Decode to 8-bit RGB (H, W, 3) with the scene score of each frame."""
-    info = probe(video)
-    with Decoder(info, DecodeOptions()) as decoder:
-        layout, _ = color_layout(info, decoder.format)
-        for frame in decoder:
-            planes = [torch.from_numpy(plane.copy()) for plane in frame.planes]
-            rgb = planes_to_rgb(planes, layout)
-            if half:
-                rgb = resize(rgb, rgb.shape[-2] // 2, rgb.shape[-1] // 2)
-            pixels = (rgb * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
-            yield pixels.numpy(), frame.scene_score
+    for picture in read_pictures(video):
+        rgb = picture.rgb
+        if half:
+            small = resize(torch.from_numpy(rgb).permute(2, 0, 1), len(rgb) // 2, rgb.shape[1] // 2)
+            rgb = small.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+        yield rgb, picture.scene_score

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vsr.data.layout import color_layout
 from vsr.media.decode import DecodeOptions, Decoder
 from vsr.media.frames import PlanarFrame
-from vsr.media.probe import SourceInfo, probe
-from vsr.ops.color import ColorLayout, planes_to_rgb, resolve_layout
+from vsr.media.probe import probe
+from vsr.ops.color import ColorLayout, planes_to_rgb
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,28 +48,13 @@ def read_pictures(path: Path, options: DecodeOptions | None = None) -> Iterator[
     """
     info = probe(path)
     with Decoder(info, options or DecodeOptions()) as decoder:
-        layout = layout_of(info, decoder)
+        layout, _ = color_layout(info, decoder.format)
         for frame in decoder:
             yield Picture(
                 rgb=to_rgb8(frame, layout),
                 seconds=frame.pts * decoder.time_base,
                 scene_score=frame.scene_score,
             )
-
-
-def layout_of(info: SourceInfo, decoder: Decoder) -> ColorLayout:
-    """Tell what the integers of a decoder's planes mean; what is not tagged is assumed."""
-    layout, _ = resolve_layout(
-        chroma=decoder.format.chroma,
-        bit_depth=decoder.format.bit_depth,
-        width=info.video.width,
-        height=info.video.height,
-        matrix_code=info.video.color.matrix,
-        range_code=info.video.color.range,
-        siting=info.video.chroma_siting,
-        full_range_format=decoder.format.full_range,
-    )
-    return layout
 
 
 def to_rgb8(frame: PlanarFrame, layout: ColorLayout) -> NDArray[np.uint8]:

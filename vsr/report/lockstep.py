@@ -9,7 +9,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr.data.pictures import layout_of, to_rgb8
+from vsr.data.layout import color_layout
+from vsr.data.pictures import to_rgb8
 from vsr.evaluation.metrics import luma
 from vsr.media.decode import DecodeOptions, Decoder
 from vsr.media.frames import PlanarFrame
@@ -47,7 +48,7 @@ def read_luma(info: SourceInfo, *, start: Fraction, by_rgb: bool) -> Iterator[Sh
         MediaError: If it cannot be decoded.
     """
     with Decoder(info, DecodeOptions(start=start)) as decoder:
-        layout = layout_of(info, decoder)
+        layout, _ = color_layout(info, decoder.format)
         origin: Fraction | None = None
         for frame in decoder:
             seconds = frame.pts * decoder.time_base
@@ -66,7 +67,7 @@ def matrices_differ(films: Sequence[SourceInfo]) -> bool:
     kinds = set()
     for info in films:
         with Decoder(info) as decoder:
-            layout = layout_of(info, decoder)
+            layout, _ = color_layout(info, decoder.format)
         kinds.add("rgb" if layout.chroma == "rgb" else layout.matrix)
     return len(kinds) > 1 or "rgb" in kinds
 
