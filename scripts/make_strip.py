@@ -1,7 +1,7 @@
 """Make samples/street.jpg: one moment of the sample, bicubic, enhanced, and the truth.
 
-    python scripts/make_sample.py --truth truth
-    python scripts/make_strip.py --truth truth
+python scripts/make_sample.py --truth truth
+python scripts/make_strip.py --truth truth
 """
 
 from __future__ import annotations
