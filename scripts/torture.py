@@ -47,8 +47,9 @@ def main() -> int:
         source = given.source or make_film(folder / "in.mp4", given.frames)
         options = ["--model", given.model, "--piece", str(given.piece), "--progress", "none"]
         whole = folder / f"whole{given.suffix}"
-        begin = time.monotonic()
-        subprocess.run([*COMMAND, str(source), str(whole), *options], check=True, env=quiet())
+        with started(source, whole, options) as process:
+            begin = time.monotonic()
+            process.communicate()
         seconds = time.monotonic() - begin
         wanted = content(whole)
         size = whole.stat().st_size
@@ -58,7 +59,7 @@ def main() -> int:
         counts = {signal.SIGKILL: given.kills, signal.SIGTERM: given.kills, signal.SIGINT: 3}
         for kind, count in counts.items():
             for _ in range(count):
-                at = random.uniform(0.2 * seconds, seconds)
+                at = random.uniform(0, seconds)
                 target = folder / f"out{given.suffix}"
                 while (result := kill(source, target, options, kind, at))[0] == 0:
                     target.unlink()  # it was faster this time
@@ -125,19 +126,33 @@ def quiet() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def kill(
-    source: Path, target: Path, options: list[str], kind: signal.Signals, at: float
-) -> tuple[int, str]:
-    """Start the job, end it by a signal, and return its exit code and last words."""
+@contextmanager
+def started(source: Path, target: Path, options: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """Start the job and wait until it works: loading the libraries is no part of the torture."""
     process = subprocess.Popen(
         [*COMMAND, str(source), str(target), *options],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=quiet(),
     )  # fmt: skip
-    try:
-        _, said = process.communicate(timeout=at)
-    except subprocess.TimeoutExpired:
-        process.send_signal(kind)
-        _, said = process.communicate()
+    while process.poll() is None and not (work_folder(target) / "000000.piece").exists():
+        time.sleep(0.002)
+    yield process
+
+
+def work_folder(target: Path) -> Path:
+    """Name the hidden folder beside a target."""
+    return target.with_name(f".{target.name}.vsr")
+
+
+def kill(
+    source: Path, target: Path, options: list[str], kind: signal.Signals, at: float
+) -> tuple[int, str]:
+    """Start the job, end it by a signal, and return its exit code and last words."""
+    with started(source, target, options) as process:
+        try:
+            _, said = process.communicate(timeout=at)
+        except subprocess.TimeoutExpired:
+            process.send_signal(kind)
+            _, said = process.communicate()
     return process.returncode, said
 
 
@@ -177,7 +192,7 @@ def finish(
 ) -> bool:
     """Give the same command again, compare, print a row, and clean up."""
     code, said = result
-    work = target.with_name(f".{target.name}.vsr")
+    work = work_folder(target)
     kept = len(list(work.glob("*.json"))) - (work / "job.json").exists() if work.is_dir() else 0
     if not target.exists():
         subprocess.run(
