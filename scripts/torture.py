@@ -42,6 +42,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     random.seed(given.seed)
+    # A shell starts jobs in the background with SIGINT ignored, and they would hand that on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = given.source or make_film(folder / "in.mp4", given.frames)
@@ -56,7 +58,7 @@ def main() -> int:
         print(f"uninterrupted: {seconds:.1f} s, {len(wanted)} frames and packets, {size} bytes")
         print(f"{'torture':<12} {'at':>12} {'kept':>6} {'said':<44} equal  left")
         good = total = 0
-        counts = {signal.SIGKILL: given.kills, signal.SIGTERM: given.kills, signal.SIGINT: 3}
+        counts = {signal.SIGKILL: given.kills, signal.SIGTERM: given.kills, signal.SIGINT: min(3, given.kills)}
         for kind, count in counts.items():
             for _ in range(count):
                 at = random.uniform(0, seconds)
