@@ -58,7 +58,11 @@ def main() -> int:
         print(f"uninterrupted: {seconds:.1f} s, {len(wanted)} frames and packets, {size} bytes")
         print(f"{'torture':<12} {'at':>12} {'kept':>6} {'said':<44} equal  left")
         good = total = 0
-        counts = {signal.SIGKILL: given.kills, signal.SIGTERM: given.kills, signal.SIGINT: min(3, given.kills)}
+        counts = {
+            signal.SIGKILL: given.kills,
+            signal.SIGTERM: given.kills,
+            signal.SIGINT: min(3, given.kills),
+        }
         for kind, count in counts.items():
             for _ in range(count):
                 at = random.uniform(0, seconds)
@@ -69,7 +73,7 @@ def main() -> int:
                 good += finish(source, target, options, wanted, kind.name, f"{at:.2f} s", result)
                 total += 1
         for _ in range(given.fulls):
-            room = random.randint(size // 10, 2 * size) // 4096 * 4096
+            room = random.randint(size // 10, 3 * size // 2) // 4096 * 4096
             with small_disk(folder / "disk", room) as disk:
                 target = disk / f"out{given.suffix}"
                 result = attempt(source, target, options)
