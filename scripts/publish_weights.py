@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("name", help="of the model, as `vsr models` shows it")
     parser.add_argument("--data", required=True, help="what it was trained on")
     parser.add_argument("--hardware", required=True)
+    parser.add_argument("--note", help="what the options do not tell, such as a changed schedule")
     arguments = parser.parse_args()
 
     source = arguments.run / "weights.safetensors"
@@ -49,6 +50,8 @@ def main() -> None:
         "validation": metadata["validation"],
         "options": options,
     }
+    if arguments.note:
+        facts["note"] = arguments.note
     target = WEIGHTS / f"{arguments.name}.safetensors"
     save_weights(target, load_file(source), network, facts)
     print(f"{target.name}: {target.stat().st_size} bytes, step {facts['step']}")

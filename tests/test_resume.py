@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import pickle
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -97,19 +99,26 @@ def interrupted(source: Path, target: Path | str, chosen: EnhanceOptions, frame:
         enhance(source, target, chosen, progress=stop_at(frame, interrupt))
 
 
-def _doomed(source: Path, target: Path, chosen: EnhanceOptions, frame: int) -> None:
-    torch.set_num_threads(1)
-    die = stop_at(frame, lambda: os.kill(os.getpid(), signal.SIGKILL))
-    enhance(source, target, chosen, progress=die)
+DOOMED = """
+import os, pickle, signal, sys
+import torch
+from vsr.pipeline import enhance
+
+source, target, chosen, frame = pickle.load(sys.stdin.buffer)
+torch.set_num_threads(1)
+
+def die(now):
+    if now.frames >= frame:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+enhance(source, target, chosen, progress=die)
+"""
 
 
 def killed(source: Path, target: Path, chosen: EnhanceOptions, frame: int) -> None:
-    process = multiprocessing.get_context("spawn").Process(
-        target=_doomed, args=(source, target, chosen, frame)
-    )
-    process.start()
-    process.join(60)
-    assert process.exitcode == -signal.SIGKILL
+    arguments = pickle.dumps((source, target, chosen, frame))
+    done = subprocess.run([sys.executable, "-c", DOOMED], input=arguments, check=False, timeout=120)
+    assert done.returncode == -signal.SIGKILL
 
 
 def hidden(target: Path) -> Path:

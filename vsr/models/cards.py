@@ -22,6 +22,8 @@ _MADE_FOR = {
     "motion blur": "Video blurred by motion",
     "real": "Real footage, degraded in unknown ways",
 }
+# As a card tells them; what else a file knows comes after.
+_ORDER = ("validation", "degradation", "data", "step", "hours", "hardware", "note")
 _NOTE = (
     "* bundled: Y-PSNR over bicubic on validation clips; others: as published, in dB",
     "`vsr models NAME` tells more; `vsr models download NAME` fetches its weights.",
@@ -74,8 +76,9 @@ def card(name: str) -> str:
         return "\n".join(lines)
     if info.weights is not None:
         lines.append(f"  sha256        {sha256(info.weights)}")
-    for key, value in facts(info).items():
-        lines += _item(key, value, depth=1)
+    known = facts(info)
+    for key in sorted(known, key=_place):
+        lines += _item(key, known[key], depth=1)
     return "\n".join(lines)
 
 
@@ -115,6 +118,10 @@ def parameters(info: ModelInfo) -> int:
     return sum(value.numel() for name, value in weights if not is_optional(name))
 
 
+def _place(key: str) -> int:
+    return _ORDER.index(key) if key in _ORDER else len(_ORDER)
+
+
 def _item(key: str, value: Any, depth: int) -> list[str]:  # noqa: ANN401
     if isinstance(value, dict):
         inner = [line for name, item in value.items() for line in _item(name, item, depth + 1)]
@@ -122,7 +129,7 @@ def _item(key: str, value: Any, depth: int) -> list[str]:  # noqa: ANN401
     return textwrap.wrap(
         _plain(value),
         width=80,
-        initial_indent=f"{'  ' * depth}{key:<14}",
+        initial_indent=f"{'  ' * depth}{key:<13} ",
         subsequent_indent=" " * (14 + 2 * depth),
     )
 
