@@ -134,34 +134,32 @@ def seams(
     print(f"\n{model}, windows of {plan.window}, {plan.precision}; infinite: bit for bit the same")
 
 
-def speed(*, model: str = "compact-x4", source: Path = SAMPLE) -> None:
+def speed(*, model: str = "compact-x4", frames: int = 240, source: Path | None = None) -> None:
     """Print the network's share of `vsr enhance`, and its pace against the network alone.
 
     Args:
         model: Name or weight file.
-        source: A video; 320x180 by default.
+        frames: Of the clip that is made, 320x180: a pan over a photograph.
+        source: A video to take instead.
     """
-    options = EnhanceOptions(model=model)
     with tempfile.TemporaryDirectory() as folder:
-        result = enhance(source, Path(folder) / "out.mp4", options)
-    alone = network_alone(model, source)
+        if source is None:
+            source = Path(folder) / "in.mp4"
+            write_video(source, list(moving_frames(frames, 320, 180)), Fraction(24))
+        result = enhance(source, Path(folder) / "out.mp4", EnhanceOptions(model=model))
+        alone = network_alone(model, source)
     rows = [
-        (
-            "vsr enhance, all in all",
-            f"{result.seconds:.2f} s",
-            f"{result.frames / result.seconds:.2f}",
-        ),
-        (
-            "of these in the network",
-            f"{result.network_seconds:.2f} s",
-            f"{result.frames / result.network_seconds:.2f}",
-        ),
-        ("the network alone", f"{alone:.2f} s", f"{result.frames / alone:.2f}"),
+        (name, f"{seconds:.2f} s", f"{result.frames / seconds:.2f}")
+        for name, seconds in (
+            ("vsr enhance, all in all", result.seconds),
+            ("of these in the network", result.network_seconds),
+            ("the network alone", alone),
+        )
     ]
     table(("", "time", "frames/s"), rows)
     print(f"\nnetwork's share of the wall time {result.network_seconds / result.seconds:.1%}")
     print(f"pace against the network alone {alone / result.seconds:.1%}")
-    print(f"{model}, {source.name}, {result.frames} frames, {torch.get_num_threads()} threads")
+    print(f"{model}, {result.frames} frames, {torch.get_num_threads()} threads")
 
 
 def network_alone(model: str, source: Path) -> float:
@@ -337,14 +335,15 @@ def decibels(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
 
 
-def moving_frames(count: int) -> Iterator[NDArray[np.uint8]]:
-    """Pan over a photograph and back, 160x90."""
+def moving_frames(count: int, width: int = 160, height: int = 90) -> Iterator[NDArray[np.uint8]]:
+    """Pan over a photograph and back."""
     from skimage import data
 
     picture = data.coffee()
     for index in range(count):
-        x, y = 3 * abs(index % 280 - 140), abs(index % 400 - 200)
-        yield np.ascontiguousarray(picture[y : y + 90, x : x + 160])
+        right, down = picture.shape[1] - width, picture.shape[0] - height
+        x, y = abs(3 * index % (2 * right) - right), abs(index % (2 * down) - down)
+        yield np.ascontiguousarray(picture[y : y + height, x : x + width])
 
 
 def write_video(

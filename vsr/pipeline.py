@@ -34,9 +34,8 @@ from vsr.recording import Finished, Recorder
 from vsr.reporting import make_report
 from vsr.resume import WorkFolder, published_before
 
-# Frames that wait between decoder and network, and between network and encoder.
+# Frames that wait between decoder and network.
 _AHEAD = 8
-_BEHIND = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,7 +220,8 @@ def run(
             frames = (to_rgb(frame, job, device) for frame in decoded)
             with (
                 Recorder(job, work, options.piece, warnings) as recorder,
-                Sink(recorder.take, _BEHIND) as sink,
+                # Room for a whole window, so that the encoder works while the network does the next.
+                Sink(recorder.take, job.inference.window + 1) as sink,
             ):
                 for done in enhance_frames(
                     frames,

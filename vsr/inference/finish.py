@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from vsr.ops.resize import resize
@@ -11,7 +12,7 @@ def finish(sr: Tensor, lq: Tensor, *, height: int, width: int, strength: float =
     """Bring a picture to its final size and mix it with the bicubic one.
 
     Args:
-        sr: (..., 3, H * scale, W * scale), the network's output.
+        sr: (..., 3, H * scale, W * scale), the network's output; may be changed in place.
         lq: (..., 3, H, W), its input, on the same device.
         height, width: Wanted size; any.
         strength: 1 for the network's picture, 0 for the bicubic one, a mixture in between.
@@ -29,4 +30,7 @@ def finish(sr: Tensor, lq: Tensor, *, height: int, width: int, strength: float =
     else:
         bicubic = resize(lq, height, width)
         picture = bicubic.lerp(resize(sr, height, width), strength)
-    return picture.clamp(lq.amin().clamp(max=0), lq.amax().clamp(min=1))
+    low, high = torch.aminmax(lq)
+    bounds = min(float(low), 0.0), max(float(high), 1.0)
+    # In place: fresh memory for every frame of the output costs more than the clamping.
+    return picture.clamp(*bounds) if picture is lq else picture.clamp_(*bounds)

@@ -82,7 +82,7 @@ MODELS: Mapping[str, ModelInfo] = {
         weights=WEIGHTS / "compact-x4.safetensors",
         licence="Apache-2.0",
         purpose="clean video that was shrunk bicubically; the default",
-        lookahead=2,
+        lookahead=4,
         degradation="bicubic",
     ),
     "bicubic": ModelInfo(
