@@ -220,7 +220,7 @@ def run(
             frames = (to_rgb(frame, job, device) for frame in decoded)
             with (
                 Recorder(job, work, options.piece, warnings) as recorder,
-                # Room for a whole window, so that the encoder works while the network does the next.
+                # Room for a window: the encoder works on it while the network does the next.
                 Sink(recorder.take, job.inference.window + 1) as sink,
             ):
                 for done in enhance_frames(
