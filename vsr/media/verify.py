@@ -17,11 +17,11 @@ from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
 from vsr.media.verify_streams import check_chapters, check_streams, check_tags
 
-# Matroska counts in milliseconds, MPEG-TS in 1/90000 s.
+# Matroska counts in milliseconds; MPEG-TS in 1/90000 s, and is rounded to on both ways.
 TOLERANCE = {
     "matroska": Fraction(1, 2000),
     "webm": Fraction(1, 2000),
-    "mpegts": Fraction(1, 180000),
+    "mpegts": Fraction(1, 90000),
 }
 # These begin where they like, all streams together: times are compared from the first frame on.
 SHIFTED = ("mpegts", "avi")
