@@ -5,9 +5,9 @@ are tagged stay what they are, nothing is converted between colour spaces. The t
 not touched: networks see the same gamma-encoded values a display would.
 
 Chroma is brought to full size, and back, with a six-tap Lanczos kernel, stretched by the
-subsampling factor on the way down. Of seven kernels up and eight down this pair lost least of natural
-pictures and zone plates, at both sitings; only hard-edged blocks come back from a box a little
-better.
+subsampling factor on the way down. Of seven kernels up and eight down this pair lost least of
+natural pictures and zone plates, at both sitings; only hard-edged blocks come back from a box a
+little better.
 """
 
 from __future__ import annotations
