@@ -75,11 +75,20 @@ def load_into(network: nn.Module, path: Path) -> None:
         WeightsError: If there is no such file.
         CheckpointFormatError: Naming tensors that are missing, surplus or of another shape.
     """
-    read_metadata(path)
-    with safe_open(path, framework="pt") as file:
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    weights = read_tensors(path)
     check_fit(weights, network.state_dict(), path, type(network).__name__)
     network.load_state_dict(weights)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a weight file of this project.
+
+    Raises:
+        WeightsError, CheckpointFormatError: See `read_metadata`.
+    """
+    read_metadata(path)
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def check_fit(

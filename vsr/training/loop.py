@@ -19,7 +19,7 @@ from vsr.data.clips import Clip
 from vsr.data.datasets import Stretch, stretches
 from vsr.data.layouts import open_training
 from vsr.errors import ConfigError
-from vsr.models.checkpoints import load_into, save_weights
+from vsr.models.checkpoints import save_weights
 from vsr.models.compact import Compact
 from vsr.training.batches import Batch, batches
 from vsr.training.checkpoint import load_checkpoint, save_checkpoint
@@ -27,6 +27,7 @@ from vsr.training.ema import Ema
 from vsr.training.objective import Objective
 from vsr.training.options import OptimizerOptions, TrainOptions
 from vsr.training.record import Record, has_tensorboard
+from vsr.training.start import start_from
 from vsr.training.validation import validate
 from vsr.training.world import World, join_world
 
@@ -138,7 +139,7 @@ def build(options: TrainOptions, world: World, say: Say) -> Parts:
         blocks=options.network.blocks,
     )
     if schedule.init:
-        load_into(network, Path(schedule.init))
+        start_from(network, Path(schedule.init), say)
     network.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     of_flow = list(network.refine.parameters())
     others = [p for name, p in network.named_parameters() if not name.startswith("refine.")]

@@ -88,7 +88,7 @@ class OptimizerOptions:
     photometric: float = 0.1
     """Weight of the photometric flow loss."""
     init: str = ""
-    """Weights to start from (safetensors); empty: from nothing."""
+    """Weights to start from (safetensors), of this scale or a multiple; empty: from nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
