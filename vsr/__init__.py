@@ -5,6 +5,8 @@ import vsr
 vsr.enhance("in.mp4", "out.mp4")
 network = vsr.load_model("compact-x4")
 sr, state = network(lq)  # (N, T, 3, H, W) in, (N, T, 3, 4 H, 4 W) out, RGB, 0 to 1
+for picture in vsr.enhance_frames(frames):  # numpy (H, W, 3) or torch (3, H, W)
+    show(picture)
 """
 
 from __future__ import annotations
@@ -12,13 +14,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from vsr.errors import VsrError
+from vsr.errors import FrameError, VsrError
 from vsr.inference.options import InferenceOptions
 from vsr.media.options import EncodeOptions
 from vsr.options import EnhanceOptions
 
 if TYPE_CHECKING:
     from vsr.benchmark import Measuring, evaluate
+    from vsr.frames import enhance_frames
     from vsr.models.zoo import load_model
     from vsr.pipeline import EnhanceResult, Progress, enhance
 
@@ -26,11 +29,13 @@ __all__ = [
     "EncodeOptions",
     "EnhanceOptions",
     "EnhanceResult",
+    "FrameError",
     "InferenceOptions",
     "Measuring",
     "Progress",
     "VsrError",
     "enhance",
+    "enhance_frames",
     "evaluate",
     "load_model",
 ]
@@ -41,6 +46,7 @@ _LAZY = {
     "Measuring": "vsr.benchmark",
     "Progress": "vsr.pipeline",
     "enhance": "vsr.pipeline",
+    "enhance_frames": "vsr.frames",
     "evaluate": "vsr.benchmark",
     "load_model": "vsr.models.zoo",
 }

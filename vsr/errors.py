@@ -12,6 +12,7 @@
         ChecksumError        the file is not the one that was published
         CheckpointFormatError  the file does not fit the network
       DatasetError           a folder is not laid out as expected
+      FrameError             a frame given from Python is not as described
       OutOfMemoryError       even the smallest tile does not fit
 
 A message says what was wanted, what came and what to do. A wrong call from our own code is a
@@ -77,6 +78,10 @@ class CheckpointFormatError(WeightsError):
 
 class DatasetError(VsrError):
     """A dataset folder is not laid out as expected; names the file looked for."""
+
+
+class FrameError(VsrError):
+    """A frame given to `vsr.enhance_frames` has another shape, type or range; names its number."""
 
 
 class OutOfMemoryError(VsrError):

@@ -83,7 +83,7 @@ def make_plan(height: int, width: int, options: InferenceOptions, facts: Network
     Raises:
         ConfigError: If an option is out of range, or the device does not exist.
     """
-    _check(options)
+    check_options(options)
     device = choose_device(options.device)
     plan = Plan(
         window=options.window or facts.window,
@@ -168,7 +168,12 @@ def _fit(
     return replace(plan, notes=tuple(notes))
 
 
-def _check(options: InferenceOptions) -> None:
+def check_options(options: InferenceOptions) -> None:
+    """Refuse options out of range.
+
+    Raises:
+        ConfigError: Naming the option.
+    """
     for name, value, least in (
         ("window", options.window, 1),
         ("lookahead", options.lookahead, 0),

@@ -10,9 +10,11 @@ from typing import Any
 import av
 import av.error
 import av.logging
+import numpy as np
 from av.filter import Graph
 from av.filter.context import FilterContext
 from av.video.frame import VideoFrame
+from numpy.typing import NDArray
 
 from vsr.errors import ConfigError
 from vsr.media.facts import FrameFacts, parse_facts
@@ -283,6 +285,10 @@ class SceneScorer:
             self._graph, self._shape = self._build(frame), shape
         self._graph.vpush(frame)
         return float(self._graph.vpull().metadata.get("lavfi.scd.score", 0.0))
+
+    def score_rgb(self, rgb: NDArray[np.uint8]) -> float:
+        """Score a picture, (H, W, 3), as one decoded from a file of pictures."""
+        return self.score(VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24"))
 
     def _build(self, frame: VideoFrame) -> Graph:
         graph = Graph()

@@ -174,6 +174,17 @@ def _needs(architecture: str, hyper_parameters: Mapping[str, Any]) -> dict[str, 
     return needs
 
 
+def needs_of(network: VideoNetwork) -> dict[str, Any]:
+    """Give lookahead and memory of a loaded network, as `ModelInfo` has them.
+
+    Empty where its architecture is none of `ARCHITECTURES`.
+    """
+    known = {"scale": network.scale, "channels": getattr(network, "channels", 64)}
+    own: object = type(network)
+    names = [name for name, kind in ARCHITECTURES.items() if kind is own]
+    return _needs(names[0], known) if names else {}
+
+
 def _own_model(path: Path) -> ModelInfo:
     network = read_metadata(path)["network"]
     architecture = network.pop("name", None)

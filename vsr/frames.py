@@ -1,0 +1,276 @@
+"""Frames in, frames out: the engine of `vsr enhance` for people with a loop of their own."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Set
+from dataclasses import dataclass, replace
+from itertools import chain, groupby
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vsr.errors import ConfigError, FrameError
+from vsr.inference.device import choose_device
+from vsr.inference.finish import finish
+from vsr.inference.options import InferenceOptions
+from vsr.inference.plan import NetworkFacts, Plan, check_options, make_plan
+from vsr.inference.runner import Position, RgbFrame
+from vsr.inference.runner import enhance_frames as run
+from vsr.media.filters import SceneScorer
+from vsr.models.contract import VideoNetwork
+from vsr.models.zoo import find_model, load_network, needs_of
+from vsr.planning import network_facts
+
+Frame = TypeVar("Frame", NDArray[Any], Tensor)
+
+# Floats beyond these are no RGB from 0 to 1 with a little over- and undershoot.
+_LOWEST, _HIGHEST = -0.5, 1.5
+_NEVER = 101.0  # a threshold that no scene score reaches
+_WANTED = (
+    "a numpy array (H, W, 3) or a torch tensor (3, H, W), RGB, uint8 from 0 to 255 or floating "
+    "from 0 to 1"
+)
+
+
+def enhance_frames(
+    frames: Iterable[Frame],
+    model: str | VideoNetwork | None = None,
+    *,
+    height: int | None = None,
+    width: int | None = None,
+    strength: float = 1.0,
+    cuts: Iterable[int] | None = None,
+    inference: InferenceOptions | None = None,
+    warn: Callable[[str], None] = warnings.warn,
+) -> Iterator[Frame]:
+    """Upscale frames, one out for each one in, in order.
+
+    Frames are drawn as needed: about `window + lookahead` of them are held, however many there
+    are, and the first one comes out when so many have gone in. The network remembers from window
+    to window, and starts anew at each cut.
+
+    Args:
+        frames: RGB pictures of one shot or many, all of one size, type and device: numpy (H, W, 3)
+            or torch (3, H, W); uint8, 0 to 255, or floating, 0 to 1. They are not changed. What
+            OpenCV reads is BGR: turn it round by `frame[..., ::-1]`.
+        model: A name that `vsr models` lists, a weight file, or what `vsr.load_model` gave; by
+            default the bundled network. Networks of your own work, if they are as
+            `vsr.models.contract` says.
+        height, width: Of the pictures wanted, in pixels; one of them alone keeps the shape. By
+            default the network's scale times the input's.
+        strength: 1 for the network's picture, 0 for the bicubic one, between for a blend.
+        cuts: Numbers of the frames, from 0, with which a shot begins; () for none. By default
+            cuts are found as in files (`inference.scene_threshold`), also in what is not film.
+        inference: Window, lookahead, tile, device, precision, memory. With a loaded network,
+            device "auto" is where that network is.
+        warn: Gets a sentence for each thing that did not go as planned, such as a smaller window
+            where memory ran out.
+
+    Yields:
+        Pictures of the type, dtype and device of those given: (height, width, 3) or
+        (3, height, width). uint8 is rounded; floats are clamped to 0 to 1, or to the range of
+        the input frame where that is wider.
+
+    Raises:
+        ConfigError: An option is wrong; at the call.
+        WeightsError: The model's weights are missing or do not fit; at the call.
+        FrameError: A frame is not as described; when it is drawn.
+        OutOfMemoryError: Not even small tiles fit in memory.
+    """
+    inference = inference or InferenceOptions()
+    check_options(inference)
+    if not 0 <= strength <= 1:
+        raise ConfigError(f"strength is between 0 and 1; got {strength:g}")
+    for name, value in (("height", height), ("width", width)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} is in pixels, 1 at least; got {value}")
+    network, facts, inference = _network(model, inference)
+    known = None if cuts is None else frozenset(cuts)
+    wanted = _Wanted(height=height, width=width, strength=strength, cuts=known)
+    return _stream(frames, network, facts, wanted, inference, warn)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Wanted:
+    height: int | None
+    width: int | None
+    strength: float
+    cuts: Set[int] | None
+
+    def size(self, height: int, width: int, scale: int) -> tuple[int, int]:
+        """Give the (height, width) of pictures from frames of a size."""
+        if self.height is None and self.width is None:
+            return height * scale, width * scale
+        wide = self.width or max(1, round(width * (self.height or 0) / height))
+        return self.height or max(1, round(height * wide / width)), wide
+
+
+def _network(
+    model: str | VideoNetwork | None, inference: InferenceOptions
+) -> tuple[VideoNetwork, NetworkFacts, InferenceOptions]:
+    """Load the network, unless it is loaded, and settle on its device."""
+    if model is None or isinstance(model, str):
+        info = find_model(model)
+        facts = network_facts(info)
+        device = str(choose_device(inference.device))
+        return load_network(info, device), facts, replace(inference, device=device)
+    facts = NetworkFacts(scale=model.scale, **needs_of(model))
+    weights = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    if weights is not None:
+        there = weights.device
+        if inference.device != "auto" and choose_device(inference.device) != there:
+            raise ConfigError(
+                f"device {inference.device} wanted, the network given is on {there}; load it by "
+                f"vsr.load_model(name, device={inference.device!r}), or leave the device at auto"
+            )
+        inference = replace(inference, device=str(there))
+    return model, facts, inference
+
+
+def _stream(
+    frames: Iterable[Any],
+    network: VideoNetwork,
+    facts: NetworkFacts,
+    wanted: _Wanted,
+    inference: InferenceOptions,
+    warn: Callable[[str], None],
+) -> Iterator[Any]:
+    source = iter(frames)
+    first = next(source, None)
+    if first is None:
+        return
+    kind = _kind(first, 0)
+    plan = make_plan(kind.height, kind.width, inference, facts)
+    for note in plan.notes:
+        warn(note)
+    high, wide = wanted.size(kind.height, kind.width, network.scale)
+
+    def picture(sr: Tensor, lq: Tensor) -> Tensor:
+        # What the network gave may be changed in place only where it was made.
+        with torch.inference_mode():
+            return finish(sr, lq, height=high, width=wide, strength=wanted.strength)
+
+    position = Position(state=None, frames=0, plan=plan, half_failures=0)
+
+    def note_position(now: Position) -> None:
+        nonlocal position
+        position = now
+
+    given = _rgb_frames(chain([first], source), kind, _scorer(plan, wanted.cuts))
+    del first
+    for shot in _shots(given, wanted.cuts):
+        start = replace(position, state=None, frames=0)
+        for done in run(
+            shot, network, plan, warn=warn, finish=picture, start=start, border=note_position
+        ):
+            yield kind.give_back(done.rgb)
+
+
+def _scorer(plan: Plan, cuts: Set[int] | None) -> SceneScorer | None:
+    return SceneScorer() if cuts is None and plan.scene_threshold < _NEVER else None
+
+
+def _shots(frames: Iterator[RgbFrame], cuts: Set[int] | None) -> Iterator[Iterator[RgbFrame]]:
+    """Part the frames where the caller says; where cuts are to be found, the engine does it."""
+    if cuts is None:
+        yield frames
+        return
+    shot = 0
+
+    def shot_of(frame: RgbFrame) -> int:
+        nonlocal shot
+        shot += frame.pts in cuts
+        return shot
+
+    for _, members in groupby(frames, shot_of):
+        yield members
+
+
+def _rgb_frames(
+    frames: Iterable[Any], kind: _Kind, scorer: SceneScorer | None
+) -> Iterator[RgbFrame]:
+    for index, frame in enumerate(frames):
+        found = _kind(frame, index)
+        if found != kind:
+            raise FrameError(
+                f"frame {index} is {found}, those before are {kind}; give frames of one size and "
+                "type, and others to a call of their own"
+            )
+        rgb = kind.take(frame, index)
+        score = 0.0 if scorer is None else scorer.score_rgb(_eight_bit(rgb))
+        yield RgbFrame(rgb=rgb, pts=index, duration=1, scene_score=score)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Kind:
+    """What the caller's frames are, and so what is given back."""
+
+    dtype: np.dtype[Any] | torch.dtype
+    height: int
+    width: int
+    device: torch.device | None = None
+
+    def __str__(self) -> str:
+        """Describe it as an error should."""
+        if isinstance(self.dtype, torch.dtype):
+            return f"a tensor (3, {self.height}, {self.width}) of {self.dtype} on {self.device}"
+        return f"an array ({self.height}, {self.width}, 3) of {self.dtype}"
+
+    def take(self, frame: NDArray[Any] | Tensor, index: int) -> Tensor:
+        """Return it as (3, H, W), float32, 0 to 1; never the caller's own memory.
+
+        Raises:
+            FrameError: Floats that cannot be meant as 0 to 1.
+        """
+        if isinstance(frame, np.ndarray):
+            # Torch takes neither negative strides nor read-only arrays nor all kinds of floats.
+            plain = np.uint8 if frame.dtype == np.uint8 else np.float32
+            frame = torch.from_numpy(frame.astype(plain, order="C")).permute(2, 0, 1)
+        if frame.dtype == torch.uint8:
+            return frame.detach().to(torch.float32) / 255
+        rgb = frame.detach().to(torch.float32, copy=True)
+        low, high = (float(value) for value in torch.aminmax(rgb))
+        if not (low >= _LOWEST and high <= _HIGHEST):
+            raise FrameError(
+                f"frame {index} has floats from {low:g} to {high:g}, wanted 0 to 1; bring them "
+                "there (divide by 255, say), or give uint8"
+            )
+        return rgb
+
+    def give_back(self, rgb: Tensor) -> NDArray[Any] | Tensor:
+        """Return (3, H, W) as the caller's kind of frame, in memory of its own."""
+        if self.dtype in (np.dtype(np.uint8), torch.uint8):
+            rgb = (rgb * 255).round().clamp(0, 255).to(torch.uint8)
+        if isinstance(self.dtype, torch.dtype):
+            return torch.empty_like(
+                rgb, dtype=self.dtype, device=self.device, memory_format=torch.contiguous_format
+            ).copy_(rgb)
+        return rgb.permute(1, 2, 0).cpu().numpy().astype(self.dtype, order="C")
+
+
+def _kind(frame: Any, index: int) -> _Kind:  # noqa: ANN401
+    """Tell what a frame is.
+
+    Raises:
+        FrameError: Nothing that can be enhanced.
+    """
+    shape = tuple(getattr(frame, "shape", ()))
+    if isinstance(frame, np.ndarray):
+        known = frame.dtype == np.uint8 or frame.dtype.kind == "f"
+        if known and frame.size and len(shape) == 3 and shape[2] == 3:
+            return _Kind(dtype=frame.dtype, height=shape[0], width=shape[1])
+    if isinstance(frame, Tensor):
+        known = frame.dtype == torch.uint8 or frame.is_floating_point()
+        if known and frame.numel() and len(shape) == 3 and shape[0] == 3:
+            return _Kind(dtype=frame.dtype, height=shape[1], width=shape[2], device=frame.device)
+    found = f"{type(frame).__name__} {shape} of {getattr(frame, 'dtype', 'no dtype')}"
+    raise FrameError(f"frame {index}: wanted {_WANTED}; got {found}")
+
+
+def _eight_bit(rgb: Tensor) -> NDArray[np.uint8]:
+    levels = (rgb * 255).round().clamp(0, 255).to(torch.uint8)
+    return levels.permute(1, 2, 0).contiguous().cpu().numpy()
