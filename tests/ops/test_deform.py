@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from math import floor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,12 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vsr.ops.deform import deform_conv, deform_conv_plain, torchvision_operator
+from vsr.ops.deform import Operator, deform_conv, deform_conv_plain, torchvision_operator
 
-# torchvision's own operator is held against the same loops wherever it is installed.
-OPERATORS = [deform_conv, deform_conv_plain]
-if torchvision_operator() is not None:
-    OPERATORS.append(torchvision_operator())  # type: ignore[arg-type]
+OPERATORS = [deform_conv, deform_conv_plain, "torchvision"]
 
 
 def arguments(groups: int = 2, reach: float = 3.0) -> tuple[Tensor, ...]:
@@ -50,12 +49,66 @@ def by_loops(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tens
     return torch.from_numpy(out).float() + bias.view(1, -1, 1, 1)
 
 
+def torchvisions() -> Operator:
+    operator = torchvision_operator("cpu")
+    if operator is None:
+        pytest.skip("torchvision is not installed, or not for this torch")
+    return operator
+
+
 @pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.parametrize("groups", [1, 2, 4])
-def test_it_equals_the_definition(operator: object, groups: int) -> None:
+def test_it_equals_the_definition(operator: Operator | str, groups: int) -> None:
     given = arguments(groups)
-    out = operator(*given)  # type: ignore[operator]
+    out = (torchvisions() if isinstance(operator, str) else operator)(*given)
     torch.testing.assert_close(out, by_loops(*given), atol=1e-4, rtol=1e-4)
+
+
+def test_torchvisions_operator_gives_the_same_values_and_gradients() -> None:
+    """With the groups and channels of BasicVSR++, and taps that lie outside."""
+    torch.manual_seed(0)
+    shapes = [(1, 128, 13, 18), (1, 288, 13, 18), (1, 144, 13, 18), (64, 128, 3, 3), (64,)]
+    given = [torch.randn(shape) for shape in shapes]
+    given[1] *= 5
+    weigh = torch.randn(1, 64, 13, 18)
+    found = []
+    for operator in (deform_conv_plain, torchvisions()):
+        leaves = [argument.clone().requires_grad_() for argument in given]
+        out = operator(*leaves)
+        (out * weigh).sum().backward()
+        found.append([out.detach(), *(leaf.grad for leaf in leaves)])
+    for own, other in zip(*found, strict=True):
+        assert (own - other).abs().max() < 1e-4 * other.abs().max()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "raise ImportError('No module named torchvision')",
+        "raise RuntimeError('operator torchvision::nms does not exist')",
+        "raise OSError('libcudart.so.13: cannot open shared object file')",
+        "def deform_conv2d(*a, **k): raise RuntimeError('no C++ operators')",
+        "def deform_conv2d(*a, **k): raise NotImplementedError('CUDA backend')",
+        "",
+        "import warnings; warnings.warn('Failed to load image extension')\n"
+        "def deform_conv2d(x, *a, **k): return x + 7",
+    ],
+)
+def test_a_torchvision_that_does_not_work_is_passed_over(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    package = tmp_path / "torchvision"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "ops.py").write_text(source)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    operator = torchvision_operator.__wrapped__("cpu")
+    for name in ("torchvision", "torchvision.ops"):
+        sys.modules.pop(name, None)
+    assert (operator is not None) == ("x + 7" in source)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_without_offsets_and_masks_it_is_convolution() -> None:
