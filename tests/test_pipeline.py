@@ -13,14 +13,19 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from synthetic import draw_number, make_pictures, make_video, read_number
+from torch import Tensor
 
 from vsr.errors import ConfigError, DecodeError, EncodeError, MuxError, ProbeError, VsrError
 from vsr.inference.options import InferenceOptions
 from vsr.media.options import EncodeOptions
+from vsr.media.probe import probe
+from vsr.models.bicubic import Bicubic
 from vsr.models.compact import Compact
+from vsr.models.contract import State
 from vsr.models.zoo import load_model
 from vsr.options import EnhanceOptions
 from vsr.pipeline import Progress, enhance
+from vsr.report.measure import measure
 
 FAST = EncodeOptions(preset="ultrafast", crf=10)
 
@@ -230,6 +235,44 @@ def test_the_report_holds_what_was_verified(tmp_path: Path) -> None:
     assert {"frames", "timestamps", "audio 1 packets"} <= {
         found["name"] for found in report["verified"]["checks"]
     }
+
+
+def test_fidelity_is_what_comparing_the_finished_file_finds(tmp_path: Path) -> None:
+    lossless = {"codec": "ffv1", "pix_fmt": "yuv444p", "color": (6, 6, 6, 1)}
+    source = make_video(tmp_path / "in.mkv", frames=6, **lossless)
+    options = bicubic(encode=EncodeOptions(codec="ffv1"))
+    found = enhance(source, tmp_path / "out.mkv", options).report["fidelity"]
+    curve = measure([probe(source), probe(tmp_path / "out.mkv")]).curves[0].psnr
+    # The finished file is rounded to 8 bit.
+    assert found["mean_db"] == pytest.approx(np.mean(curve), abs=0.2)
+    assert found["lowest_db"] == pytest.approx(min(curve), abs=0.2)
+
+
+def test_the_worst_frames_are_named_with_their_times(tmp_path: Path) -> None:
+    class Flash(Bicubic):
+        """Adds a twentieth to the brightness of the frame that begins with a white corner."""
+
+        def forward(
+            self, lq: Tensor, state: State | None = None, lookahead: int = 0
+        ) -> tuple[Tensor, State]:
+            sr, state = super().forward(lq, state, lookahead)
+            white = lq[:, : sr.shape[1], :, :1, :1].mean(2, keepdim=True) > 0.5
+            return sr + 0.05 * white, state
+
+    def grey(index: int, width: int, height: int) -> NDArray[np.uint8]:
+        return np.full((height, width, 3), 180 if index == 3 else 90, np.uint8)
+
+    ticks = [1000, 1040, 1080, 1500, 1540]
+    source = make_video(
+        tmp_path / "in.mkv", pts=ticks, time_base=Fraction(1, 1000), picture=grey, codec="ffv1",
+        pix_fmt="yuv444p",
+    )  # fmt: skip
+    target = tmp_path / "out.mkv"
+    report = enhance(source, target, bicubic(), load=lambda info, device: Flash()).report
+    worst = report["fidelity"]["worst_frames"][0]
+    assert (worst["frame"], worst["pts"], worst["seconds"]) == (3, 1500, 1.5)
+    assert worst["db"] == pytest.approx(20 * np.log10(255 / (0.05 * 219)), abs=0.01)
+    assert report["fidelity"]["lowest_db"] == worst["db"]
 
 
 def test_nothing_is_left_behind(tmp_path: Path) -> None:

@@ -129,13 +129,14 @@ def test_killed_twice_the_film_is_the_same_bit_by_bit(tmp_path: Path) -> None:
     source = film(tmp_path / "in.mp4")
     chosen = options(model=random_weights(tmp_path / "net.safetensors"))
     whole, target = tmp_path / "whole.mp4", tmp_path / "out.mp4"
-    enhance(source, whole, chosen)
+    uninterrupted = enhance(source, whole, chosen)
     for frame in (14, 25):
         killed(source, target, chosen, frame)
         assert not target.exists()
         assert hidden(target).is_dir()
     result = enhance(source, target, chosen)
     assert 15 <= result.resumed < FRAMES
+    assert result.report["fidelity"] == uninterrupted.report["fidelity"]
     assert content(target) == content(whole)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "in.mp4", "net.safetensors", "out.mp4", "whole.mp4",

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from vsr.errors import ConfigError, FrameError
 from vsr.inference.device import choose_device
 from vsr.inference.finish import finish
-from vsr.inference.options import InferenceOptions
-from vsr.inference.plan import NetworkFacts, Plan, check_options, make_plan
+from vsr.inference.options import InferenceOptions, check_options
+from vsr.inference.plan import NetworkFacts, Plan, make_plan
 from vsr.inference.runner import Position, RgbFrame
 from vsr.inference.runner import enhance_frames as run
 from vsr.media.filters import SceneScorer

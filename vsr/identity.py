@@ -18,7 +18,7 @@ from vsr.options import EnhanceOptions
 from vsr.planning import Job
 from vsr.reporting import VERSIONS, plain
 
-_FORMAT = 1
+_FORMAT = 2
 _SAMPLES = 16
 _SAMPLE_BYTES = 65536
 # What changes no picture: the device it has come to and its memory show in the plan.

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Literal
 
 from vsr.errors import ConfigError
-from vsr.inference.options import InferenceOptions
+from vsr.inference.options import InferenceOptions, check_options
 from vsr.media.options import EncodeOptions
 
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
@@ -102,7 +102,4 @@ def check(options: EnhanceOptions) -> None:
         raise ConfigError(f"--height is in pixels, 2 at least; got {options.height}")
     if options.piece < 1:
         raise ConfigError(f"--piece is a number of frames, 1 at least; got {options.piece}")
-    for name in ("window", "lookahead", "tile", "memory_limit"):
-        value = getattr(options.inference, name)
-        if value is not None and value < (0 if name == "lookahead" else 1):
-            raise ConfigError(f"--{name.replace('_', '-')} must be positive; got {value}")
+    check_options(options.inference)

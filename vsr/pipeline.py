@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vsr.errors import DecodeError, VerifyError
 from vsr.identity import identify, request
+from vsr.inference.fidelity import fidelity
 from vsr.inference.finish import finish
 from vsr.inference.queues import Sink, prefetch
 from vsr.inference.runner import RgbFrame, enhance_frames
@@ -27,7 +28,7 @@ from vsr.media.pictures import PictureFolder
 from vsr.media.verify import Expected, VerifyResult, verify
 from vsr.models.contract import State, VideoNetwork
 from vsr.models.zoo import ModelInfo, load_network
-from vsr.ops.color import planes_to_rgb, rgb_to_planes
+from vsr.ops.color import LUMA_WEIGHTS, planes_to_rgb, rgb_to_planes
 from vsr.options import EnhanceOptions
 from vsr.planning import Job, plan_job
 from vsr.recording import Finished, Recorder
@@ -157,7 +158,9 @@ def enhance(
             }
             result = EnhanceResult(
                 target=job.target.pattern,
-                report=make_report(job, options, summary, checked, work.joined, **figures),
+                report=make_report(
+                    job, options, summary, checked, work.joined, work.pts, work.fidelity, **figures
+                ),
                 **figures,
             )
             work.publishing(request(job.info.path, options), {**figures, "report": result.report})
@@ -206,9 +209,13 @@ def run(
     """
     device = torch.device(job.inference.device)
     encode = job.encode
+    weights = LUMA_WEIGHTS[job.source_layout.matrix]
+    measured: list[float] = []
 
     def picture(sr: Tensor, lq: Tensor) -> Tensor:
-        return finish(sr, lq, height=encode.height, width=encode.width, strength=options.strength)
+        made = finish(sr, lq, height=encode.height, width=encode.width, strength=options.strength)
+        measured.append(fidelity(made, lq, weights))
+        return made
 
     begin, resumed = time.monotonic(), work.frames
     count = resumed
@@ -233,7 +240,14 @@ def run(
                     border=sink.put,
                 ):
                     planes = rgb_to_planes(done.rgb, job.target_layout)
-                    sink.put(Finished(planes=planes, pts=done.pts, duration=done.duration))
+                    sink.put(
+                        Finished(
+                            planes=planes,
+                            pts=done.pts,
+                            duration=done.duration,
+                            fidelity=measured.pop(),
+                        )
+                    )
                     count += 1
                     seconds = time.monotonic() - begin
                     progress(

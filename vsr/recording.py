@@ -25,11 +25,13 @@ class Finished:
     Attributes:
         planes: (H, W) integers on any device.
         pts, duration: In ticks of the decoder.
+        fidelity: As `inference.fidelity` measures it, in dB.
     """
 
     planes: tuple[Tensor, ...]
     pts: int
     duration: int
+    fidelity: float
 
 
 class Recorder:
@@ -53,6 +55,7 @@ class Recorder:
         self._warnings = warnings
         self._clock = output_clock(job.encode, output_range(job.info, job.encode, job.time_range))
         self._pts: list[int] = []
+        self._fidelity: list[float] = []
         self._position: Position | None = None
         self._writer: PieceWriter | PictureWriter | None = None
 
@@ -84,6 +87,7 @@ class Recorder:
         planes = [plane.cpu().numpy() for plane in item.planes]
         self._writer.write(planes, item.pts, item.duration)
         self._pts.append(item.pts)
+        self._fidelity.append(item.fidelity)
 
     def finish(self) -> None:
         """Finish the piece.
@@ -95,8 +99,10 @@ class Recorder:
             return
         assert self._position is not None
         self._writer.finish()
-        self._work.commit(self._pts, self._writer.size, self._position, self._warnings)
-        self._writer, self._pts = None, []
+        self._work.commit(
+            self._pts, self._fidelity, self._writer.size, self._position, self._warnings
+        )
+        self._writer, self._pts, self._fidelity = None, [], []
 
     def _open(self) -> PieceWriter | PictureWriter:
         pattern = self._job.target.pattern

@@ -20,6 +20,7 @@ from vsr.planning import Job
 
 # What decides the pixels and the file; the rest of the environment does not.
 VERSIONS = ("torch", "av", "numpy")
+_WORST = 5
 
 
 def make_report(
@@ -28,6 +29,8 @@ def make_report(
     summary: DecodeSummary,
     result: VerifyResult,
     written: Path,
+    pts: Sequence[int],
+    fidelity: Sequence[float],
     *,
     warnings: Sequence[str],
     frames: int,
@@ -43,6 +46,8 @@ def make_report(
         summary: What decoding met.
         result: What verifying found.
         written: The finished file, which may not have its name yet.
+        pts: Of all frames, in ticks of the decoder.
+        fidelity: Of all frames, in dB.
         warnings: All that was said.
         frames: Written.
         resumed: Of these, finished by an earlier run.
@@ -84,6 +89,7 @@ def make_report(
             "inference": asdict(job.inference),
             "streams": [asdict(stream) for stream in job.streams],
             "decoding": asdict(summary),
+            "fidelity": describe_fidelity(pts, fidelity, job.encode.time_base),
             "frames": frames,
             "resumed_frames": resumed,
             "seconds": round(seconds, 3),
@@ -93,6 +99,29 @@ def make_report(
         }
     )
     return report
+
+
+def describe_fidelity(
+    pts: Sequence[int], fidelity: Sequence[float], time_base: Fraction
+) -> dict[str, Any]:
+    """Name the mean and the worst of what `inference.fidelity` measured."""
+    worst = sorted(range(len(fidelity)), key=fidelity.__getitem__)[:_WORST]
+    return {
+        "measure": "PSNR of luma in dB: the result scaled down to the input's size, before it is "
+        "encoded, against the input; 100 where they are equal",
+        "mean_db": round(sum(fidelity) / len(fidelity), 3),
+        "lowest_db": round(fidelity[worst[0]], 3),
+        "worst_frames": [
+            {
+                "frame": index,
+                "pts": pts[index],
+                "seconds": round(float(pts[index] * time_base), 6),
+                "db": round(fidelity[index], 3),
+            }
+            for index in worst
+        ],
+        "time_base": time_base,
+    }
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401

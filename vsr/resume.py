@@ -46,6 +46,7 @@ class Piece:
         pts: Of its frames, in ticks of the decoder.
         size: What its packets take, in bytes.
         position: What `Position` says, without the state: plan, frames, half_failures.
+        fidelity: Of its frames, as `inference.fidelity` measures it.
         strides: Of each tensor of the state; None where there is no state.
         warnings: All that had been said up to its end.
     """
@@ -53,6 +54,7 @@ class Piece:
     pts: tuple[int, ...]
     size: int
     position: dict[str, Any]
+    fidelity: tuple[float, ...]
     strides: tuple[tuple[int, ...], ...] | None
     warnings: tuple[str, ...]
 
@@ -142,6 +144,11 @@ class WorkFolder:
         return [pts for piece in self.pieces for pts in piece.pts]
 
     @property
+    def fidelity(self) -> list[float]:
+        """The fidelity of the finished frames, in dB."""
+        return [value for piece in self.pieces for value in piece.fidelity]
+
+    @property
     def size(self) -> int:
         """What the finished pieces take, in bytes."""
         return sum(piece.size for piece in self.pieces)
@@ -173,9 +180,14 @@ class WorkFolder:
         )
 
     def commit(
-        self, pts: Sequence[int], size: int, position: Position, warnings: Sequence[str]
+        self,
+        pts: Sequence[int],
+        fidelity: Sequence[float],
+        size: int,
+        position: Position,
+        warnings: Sequence[str],
     ) -> None:
-        """Make the next piece count; its file is on the disk already.
+        """Make the next piece count; its file is on the disk already. See `Piece`.
 
         Raises:
             MuxError: The disk is full.
@@ -189,6 +201,7 @@ class WorkFolder:
                 "plan": asdict(position.plan),
                 "half_failures": position.half_failures,
             },
+            fidelity=tuple(fidelity),
             strides=None
             if position.state is None
             else tuple(tuple(layer.stride()) for layer in position.state),
@@ -279,6 +292,7 @@ class WorkFolder:
             pts=tuple(found["pts"]),
             size=found["size"],
             position=found["position"],
+            fidelity=tuple(found["fidelity"]),
             strides=None if strides is None else tuple(tuple(each) for each in strides),
             warnings=tuple(found["warnings"]),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +22,9 @@ FAST = ["--model", "bicubic", "--preset", "ultrafast"]
 def test_enhance_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = make_video(tmp_path / "in.mp4", frames=3, color=(6, 6, 6, 1))
     assert main(["enhance", str(source), str(tmp_path / "out.mp4"), *FAST]) == 0
-    assert "out.mp4: 3 frames in" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "out.mp4: 3 frames in" in text
+    assert re.search(r"fidelity to the input \d+\.\d dB, lowest \d+\.\d dB \(frame [012], ", text)
     assert (tmp_path / "out.mp4").is_file()
 
 

@@ -109,7 +109,8 @@ def test_a_small_tile_gets_a_margin_that_leaves_a_middle(tile: int) -> None:
     [("window", 0, 1), ("lookahead", -1, 0), ("tile", 8, 16), ("memory_limit", 0, 1)],
 )
 def test_options_out_of_range_are_refused_by_name(name: str, value: int, least: int) -> None:
-    with pytest.raises(ConfigError, match=f"{name} must be at least {least}, got {value}"):
+    flag = name.replace("_", "-")
+    with pytest.raises(ConfigError, match=f"--{flag} must be at least {least}; got {value}"):
         make_plan(HEIGHT, WIDTH, options(**{name: value}), FACTS)
 
 

@@ -213,3 +213,15 @@ def test_probing_leaves_no_file_open(tmp_path: Path) -> None:
     for _ in range(5):
         probe(path)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("codec", ["libx264", "ffv1"])
+def test_the_length_of_a_short_matroska_file_that_starts_late(tmp_path: Path, codec: str) -> None:
+    """libavformat tells no start of streams that it has not decoded at opening."""
+    ticks = [1000, 1040, 1080, 1500, 1540]
+    source = synthetic.make_video(
+        tmp_path / "a.mkv", pts=ticks, time_base=Fraction(1, 1000), codec=codec, durations=[40] * 5
+    )
+    video = probe(source).video
+    assert video.start_pts == 1000
+    assert video.duration == pytest.approx(Fraction(580, 1000), abs=0.003)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -63,7 +63,16 @@ def enhance(
             f"{result.target}: {result.frames} frames in {result.seconds:.1f} s "
             f"({fps:.2f} fps), verified"
         )
+        print(_fidelity(result.report["fidelity"]))
     return 0
+
+
+def _fidelity(found: dict[str, Any]) -> str:
+    worst = found["worst_frames"][0]
+    return (
+        f"fidelity to the input {found['mean_db']:.1f} dB, lowest {worst['db']:.1f} dB "
+        f"(frame {worst['frame']}, {worst['seconds']:.3f} s)"
+    )
 
 
 def _print_plan(job: Job) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from vsr.errors import ConfigError
+
 PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16"]
 
 
@@ -32,3 +34,19 @@ class InferenceOptions:
 
     memory_limit: int | None = None
     """MiB the network may use; by default most of what is free on the device."""
+
+
+_LEAST = {"window": 1, "lookahead": 0, "tile": 16, "memory_limit": 1}
+
+
+def check_options(options: InferenceOptions) -> None:
+    """Refuse numbers out of range.
+
+    Raises:
+        ConfigError: Naming the option as the command line calls it.
+    """
+    for name, least in _LEAST.items():
+        value = getattr(options, name)
+        if value is not None and value < least:
+            flag = name.replace("_", "-")
+            raise ConfigError(f"--{flag} must be at least {least}; got {value}")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from vsr.errors import ConfigError
 from vsr.inference.device import Precision, choose_device, choose_precision, free_memory
-from vsr.inference.options import InferenceOptions
+from vsr.inference.options import InferenceOptions, check_options
 
 _SHARE_OF_FREE_MEMORY = 0.7  # the rest is for decoding, encoding and the allocator's gaps
 _HALF_SAVES = 0.85  # measured: flow, sums and pictures stay in float32
@@ -166,19 +165,3 @@ def _fit(
             "be used: memory may run out."
         )
     return replace(plan, notes=tuple(notes))
-
-
-def check_options(options: InferenceOptions) -> None:
-    """Refuse options out of range.
-
-    Raises:
-        ConfigError: Naming the option.
-    """
-    for name, value, least in (
-        ("window", options.window, 1),
-        ("lookahead", options.lookahead, 0),
-        ("tile", options.tile, 16),
-        ("memory_limit", options.memory_limit, 1),
-    ):
-        if value is not None and value < least:
-            raise ConfigError(f"{name} must be at least {least}, got {value}")

@@ -220,6 +220,9 @@ def _video_info(
     pixel = frame.format if frame else context.format
     assert pixel is not None
     duration = stream.duration * stream.time_base if stream.duration else None
+    start = stream.start_time
+    if start is None and frame is not None:
+        start = frame.pts
     return VideoInfo(
         index=stream.index,
         codec=context.codec.canonical_name,
@@ -230,10 +233,9 @@ def _video_info(
         time_base=stream.time_base,
         frame_rate=_frame_rate(container, stream),
         frame_count=stream.frames or None,
-        start_pts=stream.start_time
-        if frame is None or stream.start_time is not None
-        else frame.pts,
-        duration=duration or _matroska_duration(stream) or _seconds(container.duration),
+        start_pts=start,
+        # Where Matroska's streams tell no start, their duration is that of the file, from 0 on.
+        duration=_matroska_duration(stream, start) or duration or _seconds(container.duration),
         sample_aspect_ratio=stream.sample_aspect_ratio or facts.sample_aspect_ratio,
         rotation=frame.rotation if frame else 0,
         display_matrix=_display_matrix(frame) if frame else None,
@@ -276,14 +278,14 @@ def _picture_video(video: VideoInfo, pictures: PictureSequence, rate: Fraction) 
     )
 
 
-def _matroska_duration(stream: Stream) -> Fraction | None:
+def _matroska_duration(stream: Stream, start_pts: int | None) -> Fraction | None:
     """Read the DURATION tag, "00:00:04.004000000"; FFmpeg's muxer writes the end time there."""
     text = next((v for k, v in stream.metadata.items() if k.split("-")[0] == "DURATION"), "")
     try:
         hours, minutes, seconds = (Fraction(part) for part in text.split(":"))
     except ValueError:
         return None
-    start = (stream.start_time or 0) * (stream.time_base or 0)
+    start = (start_pts or 0) * (stream.time_base or 0)
     return hours * 3600 + minutes * 60 + seconds - start
 
 
