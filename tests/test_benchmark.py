@@ -8,14 +8,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
+from synthetic import make_video
 
 from vsr.benchmark import Measuring, evaluate
 from vsr.cli.main import main
+from vsr.data.clips import open_clips
+from vsr.data.pairs import BYTES_PER_PIXEL, read_pairs
+from vsr.data.protocols import PROTOCOLS, ClipFiles
 from vsr.errors import ConfigError, DatasetError
 from vsr.inference.options import InferenceOptions
+from vsr.models.zoo import load_model
 from vsr.results import markdown
+from vsr.training.validation import validate
 
 SIZE = (48, 64)
 
@@ -119,16 +126,15 @@ def test_bicubic_equals_an_independent_computation(
 
 def test_rgb_by_bd_equals_an_independent_computation(tmp_path: Path) -> None:
     # No test set is measured so, but the parts are to be right in any combination.
-    from vsr.benchmark import degrade, to_image
-    from vsr.data.protocols import PROTOCOLS
+    from vsr.benchmark import to_image
+    from vsr.data.degrade import blur_down
+    from vsr.data.pairs import to_tensor
     from vsr.evaluation.metrics import psnr, ssim
     from vsr.models.zoo import load_model
 
     frame = film(1)[0]
     gt = np.ascontiguousarray(frame[: SIZE[0], : SIZE[1]])
-    import torch
-
-    lq = degrade(torch.from_numpy(gt).permute(2, 0, 1) / 255, PROTOCOLS["folder-bd"], 4)
+    lq = blur_down(to_tensor(gt))
     sr = to_image(load_model("bicubic")(lq[None, None])[0][0, 0])
     wanted = by_hand(frame, "bd", on_luma=False)
     assert psnr(sr, gt, on_luma=False) == pytest.approx(wanted[0], abs=0.01)
@@ -162,6 +168,59 @@ def test_numbers_do_not_depend_on_the_window(tmp_path: Path, model: str, toleran
     assert max(means) - min(means) <= tolerance
     if tolerance == 0:
         assert psnrs[0] == psnrs[1] == psnrs[2]
+
+
+@pytest.mark.parametrize("protocol", ["folder-bi", "folder-real"])
+def test_numbers_do_not_depend_on_the_threads(tmp_path: Path, protocol: str) -> None:
+    write_clip(tmp_path / "clip", film(6))
+    found = []
+    for threads in (1, 2, 5):
+        torch.set_num_threads(threads)
+        results = evaluate(["compact-x4"], tmp_path, Measuring(protocol=protocol))
+        found.append(results.entries["compact-x4"]["clip"].frames)
+    for frames in zip(*found, strict=True):
+        psnrs, flickers = [f.psnr for f in frames], [f.flicker for f in frames if f.flicker]
+        assert max(psnrs) - min(psnrs) <= 0.01
+        assert not flickers or max(flickers) - min(flickers) <= 0.01
+
+
+def test_real_footage_is_degraded_by_name_not_by_place(tmp_path: Path) -> None:
+    for folder, names in (("one", ("b",)), ("three", ("a", "b", "c"))):
+        for name in names:
+            write_clip(tmp_path / folder / name, film(4))
+    one, three = (
+        evaluate([], tmp_path / folder, Measuring(protocol="folder-real")).entries["bicubic"]
+        for folder in ("one", "three")
+    )
+    assert one["b"].frames == three["b"].frames
+    assert len({three[name].score.psnr for name in "abc"}) == 3
+
+
+def test_real_footage_is_measured_as_training_validates(tmp_path: Path) -> None:
+    for seed, name in enumerate(("a.mkv", "b.mkv")):
+        frames = film(5, seed)
+        (tmp_path / "films").mkdir(exist_ok=True)
+        make_video(tmp_path / "films" / name, frames=5, size=(64, 48),
+                   picture=lambda i, w, h, f=frames: f[i][:h, :w])  # fmt: skip
+    measuring = Measuring(protocol="folder-real", frames=4)
+    found = evaluate([], tmp_path / "films", measuring).mean("bicubic")
+    clips = open_clips(tmp_path / "films", tmp_path / "cache")
+    # In another order: only names count.
+    validated = validate(
+        load_model("bicubic"), clips[::-1], frames=4, scale=4, degradation="real",
+        device=torch.device("cpu"),
+    )  # fmt: skip
+    assert found.psnr == pytest.approx(validated["psnr"], abs=1e-6)
+    assert found.ssim == pytest.approx(validated["ssim"], abs=1e-6)
+
+
+def test_a_clip_too_long_to_degrade_says_how_much_fits(tmp_path: Path) -> None:
+    clip = ClipFiles(name="clip", gt=write_clip(tmp_path / "clip", film(3)))
+    room = 2 * SIZE[0] * SIZE[1] * BYTES_PER_PIXEL
+    protocol = PROTOCOLS["folder-real"]
+    with pytest.raises(DatasetError, match="at most --frames 2"):
+        list(read_pairs(clip, protocol, 4, frames=None, room=room))
+    assert len(list(read_pairs(clip, protocol, 4, frames=2, room=room))) == 2
 
 
 def test_vimeo_measures_the_middle_frame_alone(tmp_path: Path) -> None:
@@ -236,8 +295,8 @@ def test_two_sides_that_do_not_belong_together_are_refused(tmp_path: Path) -> No
 
 
 def test_a_protocol_that_is_not_known_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"folder-real.*known: vid4-bi"):
-        evaluate([], tmp_path, Measuring(protocol="folder-real"))
+    with pytest.raises(ConfigError, match=r"folder-x.*known: vid4-bi"):
+        evaluate([], tmp_path, Measuring(protocol="folder-x"))
 
 
 @pytest.mark.parametrize(("border", "frames"), [(-1, None), (0, 0)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -14,16 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vsr.data.degrade import BD_SCALE, bicubic_down, blur_down
-from vsr.data.pictures import Picture, read_pictures
+from vsr.data.degrade import BD_SCALE
+from vsr.data.pairs import Pair, read_pairs
 from vsr.data.protocols import PROTOCOLS, ClipFiles, Protocol, find_clips
 from vsr.errors import ConfigError, DatasetError
 from vsr.evaluation.scores import ClipScore, FrameScore, of_clip, score_frames
-from vsr.inference.device import choose_device, choose_precision
+from vsr.inference.device import choose_device, choose_precision, free_memory
 from vsr.inference.options import InferenceOptions
 from vsr.inference.plan import NetworkFacts, Plan, make_plan
 from vsr.inference.runner import RgbFrame, enhance_frames
-from vsr.media.decode import DecodeOptions
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, find_model, load_network
 from vsr.results import Entry, Results, fingerprint
@@ -31,6 +30,7 @@ from vsr.results import Entry, Results, fingerprint
 BASELINE = "bicubic"
 Image = NDArray[np.uint8]
 SSIM_WINDOW = 11
+_SHARE_OF_FREE_MEMORY = 0.7
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,18 +151,19 @@ def run_clip(
     Raises:
         DatasetError: The two sides of the clip do not belong together.
     """
-    source = lq_frames(clip, protocol, info.scale, measuring.frames)
+    room = int(free_memory(torch.device("cpu")) * _SHARE_OF_FREE_MEMORY)
+    source = read_pairs(clip, protocol, info.scale, frames=measuring.frames, room=room)
     first = next(source, None)
     if first is None:
         raise DatasetError(f"clip '{clip.name}' has no frames: '{clip.gt}'")
-    _check_size(clip, first[1], measuring)
-    height, width = first[0].rgb.shape[-2:]
+    _check_size(clip, first.gt, measuring)
+    height, width = first.lq.shape[-2:]
     facts = NetworkFacts(scale=info.scale, lookahead=info.lookahead)
     plan = make_plan(height, width, measuring.inference, facts)
     for note in plan.notes:
         tell(f"note: {clip.name}: {note}")
     truths: deque[Image] = deque()
-    frames = _passing(first, source, truths)
+    frames = _passing(chain([first], source), truths)
     if measuring.whole_clip:
         held = list(frames)
         frames = iter(held)
@@ -176,67 +177,17 @@ def run_clip(
             yield to_image(done.rgb), truths.popleft()
 
 
-def lq_frames(
-    clip: ClipFiles, protocol: Protocol, scale: int, count: int | None
-) -> Iterator[tuple[RgbFrame, Image]]:
-    """Give the low-quality frames of a clip, made from the truth where they are not on disk.
-
-    Yields:
-        (low-quality frame, truth cropped to its size times the scale).
-    """
-    low = None if clip.lq is None else read_pictures(clip.lq)
-    # Interlaced footage is no truth; deinterlacing it here would make one up.
-    for index, gt in enumerate(read_pictures(clip.gt, DecodeOptions(deinterlace="off"))):
-        if index == count:
-            return
-        if low is None:
-            height, width = (side // scale * scale for side in gt.rgb.shape[:2])
-            if not height or not width:
-                raise DatasetError(f"clip '{clip.name}' is too small for x{scale}: '{clip.gt}'")
-            truth = np.ascontiguousarray(gt.rgb[:height, :width])
-            rgb = degrade(_tensor(truth), protocol, scale)
-        else:
-            rgb, truth = _paired(clip, gt, next(low, None), scale)
-        yield RgbFrame(rgb=rgb, pts=index, duration=1, scene_score=gt.scene_score), truth
-
-
-def degrade(gt: Tensor, protocol: Protocol, scale: int) -> Tensor:
-    """Make the low-quality side of a frame, (3, H, W), by the protocol."""
-    return blur_down(gt) if protocol.degradation == "bd" else bicubic_down(gt, scale)
-
-
 def to_image(rgb: Tensor) -> Image:
     """(3, H, W), 0 to 1, to (H, W, 3) as an 8-bit file would hold it."""
     rounded = (rgb.float().clamp(0, 1) * 255).round().to(torch.uint8)
     return rounded.permute(1, 2, 0).contiguous().cpu().numpy()
 
 
-def _paired(clip: ClipFiles, gt: Picture, lq: Picture | None, scale: int) -> tuple[Tensor, Image]:
-    if lq is None:
-        raise DatasetError(f"clip '{clip.name}': '{clip.lq}' has fewer frames than '{clip.gt}'")
-    height, width = (side * scale for side in lq.rgb.shape[:2])
-    gap = (gt.rgb.shape[0] - height, gt.rgb.shape[1] - width)
-    if not all(0 <= side < scale for side in gap):
-        raise DatasetError(
-            f"clip '{clip.name}': truth of {gt.rgb.shape[1]}x{gt.rgb.shape[0]} wants "
-            f"x{scale} smaller frames, '{clip.lq}' has {lq.rgb.shape[1]}x{lq.rgb.shape[0]}"
-        )
-    return _tensor(lq.rgb), np.ascontiguousarray(gt.rgb[:height, :width])
-
-
-def _tensor(image: Image) -> Tensor:
-    return torch.from_numpy(image).permute(2, 0, 1).float() / 255
-
-
-def _passing(
-    first: tuple[RgbFrame, Image],
-    rest: Iterator[tuple[RgbFrame, Image]],
-    truths: deque[Image],
-) -> Iterator[RgbFrame]:
+def _passing(pairs: Iterable[Pair], truths: deque[Image]) -> Iterator[RgbFrame]:
     """Give the frames to the engine, and keep their truths until they come out."""
-    for frame, truth in chain([first], rest):
-        truths.append(truth)
-        yield frame
+    for index, pair in enumerate(pairs):
+        truths.append(pair.gt)
+        yield RgbFrame(rgb=pair.lq, pts=index, duration=1, scene_score=pair.scene_score)
 
 
 def _mirrored(

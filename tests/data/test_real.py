@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vsr.data.archive import bleed, comb, flicker, scratch
 from vsr.data.compress import compress, compress_with_any, jpeg
+from vsr.data.degradations import degrade_clip
 from vsr.data.degrade import bicubic_down
 from vsr.data.noise import film_grain, gaussian_noise, poisson_noise
 from vsr.data.real import degrade_real
@@ -36,6 +37,21 @@ def nothing() -> Order:
         blur=0, blur_sigma=(0.1, 0.1), resize=(1, 1), noise=0, gaussian_sigma=(1, 1),
         poisson_scale=(1, 1), jpeg=0, jpeg_quality=(90, 90),
     )  # fmt: skip
+
+
+def test_what_is_measured_hangs_on_the_name_alone() -> None:
+    gt = photograph(5, 160, 240)
+    # With these names rounding shows: unguarded, other threads give other pixels.
+    for name in ("clip-20.mp4", "clip-48.mp4", "clip-53.mp4"):
+        found = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(degrade_clip(gt, 4, "real", name=name))
+            assert torch.get_num_threads() == threads
+        assert torch.equal(found[0], found[1])
+        assert torch.equal(found[0], found[2])
+        assert not torch.equal(found[0], bicubic_down(gt, 4))
+    assert not torch.equal(found[0], degrade_clip(gt, 4, "real", name="a.mp4"))
 
 
 @pytest.mark.parametrize("scale", [2, 4])

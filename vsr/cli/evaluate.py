@@ -19,6 +19,7 @@ ProtocolName = Literal[
     "udm10-bd",
     "folder-bi",
     "folder-bd",
+    "folder-real",
 ]
 
 
@@ -43,7 +44,8 @@ def evaluate(
         model: Names or weight files, several at once.
         data: The folder of the test set; the low-quality side is made where it is not there.
         protocol: vid4, udm10, vimeo90k and folder measure Y, reds4 measures RGB. -bi shrinks
-            bicubically, -bd by blur. folder takes any folder of videos or pictures as the truth.
+            bicubically, -bd by blur, -real degrades as cameras and codecs do, each clip by its
+            name. folder takes any folder of videos or pictures as the truth.
         whole_clip: Give each clip to the network at once, as papers do, not in windows.
         border: Pixels left out at each edge.
         frames: Of each clip, from the first; by default all.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from vsr.data.degrade import bicubic_down, blur_down
@@ -42,3 +45,34 @@ def degrade(
     if scale != 4:
         raise ValueError(f"the BD protocol is defined for x4, got x{scale}")
     return blur_down(gt)
+
+
+def degrade_clip(
+    gt: Tensor, scale: int, kind: Degradation, *, name: str, recipe: RealRecipe | None = None
+) -> Tensor:
+    """Make the low-quality side of a clip that is measured: the same in every run.
+
+    What "real" draws hangs on the clip's name and shape alone, not on its place in a list, and is
+    never clean. One thread does it: with another number sums round otherwise, and a codec, or a
+    draw that is rejected, makes other pixels of the last bit.
+
+    Args:
+        gt: (T, 3, H, W), 0 to 1; H and W multiples of `scale`.
+        scale, kind: See `degrade`.
+        name: Of the file or folder, without the folders above it.
+        recipe: Of "real".
+
+    Returns:
+        (T, 3, H / scale, W / scale), 0 to 1, rounded to 8 bit.
+
+    Raises:
+        ValueError, EncodeError: See `degrade` and `degrade_real`.
+    """
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+    recipe = replace(recipe or RealRecipe(), clean=0.0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return degrade(gt[None], scale, kind, seed=(seed,), recipe=recipe)[0]
+    finally:
+        torch.set_num_threads(threads)

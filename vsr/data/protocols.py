@@ -11,14 +11,18 @@ from vsr.data.clips import VIDEO_SUFFIXES
 from vsr.errors import DatasetError
 from vsr.media.images import PICTURE_SUFFIXES
 
-Degradation = Literal["bi", "bd"]
+Degradation = Literal["bi", "bd", "real"]
 
 # Folders that hold the truth, in the order they are looked for; "" is the folder itself.
 _TRUTH = ("GT", "", "gt", "HR", "hr", "original", "truth")
 _REDS_TRUTH = ("GT", "train_sharp", "train/train_sharp", "sharp", "")
 _REDS4 = ("000", "011", "015", "020")
 _VID4 = ("calendar", "city", "foliage", "walk")
-_LQ: Mapping[Degradation, tuple[str, ...]] = {"bi": ("BIx4",), "bd": ("BDx4",)}
+_LQ: Mapping[Degradation, tuple[str, ...]] = {
+    "bi": ("BIx4",),
+    "bd": ("BDx4",),
+    "real": (),
+}
 _REDS_LQ = ("sharp_bicubic", "train_sharp_bicubic/X4", "train/train_sharp_bicubic/X4", "BIx4")
 
 
@@ -71,6 +75,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         Protocol(name="udm10-bd", degradation="bd", layout="clips"),
         Protocol(name="folder-bi", degradation="bi", layout="folder"),
         Protocol(name="folder-bd", degradation="bd", layout="folder"),
+        Protocol(name="folder-real", degradation="real", layout="folder"),
     )
 }
 

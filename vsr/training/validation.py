@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from vsr.data.clips import Clip
 from vsr.data.datasets import truth
-from vsr.data.degradations import Degradation, degrade
+from vsr.data.degradations import Degradation, degrade_clip
 from vsr.data.recipe import RealRecipe
 from vsr.evaluation.metrics import psnr, ssim
 from vsr.ops.resize import resize
@@ -38,8 +37,7 @@ def validate(
         clips: Validation clips.
         frames: Frames of each clip, from the first.
         scale: Of the network.
-        degradation: How the input is made. "real" is drawn for each clip by its number, always
-            the same, and never clean.
+        degradation: How the input is made; see `degrade_clip` for "real".
         recipe: Of "real".
         device: Where it is.
         pictures: Folder for a strip per clip, or None.
@@ -47,7 +45,6 @@ def validate(
     Returns:
         See `measure`.
     """
-    recipe = replace(recipe or RealRecipe(), clean=0.0)
     rows = [
         measure(
             network,
@@ -56,11 +53,10 @@ def validate(
             scale=scale,
             degradation=degradation,
             recipe=recipe,
-            seed=(number,),
             device=device,
             pictures=pictures,
         )
-        for number, clip in enumerate(clips)
+        for clip in clips
     ]
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
@@ -74,7 +70,6 @@ def measure(
     scale: int,
     degradation: Degradation = "bicubic",
     recipe: RealRecipe | None = None,
-    seed: tuple[int, ...] = (0,),
     device: torch.device,
     pictures: Path | None = None,
 ) -> dict[str, float]:
@@ -83,7 +78,6 @@ def measure(
     Args:
         network, frames, scale, degradation, recipe, device: See `validate`.
         clip: The truth.
-        seed: Of "real".
         pictures: Folder for a strip: bicubic, frame by frame, whole clip, truth; or None.
 
     Returns:
@@ -93,7 +87,7 @@ def measure(
     was_training = network.training
     network.eval()
     gt = truth(clip, frames=frames, scale=scale)
-    lq = degrade(gt[None], scale, degradation, seed=seed, recipe=recipe)[0].to(device)
+    lq = degrade_clip(gt, scale, degradation, name=clip.name, recipe=recipe).to(device)
     whole = network(lq[None])[0][0]
     single = torch.cat([network(frame[None, None])[0][0] for frame in lq])
     network.train(was_training)
