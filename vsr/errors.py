@@ -41,7 +41,11 @@ class MediaError(VsrError):
 
     def __init__(self, path: str | PathLike[str], message: str) -> None:
         self.path = fspath(path)
-        super().__init__(f"{self.path}: {message}")
+        # Both are kept, so that the error can be pickled on its way from another process.
+        super().__init__(self.path, message)
+
+    def __str__(self) -> str:
+        return ": ".join(self.args)
 
 
 class ProbeError(MediaError):

@@ -13,8 +13,8 @@ from vsr.inference.runner import enhance_frames
 from vsr.media.decode import Decoder
 from vsr.models.zoo import load_network
 from vsr.ops.color import rgb_to_planes
-from vsr.pipeline import to_rgb
 from vsr.planning import Job
+from vsr.recording import to_rgb
 
 _FRAMES = 3
 

@@ -9,16 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from vsr.errors import DecodeError, VerifyError
 from vsr.identity import identify, request
-from vsr.inference.fidelity import fidelity
-from vsr.inference.finish import finish
-from vsr.inference.queues import Sink, prefetch
-from vsr.inference.runner import RgbFrame, enhance_frames
+from vsr.ledger import Ledger
 from vsr.media.containers import PICTURES, target_kind
 from vsr.media.decode import Decoder, DecodeSummary
 from vsr.media.frames import PlanarFrame
@@ -28,15 +24,11 @@ from vsr.media.pictures import PictureFolder
 from vsr.media.verify import Expected, VerifyResult, verify
 from vsr.models.contract import State, VideoNetwork
 from vsr.models.zoo import ModelInfo, load_network
-from vsr.ops.color import LUMA_WEIGHTS, planes_to_rgb, rgb_to_planes
 from vsr.options import EnhanceOptions
 from vsr.planning import Job, plan_job
-from vsr.recording import Finished, Recorder
+from vsr.recording import record
 from vsr.reporting import make_report
-from vsr.resume import WorkFolder, published_before
-
-# Frames that wait between decoder and network.
-_AHEAD = 8
+from vsr.resume import WorkFolder, note_publishing, published_before
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,36 +129,104 @@ def enhance(
         tell(warning)
     with open_work(job, options, tell) as work:
         job = replace(job, inference=work.plan)
-        if job.target.muxer != PICTURES:
-            # What the container refuses shall be known before hours of work.
-            open_output(job, work).__exit__(None, None, None)
+        try_output(job, work.ledger)
         network = TimedNetwork(load(job.model, job.inference.device))
-        resumed = work.frames
-        summary, marks = run(job, network, options, work, warnings, progress, tell)
-        with open_output(job, work) as output:
-            output.join(work.piece_paths)
-            for warning in (*summary.warnings, *describe_losses(summary), *output.warnings):
-                tell(warning)
-            checked = check_output(job, work, marks, tell)
-            seconds = time.monotonic() - begin
-            figures: dict[str, Any] = {
-                "frames": len(marks),
-                "resumed": resumed,
-                "seconds": seconds,
-                "network_seconds": network.seconds,
-                "warnings": tuple(warnings),
-            }
-            result = EnhanceResult(
-                target=job.target.pattern,
-                report=make_report(
-                    job, options, summary, checked, work.joined, work.pts, work.fidelity, **figures
-                ),
-                **figures,
-            )
-            work.publishing(request(job.info.path, options), {**figures, "report": result.report})
-            output.publish(overwrite=options.overwrite)
+        resumed = work.ledger.frames
+        summary, marks = run(job, network, options, work.ledger, warnings, progress, tell)
+        made = Made(
+            summary=summary,
+            marks=marks,
+            resumed=resumed,
+            seconds=time.monotonic() - begin,
+            network_seconds=network.seconds,
+        )
+        result = publish(job, options, work.ledger, made, warnings, tell)
         work.remove()
     return result
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Made:
+    """What is known of an output when its last piece is finished.
+
+    Attributes:
+        summary: What decoding met.
+        marks: Of all frames that were decoded.
+        resumed: How many frames an earlier run had finished.
+        seconds: From opening the source until now.
+        network_seconds: Inside the network.
+    """
+
+    summary: DecodeSummary
+    marks: FrameMarks
+    resumed: int
+    seconds: float
+    network_seconds: float
+
+
+def publish(
+    job: Job,
+    options: EnhanceOptions,
+    ledger: Ledger,
+    made: Made,
+    warnings: Sequence[str],
+    warn: Callable[[str], None],
+) -> EnhanceResult:
+    """Join the pieces, verify the whole and give it its name.
+
+    Args:
+        job: The plan.
+        options: What was asked for.
+        ledger: All pieces of the film.
+        made: What is known of them.
+        warnings: The list of all that has been said.
+        warn: Told each warning, and adds it to that list.
+
+    Raises:
+        MuxError: The output cannot be written.
+        VerifyError: It is wrong.
+    """
+    begin = time.monotonic()
+    with open_output(job, ledger) as output:
+        output.join(ledger.piece_paths)
+        for warning in (*made.summary.warnings, *describe_losses(made.summary), *output.warnings):
+            warn(warning)
+        checked = check_output(job, ledger, made.marks, warn)
+        figures: dict[str, Any] = {
+            "frames": len(made.marks),
+            "resumed": made.resumed,
+            "seconds": made.seconds + time.monotonic() - begin,
+            "network_seconds": made.network_seconds,
+            "warnings": tuple(warnings),
+        }
+        result = EnhanceResult(
+            target=job.target.pattern,
+            report=make_report(
+                job,
+                options,
+                made.summary,
+                checked,
+                ledger.joined,
+                ledger.pts,
+                ledger.fidelity,
+                **figures,
+            ),
+            **figures,
+        )
+        asked = request(job.info.path, options)
+        note_publishing(ledger, job.target.pattern, asked, {**figures, "report": result.report})
+        output.publish(overwrite=options.overwrite)
+    return result
+
+
+def try_output(job: Job, ledger: Ledger) -> None:
+    """Open and close the output: what the container refuses shall be known before hours of work.
+
+    Raises:
+        MuxError, EncodeError: It cannot be written.
+    """
+    if job.target.muxer != PICTURES:
+        open_output(job, ledger).__exit__(None, None, None)
 
 
 def open_work(job: Job, options: EnhanceOptions, warn: Callable[[str], None]) -> WorkFolder:
@@ -185,12 +245,12 @@ def run(
     job: Job,
     network: VideoNetwork,
     options: EnhanceOptions,
-    work: WorkFolder,
+    ledger: Ledger,
     warnings: Sequence[str],
     progress: Callable[[Progress], None],
     warn: Callable[[str], None],
 ) -> tuple[DecodeSummary, FrameMarks]:
-    """Push all frames through the network; decoder and encoder work in threads of their own.
+    """Push all frames through the network.
 
     The source is decoded from its beginning even where an earlier run has done a part: what is
     decoded, lost, repaired and deinterlaced is then the same, whatever the format.
@@ -199,7 +259,7 @@ def run(
         job: The plan.
         network: On the plan's device.
         options: Strength, and length of pieces.
-        work: Where finished frames go, and what is finished already.
+        ledger: Where finished frames go, and what is finished already.
         warnings: The list of all that has been said.
         progress: Told after each frame.
         warn: Told each warning.
@@ -207,61 +267,23 @@ def run(
     Returns:
         What decoding met, and the marks of all frames that were decoded.
     """
-    device = torch.device(job.inference.device)
-    encode = job.encode
-    weights = LUMA_WEIGHTS[job.source_layout.matrix]
-    measured: list[float] = []
-
-    def picture(sr: Tensor, lq: Tensor) -> Tensor:
-        made = finish(sr, lq, height=encode.height, width=encode.width, strength=options.strength)
-        measured.append(fidelity(made, lq, weights))
-        return made
-
-    begin, resumed = time.monotonic(), work.frames
-    count = resumed
-    with Decoder(job.info, job.decode) as decoder, torch.inference_mode():
+    begin, count, resumed = time.monotonic(), ledger.frames, ledger.frames
+    with Decoder(job.info, job.decode) as decoder:
         marks = FrameMarks(decoder.time_base, full_range=job.source_layout.full_range)
-        decoded = prefetch(marked(decoder, marks), _AHEAD)
-        try:
-            skip(decoded, work.pts, job.info.path)
-            frames = (to_rgb(frame, job, device) for frame in decoded)
-            with (
-                Recorder(job, work, options.piece, warnings) as recorder,
-                # Room for a window: the encoder works on it while the network does the next.
-                Sink(recorder.take, job.inference.window + 1) as sink,
-            ):
-                for done in enhance_frames(
-                    frames,
-                    network,
-                    job.inference,
-                    warn=warn,
-                    finish=picture,
-                    start=work.position(),
-                    border=sink.put,
-                ):
-                    planes = rgb_to_planes(done.rgb, job.target_layout)
-                    sink.put(
-                        Finished(
-                            planes=planes,
-                            pts=done.pts,
-                            duration=done.duration,
-                            fidelity=measured.pop(),
-                        )
-                    )
-                    count += 1
-                    seconds = time.monotonic() - begin
-                    progress(
-                        Progress(frames=count, resumed=resumed, total=job.frames, seconds=seconds)
-                    )
-                sink.close()
-                recorder.finish()
-        finally:
-            decoded.close()  # type: ignore[attr-defined]
+        frames = skip(marked(decoder, marks), ledger.pts, job.info.path)
+
+        def tick() -> None:
+            nonlocal count
+            count += 1
+            seconds = time.monotonic() - begin
+            progress(Progress(frames=count, resumed=resumed, total=job.frames, seconds=seconds))
+
+        record(frames, job, network, options, ledger, warnings, warn, tick)
         return decoder.summary, marks
 
 
-def skip(frames: Iterator[PlanarFrame], pts: Sequence[int], source: Path) -> None:
-    """Draw the frames that are finished.
+def skip(frames: Iterator[PlanarFrame], pts: Sequence[int], source: Path) -> Iterator[PlanarFrame]:
+    """Leave out the frames that are finished.
 
     Raises:
         DecodeError: They are not those that were.
@@ -274,19 +296,20 @@ def skip(frames: Iterator[PlanarFrame], pts: Sequence[int], source: Path) -> Non
                 f"wanted the frames that an earlier run has worked on, got another at number "
                 f"{index}; start afresh with --no-resume",
             )
+    yield from frames
 
 
 def check_output(
-    job: Job, work: WorkFolder, marks: FrameMarks, warn: Callable[[str], None]
+    job: Job, ledger: Ledger, marks: FrameMarks, warn: Callable[[str], None]
 ) -> VerifyResult:
     """Verify what was written against all that the job knows.
 
     Raises:
-        VerifyError: It is wrong, and with it the work, which is removed.
+        VerifyError: It is wrong, and with it the work, which its holder removes.
     """
     checked = verify(
         job.info.path,
-        work.joined,
+        ledger.joined,
         Expected(
             plan=job.encode,
             streams=job.streams,
@@ -300,7 +323,6 @@ def check_output(
         warn(warning)
     if checked.passed:
         return checked
-    work.remove()
     raise VerifyError(
         job.target.pattern,
         "the finished file is not what its source calls for "
@@ -315,28 +337,17 @@ def marked(frames: Iterable[PlanarFrame], marks: FrameMarks) -> Iterator[PlanarF
         yield frame
 
 
-def to_rgb(frame: PlanarFrame, job: Job, device: torch.device) -> RgbFrame:
-    """Bring decoded planes to the device and into RGB."""
-    planes = [torch.from_numpy(_owned(plane)).to(device) for plane in frame.planes]
-    return RgbFrame(
-        rgb=planes_to_rgb(planes, job.source_layout),
-        pts=frame.pts,
-        duration=frame.duration,
-        scene_score=frame.scene_score,
-    )
-
-
-def open_output(job: Job, work: WorkFolder) -> Writer | PictureFolder:
+def open_output(job: Job, ledger: Ledger) -> Writer | PictureFolder:
     """Open what the pieces are joined to."""
     if job.target.muxer == PICTURES:
-        return PictureFolder(work.joined, job.target.pattern)
+        return PictureFolder(ledger.joined, job.target.pattern)
     return Writer(
         job.info,
         job.target.pattern,
         job.encode,
         job.streams,
         time_range=job.time_range,
-        partial=work.joined,
+        partial=ledger.joined,
     )
 
 
@@ -372,8 +383,3 @@ class TimedNetwork:
             torch.cuda.synchronize(lq.device)
         self.seconds += time.monotonic() - begin
         return sr, state
-
-
-def _owned(plane: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Torch takes neither read-only arrays nor all strides without a warning."""
-    return plane if plane.flags.writeable and plane.flags.c_contiguous else plane.copy()

@@ -1,21 +1,33 @@
-"""Cut the stream of finished frames into pieces and make each durable."""
+"""Frames through the network, the encoder and into pieces, each of them durable."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from vsr.inference.runner import Position
+from vsr.inference.fidelity import fidelity
+from vsr.inference.finish import finish
+from vsr.inference.queues import Sink, prefetch
+from vsr.inference.runner import Position, RgbFrame, enhance_frames
+from vsr.ledger import Ledger, ends_piece
 from vsr.media.clock import output_clock, output_range
 from vsr.media.containers import PICTURES
+from vsr.media.frames import PlanarFrame
 from vsr.media.pictures import PictureWriter
 from vsr.media.pieces import PieceWriter
+from vsr.models.contract import VideoNetwork
+from vsr.ops.color import LUMA_WEIGHTS, planes_to_rgb, rgb_to_planes
+from vsr.options import EnhanceOptions
 from vsr.planning import Job
-from vsr.resume import WorkFolder, ends_piece
+
+# Frames that wait between decoder and network.
+_AHEAD = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,17 +52,17 @@ class Recorder:
     Leaving the context drops the piece that is not finished.
     """
 
-    def __init__(self, job: Job, work: WorkFolder, length: int, warnings: Sequence[str]) -> None:
-        """Start after what `work` has.
+    def __init__(self, job: Job, ledger: Ledger, length: int, warnings: Sequence[str]) -> None:
+        """Start after what `ledger` has.
 
         Args:
             job: The plan.
-            work: Where pieces go.
+            ledger: Where pieces go.
             length: Frames per piece.
             warnings: The list of all that was said, kept with each piece.
         """
         self._job = job
-        self._work = work
+        self._ledger = ledger
         self._length = length
         self._warnings = warnings
         self._clock = output_clock(job.encode, output_range(job.info, job.encode, job.time_range))
@@ -79,7 +91,7 @@ class Recorder:
         """
         if isinstance(item, Position):
             self._position = item
-            if ends_piece(len(self._pts), item, self._length):
+            if ends_piece(len(self._pts), self._length, at_cut=item.state is None):
                 self.finish()
             return
         if self._writer is None:
@@ -99,7 +111,7 @@ class Recorder:
             return
         assert self._position is not None
         self._writer.finish()
-        self._work.commit(
+        self._ledger.commit(
             self._pts, self._fidelity, self._writer.size, self._position, self._warnings
         )
         self._writer, self._pts, self._fidelity = None, [], []
@@ -107,6 +119,91 @@ class Recorder:
     def _open(self) -> PieceWriter | PictureWriter:
         pattern = self._job.target.pattern
         if self._job.target.muxer == PICTURES:
-            done = self._work.frames
-            return PictureWriter(self._work.joined, pattern, self._job.encode, done=done)
-        return PieceWriter(self._work.piece_path(), pattern, self._job.encode, self._clock)
+            done = self._ledger.first_frame + self._ledger.frames
+            return PictureWriter(self._ledger.joined, pattern, self._job.encode, done=done)
+        return PieceWriter(self._ledger.unfinished, pattern, self._job.encode, self._clock)
+
+
+def record(
+    frames: Iterable[PlanarFrame],
+    job: Job,
+    network: VideoNetwork,
+    options: EnhanceOptions,
+    ledger: Ledger,
+    warnings: Sequence[str],
+    warn: Callable[[str], None],
+    tick: Callable[[], None] = lambda: None,
+) -> None:
+    """Enhance and encode frames; decoder and encoder work in threads of their own.
+
+    Args:
+        frames: Those that follow what `ledger` has.
+        job: The plan.
+        network: On the plan's device.
+        options: Strength, and length of pieces.
+        ledger: Where finished frames go, and what is finished already.
+        warnings: The list of all that has been said.
+        warn: Told each warning.
+        tick: Called after each frame.
+
+    Raises:
+        EncodeError, MuxError: The encoder or the disk refuses.
+        OutOfMemoryError: Not even small tiles fit in memory.
+    """
+    device = torch.device(job.inference.device)
+    encode = job.encode
+    weights = LUMA_WEIGHTS[job.source_layout.matrix]
+    measured: list[float] = []
+
+    def picture(sr: Tensor, lq: Tensor) -> Tensor:
+        made = finish(sr, lq, height=encode.height, width=encode.width, strength=options.strength)
+        measured.append(fidelity(made, lq, weights))
+        return made
+
+    decoded = prefetch(frames, _AHEAD)
+    try:
+        with (
+            torch.inference_mode(),
+            Recorder(job, ledger, options.piece, warnings) as recorder,
+            # Room for a window: the encoder works on it while the network does the next.
+            Sink(recorder.take, job.inference.window + 1) as sink,
+        ):
+            for done in enhance_frames(
+                (to_rgb(frame, job, device) for frame in decoded),
+                network,
+                job.inference,
+                warn=warn,
+                finish=picture,
+                start=ledger.position(),
+                border=sink.put,
+            ):
+                planes = rgb_to_planes(done.rgb, job.target_layout)
+                sink.put(
+                    Finished(
+                        planes=planes,
+                        pts=done.pts,
+                        duration=done.duration,
+                        fidelity=measured.pop(),
+                    )
+                )
+                tick()
+            sink.close()
+            recorder.finish()
+    finally:
+        decoded.close()  # type: ignore[attr-defined]
+
+
+def to_rgb(frame: PlanarFrame, job: Job, device: torch.device) -> RgbFrame:
+    """Bring decoded planes to the device and into RGB."""
+    planes = [torch.from_numpy(_owned(plane)).to(device) for plane in frame.planes]
+    return RgbFrame(
+        rgb=planes_to_rgb(planes, job.source_layout),
+        pts=frame.pts,
+        duration=frame.duration,
+        scene_score=frame.scene_score,
+    )
+
+
+def _owned(plane: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Torch takes neither read-only arrays nor all strides without a warning."""
+    return plane if plane.flags.writeable and plane.flags.c_contiguous else plane.copy()

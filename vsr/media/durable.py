@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 from pathlib import Path
+from uuid import uuid4
 
 from vsr.errors import MuxError
 
@@ -26,10 +27,13 @@ def sync(path: Path) -> None:
 
 def write_durably(path: Path, data: bytes) -> None:
     """Write a file that appears whole or not at all, whenever the power goes."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(data)
-    sync(part)
-    part.replace(path)
+    part = path.with_name(f"{path.name}.{uuid4().hex[:12]}.part")
+    try:
+        part.write_bytes(data)
+        sync(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     sync(path.parent)
 
 
