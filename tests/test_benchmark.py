@@ -328,7 +328,12 @@ def test_the_command_prints_the_table_and_writes_both_files(
     assert [row[0] for row in rows[2:4]] == ["bicubic", "compact-x4"]
     mean = json.loads((tmp_path / "r.json").read_text())["models"]["compact-x4"]["mean"]
     assert rows[3][3] == f"{mean['psnr']:.2f} / {mean['ssim']:.4f}"
-    assert [row[0] for row in rows[6:]] == ["bicubic", "compact-x4", "the truth itself"]
+    assert [row[0] for row in rows[6:9]] == ["bicubic", "compact-x4", "the truth itself"]
+    assert [row[0] for row in rows[11:]] == ["bicubic", "compact-x4"]
+    clips = json.loads((tmp_path / "r.json").read_text())["models"]["compact-x4"]["clips"]
+    name, frame, value = rows[12][2].replace(":", "").split()
+    assert clips[name]["frames"][int(frame)]["tof"] == pytest.approx(float(value), abs=5e-4)
+    assert float(value) >= max(f["tof"] for c in clips.values() for f in c["frames"][1:]) - 5e-4
 
 
 def test_many_clips_are_summed_up(tmp_path: Path) -> None:
@@ -337,3 +342,32 @@ def test_many_clips_are_summed_up(tmp_path: Path) -> None:
     text = markdown(evaluate([], tmp_path, Measuring(protocol="folder-bi", over_time=False)))
     assert "| model   | mean " in text
     assert "11 clips" in text
+
+
+def test_tables_fit_a_terminal(tmp_path: Path) -> None:
+    for index in range(5):
+        write_clip(tmp_path / f"a-clip-with-a-name-{index}", film(2, index))
+    results = evaluate([], tmp_path, Measuring(protocol="folder-bi"))
+    wide, narrow = markdown(results), markdown(results, 80)
+    assert max(map(len, wide.splitlines())) > 80 >= max(map(len, narrow.splitlines()))
+    cells = [
+        {cell.strip() for line in text.splitlines() if "|" in line for cell in line.split("|")}
+        for text in (wide, narrow)
+    ]
+    assert {cell for cell in cells[0] if "--" not in cell} == {
+        cell for cell in cells[1] if "--" not in cell
+    }
+
+
+@pytest.mark.parametrize("option", ["--json", "--markdown"])
+def test_a_file_that_cannot_be_written_is_named_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    write_clip(tmp_path / "data" / "a", film(1))
+    (tmp_path / "file").write_text("")
+    arguments = ["--model", "bicubic", "--data", str(tmp_path / "data"), "--protocol", "folder-bi"]
+    for target, reason in ((tmp_path / "file" / "x", "cannot be written"), (tmp_path, "a folder")):
+        assert main(["evaluate", *arguments, option, str(target)]) == 1
+        error = capsys.readouterr().err
+        assert reason in error
+        assert "bicubic, a" not in error

@@ -23,6 +23,7 @@ from vsr.inference.device import choose_device, choose_precision, free_memory
 from vsr.inference.options import InferenceOptions
 from vsr.inference.plan import NetworkFacts, Plan, make_plan
 from vsr.inference.runner import RgbFrame, enhance_frames
+from vsr.media.durable import check_place
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, find_model, load_network
 from vsr.results import Entry, Results, fingerprint
@@ -78,6 +79,7 @@ def evaluate(
 
     Raises:
         ConfigError: A model or the protocol is not known, or the scales differ.
+        MuxError: The file of results cannot be written.
         DatasetError: The folder is not laid out as the protocol needs.
     """
     protocol = _protocol(measuring)
@@ -90,8 +92,9 @@ def evaluate(
         settings=_settings(measuring),
         entries={},
     )
-    if results is not None and results.exists():
-        table = table.resumed(results)
+    if results is not None:
+        check_place(results)
+        table = table.resumed(results) if results.exists() else table
     for info in infos:
         network: VideoNetwork | None = None
         for clip in clips:
@@ -262,8 +265,7 @@ def _settings(measuring: Measuring) -> dict[str, str | float | None]:
 
 
 def _line(model: str, clip: str, score: ClipScore, seconds: float) -> str:
-    worst = f", worst frame {score.worst[0]} with {score.worst_psnr:.2f}" if score.worst else ""
     return (
-        f"{model}, {clip}: {score.psnr:.2f} dB, SSIM {score.ssim:.4f}{worst} "
-        f"({score.frames} frames, {seconds:.1f} s)"
+        f"{model}, {clip}: {score.psnr:.2f} / {score.ssim:.4f}, {score.frames} frames, "
+        f"{seconds:.1f} s"
     )

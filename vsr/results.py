@@ -5,18 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vsr.errors import ConfigError
-from vsr.evaluation.scores import ClipScore, FrameScore, average
+from vsr.evaluation.scores import WORST_FIRST, ClipScore, FrameScore, average
+from vsr.media.durable import write_text
 
 # More columns than this nobody reads; the mean and the JSON remain.
 _MOST_COLUMNS = 10
-_VERSION = 1
+_VERSION = 2
+# Head of a column, factor and digits of what is printed below it.
+_MEASURES = {
+    "psnr": ("PSNR (dB)", 1, 2),
+    "tof": ("tOF (px)", 1, 3),
+    "warping": ("warping error (1e-3)", 1000, 3),
+    "flicker": ("flicker (levels)", 1, 3),
+}
+
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +81,11 @@ class Results:
         return average([entry.score for entry in self.entries[model].values()])
 
     def save(self, path: Path) -> None:
-        """Write as JSON, so that a crash leaves the old file or the new one."""
+        """Write as JSON, so that a crash leaves the old file or the new one.
+
+        Raises:
+            MuxError: The disk refuses.
+        """
         value = {
             "version": _VERSION,
             "protocol": self.protocol,
@@ -86,10 +100,7 @@ class Results:
                 for model, clips in self.entries.items()
             },
         }
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
-        os.replace(part, path)
+        write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
     def resumed(self, path: Path) -> Results:
         """Take up the entries of a file that was measured alike.
@@ -135,57 +146,102 @@ def fingerprint(weights: str | None, *paths: Path | None) -> str:
     return digest.hexdigest()[:16]
 
 
-def markdown(results: Results) -> str:
-    """Print the table of the papers, and below it the one of steadiness, if it was measured."""
+def markdown(results: Results, width: int | None = None) -> str:
+    """Print the table of the papers; below it steadiness, if it was measured, and worst frames.
+
+    Args:
+        results: What was measured.
+        width: Characters of a terminal; wider tables are continued below. None for one table each.
+    """
     names = list(next(iter(results.entries.values())))
-    shown = names if 1 < len(names) <= _MOST_COLUMNS else []
-    rows = []
-    for model, clips in results.entries.items():
-        cells = [_quality(clips[name].score) for name in shown]
-        rows.append((model, *cells, _quality(results.mean(model))))
     channel = "Y" if results.on_luma else "RGB"
-    lines = [
+    over = f"{len(names)} clip{'' if len(names) == 1 else 's'}"
+    title = (
         f"{results.protocol}, x{results.scale}: PSNR (dB) / SSIM on {channel}, 8-bit frames, "
-        f"mean over frames, then over {len(names)} clip{'' if len(names) == 1 else 's'}",
-        "",
-        *table(("model", *shown, "mean"), rows),
-    ]
+        f"mean over frames, then over {over}"
+    )
+    tables = [_quality_table(results, names if 1 < len(names) <= _MOST_COLUMNS else [])]
     if all(results.mean(model).tof is not None for model in results.entries):
-        lines += ["", *_over_time(results)]
+        tables.append(_over_time(results))
+    tables.append(_worst(results))
+    lines = textwrap.wrap(title, width or len(title))
+    for found in tables:
+        lines += ["", *table(*found, width=width)]
     return "\n".join(lines)
 
 
-def _over_time(results: Results) -> list[str]:
+def _quality_table(results: Results, names: Sequence[str]) -> Table:
     rows = []
     for model, clips in results.entries.items():
+        cells = [_quality(clips[name].score) for name in names]
+        rows.append((model, *cells, _quality(results.mean(model))))
+    return ("model", *names, "mean"), rows
+
+
+def _over_time(results: Results) -> Table:
+    rows = []
+    for model in results.entries:
         mean = results.mean(model)
-        clip = min(clips, key=lambda name: clips[name].score.worst_psnr or math.inf)
-        score = clips[clip].score
         assert mean.warping is not None
-        rows.append(
-            (
-                model,
-                f"{mean.tof:.3f}",
-                f"{1000 * mean.warping:.3f}",
-                f"{mean.flicker:.3f}",
-                f"{clip}, frame {score.worst[0]}: {score.worst_psnr:.2f}",
-            )
-        )
+        rows.append((model, f"{mean.tof:.3f}", f"{1000 * mean.warping:.3f}", f"{mean.flicker:.3f}"))
     truth = results.mean(next(iter(results.entries))).warping_of_truth
     assert truth is not None
-    rows.append(("the truth itself", "0", f"{1000 * truth:.3f}", "0", ""))
-    head = ("model", "tOF (px)", "warping error (1e-3)", "flicker (levels)", "worst frame (dB)")
-    return table(head, rows)
+    rows.append(("the truth itself", "0", f"{1000 * truth:.3f}", "0"))
+    return ("model", "tOF (px)", "warping error (1e-3)", "flicker (levels)"), rows
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lay out a Markdown table that reads well as plain text."""
+def _worst(results: Results) -> Table:
+    """Name the worst frame of each model by each measure, over all clips."""
+    scores = [entry.score for clips in results.entries.values() for entry in clips.values()]
+    shown = [name for name in WORST_FIRST if any(name in score.worst for score in scores)]
+    rows = []
+    for model, clips in results.entries.items():
+        rows.append((model, *(_worst_of(clips, name) for name in shown)))
+    return ("worst frame by", *(_MEASURES[name][0] for name in shown)), rows
+
+
+def _worst_of(clips: Mapping[str, Entry], measure: str) -> str:
+    _, factor, digits = _MEASURES[measure]
+    found = [
+        (getattr(entry.frames[entry.score.worst[measure][0]], measure), name)
+        for name, entry in clips.items()
+        if measure in entry.score.worst
+    ]
+    if not found:
+        return ""
+    value, name = min(found, key=lambda pair: WORST_FIRST[measure] * pair[0])
+    return f"{name} {clips[name].score.worst[measure][0]}: {factor * value:.{digits}f}"
+
+
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None = None
+) -> list[str]:
+    """Lay out a Markdown table that reads well as plain text.
+
+    Args:
+        head: Names of the columns.
+        rows: Cells.
+        width: Characters per line; columns that do not fit go into a further table with the first
+            column again. None for no limit.
+    """
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    lines = []
-    for row in (head, ["-" * width for width in widths], *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        lines.append("| " + " | ".join(cells) + " |")
+    lines: list[str] = []
+    for columns in _blocks(widths, width):
+        lines += [""] * bool(lines)
+        for row in (head, ["-" * width for width in widths], *rows):
+            lines.append("| " + " | ".join(row[i].ljust(widths[i]) for i in columns) + " |")
     return lines
+
+
+def _blocks(widths: Sequence[int], limit: int | None) -> list[list[int]]:
+    """Deal columns out, each block with the first one and at least one more."""
+    blocks = [[0]]
+    for column in range(1, len(widths)):
+        taken = sum(widths[i] + 3 for i in (*blocks[-1], column)) + 1
+        if limit is not None and taken > limit and len(blocks[-1]) > 1:
+            blocks.append([0])
+        blocks[-1].append(column)
+    return blocks
 
 
 def _quality(score: ClipScore) -> str:
@@ -220,9 +276,10 @@ def _number(value: Any) -> Any:  # noqa: ANN401
 def _entry(value: Mapping[str, Any]) -> Entry:
     score = {key: _number(item) for key, item in value["score"].items()}
     frames = [{key: _number(item) for key, item in frame.items()} for frame in value["frames"]]
+    worst = {name: tuple(found) for name, found in score["worst"].items()}
     return Entry(
         identity=value["identity"],
-        score=ClipScore(**{**score, "worst": tuple(score["worst"])}),
+        score=ClipScore(**{**score, "worst": worst}),
         frames=tuple(FrameScore(**frame) for frame in frames),
         seconds=value["seconds"],
     )

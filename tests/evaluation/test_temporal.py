@@ -79,9 +79,20 @@ def test_a_clip_names_its_worst_frames() -> None:
     for index, levels in ((3, 40), (1, 20), (0, 9), (2, 3), (4, 1)):
         sr[index][:10] ^= np.uint8(levels)
     found = of_clip(score_frames(zip(sr, gt, strict=True), over_time=False))
-    assert found.worst == (3, 1, 0)
-    assert found.worst_psnr == min(s.psnr for s in score_frames(zip(sr, gt, strict=True)))
+    assert found.worst == {"psnr": (3, 1, 0)}
     assert found.tof is None
+
+
+def test_the_worst_frames_over_time_are_those_after_a_jolt() -> None:
+    gt = clip(6)
+    sr = [f.copy() for f in gt]
+    # A shift is seen by all three, at its frame and as it goes.
+    sr[3] = np.roll(sr[3], 4, axis=1)
+    found = of_clip(score_frames(zip(sr, gt, strict=True)))
+    assert found.worst["psnr"][0] == 3
+    for measure in ("tof", "warping", "flicker"):
+        assert set(found.worst[measure][:2]) == {3, 4}
+        assert 0 not in found.worst[measure]
 
 
 def test_means_are_over_frames_then_over_clips() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -55,8 +56,11 @@ def evaluate(
     """
     from vsr.benchmark import Measuring
     from vsr.benchmark import evaluate as run
+    from vsr.media.durable import check_place, write_text
     from vsr.results import markdown as table
 
+    if markdown is not None:
+        check_place(markdown)
     measuring = Measuring(
         protocol=protocol,
         inference=inference,
@@ -72,8 +76,8 @@ def evaluate(
         results=json_,
         tell=lambda line: print(f"vsr: {line}", file=sys.stderr),
     )
-    text = table(results)
-    print(text)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(table(results, width))
     if markdown is not None:
-        markdown.write_text(text + "\n")
+        write_text(markdown, table(results) + "\n")
     return 0

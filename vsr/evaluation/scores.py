@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,9 @@ from vsr.evaluation.temporal import (
     warping_error,
 )
 
+# How many of the worst frames are named, and by what; times the sign, the lowest is the worst.
 WORST = 3
+WORST_FIRST = {"psnr": 1, "tof": -1, "warping": -1, "flicker": -1}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,8 +51,8 @@ class ClipScore:
 
     Attributes:
         frames: How many.
-        worst: Numbers of the frames of lowest PSNR, counted from 0, the worst first.
-        worst_psnr: Of the very worst.
+        worst: By measure ("psnr", "tof", "warping", "flicker"), numbers of the worst frames,
+            counted from 0, the worst first; of a clip only.
     """
 
     frames: int
@@ -60,8 +62,7 @@ class ClipScore:
     warping: float | None
     warping_of_truth: float | None
     flicker: float | None
-    worst: tuple[int, ...] = ()
-    worst_psnr: float | None = None
+    worst: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,7 +126,6 @@ def of_clip(frames: Sequence[FrameScore]) -> ClipScore:
     """
     if not frames:
         raise ValueError("no frames to take a mean of")
-    order = sorted(range(len(frames)), key=lambda i: frames[i].psnr)
     return ClipScore(
         frames=len(frames),
         psnr=float(np.mean([frame.psnr for frame in frames])),
@@ -134,9 +134,15 @@ def of_clip(frames: Sequence[FrameScore]) -> ClipScore:
         warping=_mean([frame.warping for frame in frames]),
         warping_of_truth=_mean([frame.warping_of_truth for frame in frames]),
         flicker=_mean([frame.flicker for frame in frames]),
-        worst=tuple(order[:WORST]),
-        worst_psnr=frames[order[0]].psnr,
+        worst={name: worst for name in WORST_FIRST if (worst := worst_frames(frames, name))},
     )
+
+
+def worst_frames(frames: Sequence[FrameScore], measure: str) -> tuple[int, ...]:
+    """Give the numbers of the worst frames by a measure, the worst first; () if nobody took it."""
+    values = [getattr(frame, measure) for frame in frames]
+    known = [index for index, value in enumerate(values) if value is not None]
+    return tuple(sorted(known, key=lambda i: WORST_FIRST[measure] * values[i])[:WORST])
 
 
 def average(clips: Sequence[ClipScore]) -> ClipScore:

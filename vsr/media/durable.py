@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from uuid import uuid4
 
@@ -35,6 +36,33 @@ def write_durably(path: Path, data: bytes) -> None:
     finally:
         part.unlink(missing_ok=True)
     sync(path.parent)
+
+
+def check_place(path: Path) -> None:
+    """Make the folder of a file that is to be written after long work, and try it now.
+
+    Raises:
+        MuxError: The file could not be written there.
+    """
+    if path.is_dir():
+        raise MuxError(path, "is a folder; give the name of a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text as `write_durably` does.
+
+    Raises:
+        MuxError: The disk refuses.
+    """
+    try:
+        write_durably(path, text.encode())
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def write_error(target: Path, error: Exception) -> MuxError:
