@@ -56,7 +56,7 @@ class EnhanceOptions:
     """Frames after which finished work is safe from interruption; a keyframe starts each piece."""
 
     resume: bool = True
-    """Go on with what an interrupted run has finished; otherwise start afresh."""
+    """Go on with what an interrupted run has finished; --no-resume starts afresh."""
 
 
 def parse_time(text: str, option: str) -> Fraction:

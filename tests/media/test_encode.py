@@ -234,6 +234,13 @@ def test_hdr_is_encoded_in_ten_bits(info: SourceInfo) -> None:
     assert (found.codec, found.pix_fmt) == ("libx265", "yuv420p10le")
 
 
+@pytest.mark.parametrize("transfer", [16, 18])
+def test_eight_bits_for_hdr_are_warned_of(info: SourceInfo, transfer: int) -> None:
+    color = ColorTags(primaries=9, transfer=transfer, matrix=9, range=1)
+    found = plan(with_video(info, color=color), pix_fmt="yuv420p")
+    assert any("8 bits, too few" in warning for warning in found.warnings)
+
+
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1"])
 def test_hdr_metadata_goes_to_encoders_that_carry_it(info: SourceInfo, codec: str) -> None:
     found = plan(with_video(info, hdr=HDR), codec=codec, source="yuv420p10le")

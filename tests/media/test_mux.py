@@ -37,6 +37,7 @@ from vsr.media.pictures import PictureFolder, PictureWriter
 from vsr.media.pieces import PieceWriter
 from vsr.media.probe import HdrMetadata, SourceInfo, VideoInfo, probe
 from vsr.media.streams import StreamPlan, plan_streams
+from vsr.media.verify_streams import check_tags
 
 HALF_MILLISECOND = Fraction(1, 2000)
 CHAPTERS = [(Fraction(0), Fraction(1, 2), "One"), (Fraction(1, 2), Fraction(1), "Two")]
@@ -198,11 +199,20 @@ def test_labels_chapters_and_tags_are_kept(film: Path, tmp_path: Path, suffix: s
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_tags_of_phones_are_kept(tmp_path: Path, suffix: str) -> None:
     tags = {"com.apple.quicktime.make": "Apple", "title": "Beach", "director_note": "wind"}
-    source = make_rich_video(tmp_path / "in.mkv", frames=2, tags=tags)
+    time = {"creation_time": "2024-05-01T10:00:00Z"}
+    source = make_rich_video(tmp_path / "in.mkv", frames=2, tags=tags | time)
     target = tmp_path / f"out{suffix}"
     enhance_nearest(source, target)
+    assert not check_tags(probe(source), probe(target))
     found = {key.lower(): value for key, value in probe(target).tags.items()}
     assert found.items() >= tags.items()
+
+
+def test_the_name_of_the_program_that_wrote_an_avi_is_not_missed(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.avi", frames=3, codec="mpeg4")
+    assert "software" in probe(source).tags
+    enhance_nearest(source, tmp_path / "out.avi")
+    assert not check_tags(probe(source), probe(tmp_path / "out.avi"))
 
 
 def test_attachments_and_covers_are_kept_in_matroska(film: Path, tmp_path: Path) -> None:

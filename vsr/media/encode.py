@@ -287,6 +287,11 @@ def _format_warnings(info: SourceInfo, codec: str, chosen: PixelFormatChoice) ->
     warnings = [f"{codec} has no pixel format like the input's: {x}" for x in chosen.losses]
     if has_alpha(info.video.pix_fmt):
         warnings.append("the input's alpha channel is not enhanced and left out")
+    if info.video.color.transfer in HDR_TRANSFERS and chosen.planes.bit_depth < 10:
+        warnings.append(
+            f"{chosen.name} has {chosen.planes.bit_depth} bits, too few for the curve of an HDR "
+            f"input (PQ or HLG): smooth areas will show bands; choose 10 bits, as in yuv420p10le"
+        )
     return tuple(warnings)
 
 

@@ -261,4 +261,6 @@ def stream_tags(stream: StreamInfo) -> dict[str, str]:
 
 def container_tags(info: SourceInfo) -> dict[str, str]:
     """Give the container's tags to write: all but those that describe the old file."""
-    return {key: value for key, value in info.tags.items() if key.lower() not in STALE_TAGS}
+    # AVI calls the program that wrote it "software", others "encoder".
+    stale = (*STALE_TAGS, "software") if info.format == "avi" else STALE_TAGS
+    return {key: value for key, value in info.tags.items() if key.lower() not in stale}

@@ -6,6 +6,7 @@ import hashlib
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
@@ -251,6 +252,15 @@ def _shifted(
 
 def check_tags(info: SourceInfo, made: SourceInfo) -> tuple[str, ...]:
     """Name the container's tags that the target does not have; not all containers hold all."""
-    found = {*made.tags.values(), *(v for stream in made.streams for v in stream.tags.values())}
-    lost = [key for key, value in container_tags(info).items() if value not in found]
+    tags = [made.tags, *(stream.tags for stream in made.streams)]
+    found = {_meaning(value) for some in tags for value in some.values()}
+    lost = [key for key, value in container_tags(info).items() if _meaning(value) not in found]
     return (f"the target does not hold the tags {', '.join(sorted(lost))}",) if lost else ()
+
+
+def _meaning(value: str) -> str | datetime:
+    """Read points in time, which containers write with more or fewer digits."""
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        return value
