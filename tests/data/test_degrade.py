@@ -47,3 +47,10 @@ def test_sides_that_are_no_multiple_are_refused(size: tuple[int, int]) -> None:
         blur_down(torch.zeros(3, *size))
     with pytest.raises(ValueError, match="not a multiple of 4"):
         bicubic_down(torch.zeros(3, *size), 4)
+
+
+def test_blur_is_as_exact_under_autocast() -> None:
+    gt = torch.rand(1, 3, 32, 48)
+    with torch.autocast("cpu", torch.bfloat16):
+        made = blur_down(gt)
+    assert torch.equal(made, blur_down(gt))

@@ -19,7 +19,7 @@ from vsr.training.batches import Batch, Batches
 from vsr.training.config import read_options
 from vsr.training.loop import check
 from vsr.training.objective import Objective
-from vsr.training.options import DataOptions, NetworkOptions, TrainOptions
+from vsr.training.options import CompactOptions, DataOptions, LossOptions, TrainOptions
 from vsr.training.world import World
 
 ALONE = World(rank=0, size=1, device=torch.device("cpu"))
@@ -28,7 +28,7 @@ ALONE = World(rank=0, size=1, device=torch.device("cpu"))
 def options(scale: int = 2, **data: object) -> TrainOptions:
     return TrainOptions(
         data=DataOptions(train="t", val="v", crop=16, length=3, batch=2, **data),  # type: ignore[arg-type]
-        network=NetworkOptions(scale=scale, channels=8, blocks=1),
+        network=CompactOptions(scale=scale, channels=8, blocks=1),
         real=RealRecipe(clean=0),
     )
 
@@ -55,7 +55,7 @@ def test_the_low_quality_side_of_a_data_set_is_taken_where_it_is_bicubic() -> No
     assert torch.equal(made.lq[0, 0], made.gt[0, 0, :, ::2, ::2]) or torch.equal(
         made.lq[0, 0], made.gt[0, 0, :, 1::2, 1::2]
     )
-    assert batch(replace(options(4), network=NetworkOptions(scale=2))).lq is None
+    assert batch(replace(options(4), network=CompactOptions(scale=2))).lq is None
 
 
 @pytest.mark.parametrize("paired", [False, True])
@@ -85,7 +85,7 @@ def test_mirrored_clips_are_played_forth_and_back() -> None:
 
 def test_bd_input_is_what_the_network_is_given() -> None:
     network = Compact(scale=4, channels=8, blocks=1)
-    objective = Objective(network, photometric_weight=0.1, degradation="bd")
+    objective = Objective(network, LossOptions(), degradation="bd")
     gt = torch.rand(1, 2, 3, 64, 64)
     made, given = objective(gt)[0], objective(gt, blur_down(gt))[0]
     assert torch.equal(made, given)

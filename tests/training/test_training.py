@@ -24,8 +24,9 @@ from vsr.models.checkpoints import read_metadata
 from vsr.training.config import read_options
 from vsr.training.loop import build, learning_rate, train
 from vsr.training.options import (
+    CompactOptions,
     DataOptions,
-    NetworkOptions,
+    LossOptions,
     OptimizerOptions,
     RunOptions,
     TrainOptions,
@@ -62,7 +63,7 @@ def tiny(videos: Path, output: Path, *, steps: int = 4, **optimizer: float) -> T
             batch=1,
             val_frames=2,
         ),
-        network=NetworkOptions(scale=2, channels=8, blocks=1),
+        network=CompactOptions(scale=2, channels=8, blocks=1),
         optimizer=OptimizerOptions(steps=steps, warmup=2, **optimizer),
         run=RunOptions(output=str(output), precision="fp32", save_every=2, log_every=1),
     )
@@ -165,7 +166,8 @@ def test_a_gradient_that_is_not_finite_is_left_out_and_counted(
     videos: Path, tmp_path: Path
 ) -> None:
     said: list[str] = []
-    train(tiny(videos, tmp_path, steps=3, photometric=float("inf")), say=said.append)
+    options = replace(tiny(videos, tmp_path, steps=3), loss=LossOptions(photometric=float("inf")))
+    train(options, say=said.append)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["skipped"] for line in lines if "skipped" in line][-1] == 3
     assert any("3 steps" in line and "not finite" in line for line in said)

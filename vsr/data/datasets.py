@@ -49,7 +49,13 @@ def stretches(clips: Sequence[Clip], *, length: int, side: int) -> list[Stretch]
 
 
 def sample_batch(
-    found: Sequence[Stretch], *, batch: int, length: int, side: int, seed: tuple[int, ...]
+    found: Sequence[Stretch],
+    *,
+    batch: int,
+    length: int,
+    side: int,
+    seed: tuple[int, ...],
+    reverse: bool = True,
 ) -> Tensor:
     """Cut random clips: place, time, flips, transposition and direction of time are all drawn.
 
@@ -61,13 +67,14 @@ def sample_batch(
         length: Frames of each.
         side: Rows and columns.
         seed: For example (run seed, step, rank).
+        reverse: Play half of the clips backwards.
 
     Returns:
         (batch, length, 3, side, side), uint8.
     """
     return torch.stack(
         [
-            _cut(stretch.clip.frames, _draw(stretch, length, side, rng))
+            _cut(stretch.clip.frames, _draw(stretch, length, side, rng, reverse=reverse))
             for stretch, rng in _picked(found, batch, seed)
         ]
     )
@@ -81,12 +88,13 @@ def sample_pairs(
     side: int,
     scale: int,
     seed: tuple[int, ...],
+    reverse: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Cut random clips as `sample_batch` does, with the low-quality side of the data set.
 
     Args:
         found: Where to cut; all clips have an `lq`.
-        batch, length, side, seed: See `sample_batch`; `side` is a multiple of `scale`.
+        batch, length, side, seed, reverse: See `sample_batch`; `side` is a multiple of `scale`.
         scale: Between the two sides.
 
     Returns:
@@ -106,7 +114,7 @@ def sample_pairs(
                 f"clip '{clip.name}': wanted {wanted} low-quality frames, rows and columns for "
                 f"x{scale}, got {clip.lq.shape[:3]}; take the side of this scale"
             )
-        crop = _draw(stretch, length, side, rng, grid=scale)
+        crop = _draw(stretch, length, side, rng, reverse=reverse, grid=scale)
         small = replace(crop, y=crop.y // scale, x=crop.x // scale, side=side // scale)
         pairs.append((_cut(clip.frames, crop), _cut(clip.lq, small)))
     return torch.stack([gt for gt, _ in pairs]), torch.stack([lq for _, lq in pairs])
@@ -140,7 +148,13 @@ def _picked(
 
 
 def _draw(
-    stretch: Stretch, length: int, side: int, rng: np.random.Generator, *, grid: int = 1
+    stretch: Stretch,
+    length: int,
+    side: int,
+    rng: np.random.Generator,
+    *,
+    reverse: bool,
+    grid: int = 1,
 ) -> _Crop:
     t = rng.integers(stretch.first, stretch.last - length + 1)
     sizes = stretch.clip.frames.shape[1:3]
@@ -148,7 +162,7 @@ def _draw(
     flip_time, flip_y, flip_x, transpose = (bool(b) for b in rng.integers(0, 2, size=4))
     return _Crop(
         t=int(t), y=int(y), x=int(x), length=length, side=side,
-        flip_time=flip_time, flip_y=flip_y, flip_x=flip_x, transpose=transpose,
+        flip_time=flip_time and reverse, flip_y=flip_y, flip_x=flip_x, transpose=transpose,
     )  # fmt: skip
 
 

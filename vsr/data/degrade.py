@@ -66,10 +66,12 @@ def blur_down(gt: Tensor) -> Tensor:
     kernel = (kernel / kernel.sum()).to(flat)
     before = (_TAPS - 1) // 2 - 1  # the first sample is pixel 1
     padded = F.pad(flat, (before, _TAPS, before, _TAPS), mode="replicate")
-    rows = F.conv2d(padded, kernel.view(1, 1, -1, 1), stride=(BD_SCALE, 1))
-    both = F.conv2d(
-        rows[..., : height // BD_SCALE, :], kernel.view(1, 1, 1, -1), stride=(1, BD_SCALE)
-    )
+    # In training this runs under autocast, whose half precision is coarser than 8 bit.
+    with torch.autocast(gt.device.type, enabled=False):
+        rows = F.conv2d(padded, kernel.view(1, 1, -1, 1), stride=(BD_SCALE, 1))
+        both = F.conv2d(
+            rows[..., : height // BD_SCALE, :], kernel.view(1, 1, 1, -1), stride=(1, BD_SCALE)
+        )
     shrunk = both[..., : width // BD_SCALE]
     return quantise(shrunk.reshape(*gt.shape[:-2], height // BD_SCALE, width // BD_SCALE))
 

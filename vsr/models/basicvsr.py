@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsr.models.contract import State
-from vsr.models.layers import trunk
+from vsr.models.contract import State, TrainableNetwork, TrainingOutput
+from vsr.models.layers import Stage, trunk
 from vsr.models.spynet import SpyNet, clip_flow
 from vsr.ops.warp import flow_warp
 
 
-class BasicVSR(nn.Module):
+class BasicVSR(TrainableNetwork):
     """Bidirectional recurrent super-resolution, x4.
 
     A backward trunk walks from the last frame to the first and a forward trunk from the first to
@@ -53,11 +55,28 @@ class BasicVSR(nn.Module):
 
         The state is the forward feature and the picture of the last upscaled frame.
         """
+        sr, state, _, _ = self._with_flow(lq, state, lookahead)
+        return sr, state
+
+    def forward_for_training(self, lq: Tensor) -> TrainingOutput:
+        """Upscale a clip; see `contract.TrainableNetwork`."""
+        sr, _, to_previous, to_next = self._with_flow(lq, None, 0)
+        return TrainingOutput(sr, to_previous, to_next)
+
+    def flow_parameters(self) -> Iterable[nn.Parameter]:
+        """Give SpyNet's."""
+        return self.flow.parameters()
+
+    def _with_flow(
+        self, lq: Tensor, state: State | None, lookahead: int
+    ) -> tuple[Tensor, State, Tensor, Tensor]:
+        """Do what `forward` says, and show the flow to the previous and to the next frame."""
         length = lq.shape[1]
         if not 0 <= lookahead < length:
             raise ValueError(f"lookahead {lookahead} in a window of {length} frames")
         shown = length - lookahead
-        backward = self._backward_features(lq)
+        to_next = clip_flow(self.flow, lq[:, :-1], lq[:, 1:])
+        backward = self._backward_features(lq, to_next)
         feature = lq.new_zeros(lq.shape[0], self.channels, *lq.shape[-2:])
         if state is not None:
             feature = flow_warp(state[0], self.flow(lq[:, 0], state[1]))
@@ -69,11 +88,10 @@ class BasicVSR(nn.Module):
             feature = self.forward_trunk(torch.cat((lq[:, i], feature), dim=1))
             fused = self.fusion(torch.cat((backward.pop(), feature), dim=1))
             pictures.append(self.tail(fused) + enlarged(lq[:, i]))
-        return torch.stack(pictures, dim=1), (feature, lq[:, shown - 1])
+        return torch.stack(pictures, dim=1), (feature, lq[:, shown - 1]), to_previous, to_next
 
-    def _backward_features(self, lq: Tensor) -> list[Tensor]:
+    def _backward_features(self, lq: Tensor, to_next: Tensor) -> list[Tensor]:
         """Features of all frames, each knowing those after it; the first frame's comes last."""
-        to_next = clip_flow(self.flow, lq[:, :-1], lq[:, 1:])
         feature = lq.new_zeros(lq.shape[0], self.channels, *lq.shape[-2:])
         features = []
         for i in reversed(range(lq.shape[1])):
@@ -84,12 +102,12 @@ class BasicVSR(nn.Module):
         return features
 
 
-def sub_pixel_tail(channels: int) -> nn.Sequential:
+def sub_pixel_tail(channels: int) -> Stage:
     """Build the published way from features to a picture of four times the size.
 
     Two sub-pixel steps and two convolutions at full size; 64 features there, whatever `channels`.
     """
-    return nn.Sequential(
+    return Stage(
         nn.Conv2d(channels, 4 * channels, 3, padding=1),
         nn.PixelShuffle(2),
         nn.LeakyReLU(0.1, inplace=True),

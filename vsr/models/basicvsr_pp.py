@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsr.models.basicvsr import enlarged, sub_pixel_tail
-from vsr.models.contract import State
-from vsr.models.layers import trunk
+from vsr.models.contract import State, TrainableNetwork, TrainingOutput
+from vsr.models.layers import Recomputable, trunk
 from vsr.models.spynet import SpyNet, clip_flow
 from vsr.ops.deform import deform_conv
 from vsr.ops.warp import flow_warp
@@ -21,7 +21,7 @@ _GROUPS = 16
 _LONGEST_OFFSET = 10.0  # pixels that a tap may lie from where the flow points
 
 
-class BasicVSRPlusPlus(nn.Module):
+class BasicVSRPlusPlus(TrainableNetwork):
     """Four recurrent branches, two in each direction, aligned by deformable convolution.
 
     A branch sees a frame's features, what the branches before it made of the frame, and its own
@@ -83,6 +83,27 @@ class BasicVSRPlusPlus(nn.Module):
         The state is one or two pictures, then as many features of `forward_1`, then of `forward_2`,
         oldest first; at `scale` 1 four by four pixels hold the features of one quarter-size pixel.
         """
+        sr, state, _, _ = self._with_flow(lq, state, lookahead)
+        return sr, state
+
+    def forward_for_training(self, lq: Tensor) -> TrainingOutput:
+        """Upscale or restore a clip; see `contract.TrainableNetwork`.
+
+        At `scale` 1 no flow is shown: it is of a quarter of the size.
+        """
+        sr, _, to_previous, to_next = self._with_flow(lq, None, 0)
+        if self.scale == 1 or lq.shape[1] == 1:
+            return TrainingOutput(sr)
+        return TrainingOutput(sr, torch.stack(to_previous, dim=1), torch.stack(to_next, dim=1))
+
+    def flow_parameters(self) -> Iterable[nn.Parameter]:
+        """Give SpyNet's."""
+        return self.flow.parameters()
+
+    def _with_flow(
+        self, lq: Tensor, state: State | None, lookahead: int
+    ) -> tuple[Tensor, State, list[Tensor], list[Tensor]]:
+        """Do what `forward` says, and show the flow to the previous and to the next frame."""
         length = lq.shape[1]
         if not 0 <= lookahead < length:
             raise ValueError(f"lookahead {lookahead} in a window of {length} frames")
@@ -110,7 +131,7 @@ class BasicVSRPlusPlus(nn.Module):
             sr.append(picture[..., :height, :width] + base)
         last = slice(max(0, known + shown - 2), known + shown)
         features = [self._packed(feature, lq) for feature in (*first[last], *second[last])]
-        return torch.stack(sr, dim=1), (*pictures[last], *features)
+        return torch.stack(sr, dim=1), (*pictures[last], *features), to_previous, to_next
 
     def _propagate(
         self,
@@ -186,7 +207,7 @@ class BasicVSRPlusPlus(nn.Module):
         return state[:count], features[:count], features[count:]
 
 
-class Alignment(nn.Module):
+class Alignment(Recomputable):
     """Bring the features of the two frames before to the frame at hand.
 
     Flow says where to look; convolutions then say, per group of channels and per tap, how far from

@@ -29,12 +29,22 @@ def save_weights(
         weights: State dict.
         network: {"name": architecture, ...hyper-parameters}.
         facts: Anything worth keeping: step, data, options, validation. Stored as JSON.
+
+    Raises:
+        WeightsError: If it cannot be written.
     """
     metadata = {NETWORK_KEY: json.dumps(dict(network))}
     metadata |= {key: json.dumps(value) for key, value in facts.items()}
     part = path.with_name(f".{path.name}.part")
-    save_file({name: value.contiguous().cpu() for name, value in weights.items()}, part, metadata)
-    os.replace(part, path)
+    tensors = {name: value.contiguous().cpu() for name, value in weights.items()}
+    try:
+        save_file(tensors, part, metadata)
+        os.replace(part, path)
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        raise WeightsError(
+            f"weights '{path}' could not be written: {error}; what was there before is untouched"
+        ) from error
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
-from vsr.models.contract import State
+from vsr.models.contract import State, TrainableNetwork, TrainingOutput
 from vsr.models.flow import lucas_kanade
-from vsr.models.layers import trunk
+from vsr.models.layers import Stage, trunk
 from vsr.ops.resize import resize
 from vsr.ops.warp import flow_warp
 
 
-class Compact(nn.Module):
+class Compact(TrainableNetwork):
     """Bidirectional recurrent super-resolution with warped neighbours' features.
 
     A backward trunk walks from the last frame to the first, then a forward trunk from the first
@@ -45,7 +47,7 @@ class Compact(nn.Module):
         self.refine = FlowCorrection()
         self.backward_trunk = trunk(3 + channels, channels, blocks)
         self.forward_trunk = trunk(3 + 2 * channels, channels, blocks)
-        self.tail = nn.Sequential(
+        self.tail = Stage(
             nn.Conv2d(channels, 64, 3, padding=1),
             nn.LeakyReLU(0.1, inplace=True),
             nn.Conv2d(64, 3 * scale**2, 3, padding=1),
@@ -61,6 +63,15 @@ class Compact(nn.Module):
         """Upscale a window; see `contract.VideoNetwork`."""
         sr, state, _, _ = self.forward_with_flow(lq, state, lookahead)
         return sr, state
+
+    def forward_for_training(self, lq: Tensor) -> TrainingOutput:
+        """Upscale a clip; see `contract.TrainableNetwork`."""
+        sr, _, to_previous, to_next = self.forward_with_flow(lq)
+        return TrainingOutput(sr, to_previous, to_next)
+
+    def flow_parameters(self) -> Iterable[nn.Parameter]:
+        """Give the learned correction's."""
+        return self.refine.parameters()
 
     def forward_with_flow(
         self, lq: Tensor, state: State | None = None, lookahead: int = 0

@@ -1,10 +1,12 @@
-"""What the engine asks of a network; see `VideoNetwork`."""
+"""What the engine asks of a network (`VideoNetwork`), and training (`TrainableNetwork`)."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 State = tuple[Tensor, ...]
 
@@ -38,3 +40,34 @@ class VideoNetwork(Protocol):
             state: A tuple of (N, C, H, W) tensors at lq size, after frame T - lookahead - 1.
         """
         ...
+
+
+class TrainingOutput(NamedTuple):
+    """What a network made of a clip, and what on the way a loss may look at.
+
+    Attributes:
+        sr: (N, T, 3, H * scale, W * scale).
+        flow_to_previous: (N, T - 1, 2, H, W), entry i for frame i + 1, in pixels; None where the
+            network shows no flow that can learn.
+        flow_to_next: The same, entry i for frame i.
+        cleaned: (N, T, 3, H, W), the input as the network cleaned it; None where it does not.
+    """
+
+    sr: Tensor
+    flow_to_previous: Tensor | None = None
+    flow_to_next: Tensor | None = None
+    cleaned: Tensor | None = None
+
+
+class TrainableNetwork(nn.Module, ABC):
+    """A `VideoNetwork` that `vsr train` can train."""
+
+    scale: int
+
+    @abstractmethod
+    def forward_for_training(self, lq: Tensor) -> TrainingOutput:
+        """Upscale a whole clip, (N, T, 3, H, W), as `forward` does without state or lookahead."""
+
+    @abstractmethod
+    def flow_parameters(self) -> Iterable[nn.Parameter]:
+        """Give what estimates the flow, which learns at a rate of its own."""

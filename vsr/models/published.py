@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from vsr.errors import CheckpointFormatError, WeightsError
 from vsr.models.checkpoints import check_fit
+from vsr.models.spynet import SpyNet
 
 Family = Literal["basicsr", "mmagic"]
 
@@ -116,6 +117,36 @@ def load_published(network: nn.Module, checkpoint: Checkpoint) -> None:
             given.setdefault(name, value)
     check_fit(given, wanted, checkpoint.path, type(network).__name__)
     network.load_state_dict({name: given[published[name]] for name in own})
+
+
+def load_spynet(network: SpyNet, path: Path) -> None:
+    """Load the flow network alone, from a file of its own or from one of a whole network.
+
+    Args:
+        network: What is loaded into.
+        path: SpyNet as BasicSR (spynet_sintel_final-3d2a1287.pth) or mmediting
+            (spynet_20210409-c6c1bd09.pth) publish it, a checkpoint of BasicVSR, BasicVSR++ or
+            RealBasicVSR, or what `vsr train` wrote for one of these.
+
+    Raises:
+        WeightsError: If there is no such file.
+        CheckpointFormatError: If there is no SpyNet in it, or not all of it.
+    """
+    given = _without_prefixes(_unpickled(path), path)
+    ours = False
+    for prefix in ("flow.", "basicvsr.flow.", "spynet.", "basicvsr.spynet."):
+        inside = {name for name in given if name.startswith(prefix)}
+        if inside:
+            given = {name.removeprefix(prefix): given[name] for name in inside}
+            ours = prefix.endswith("flow.")
+            break
+    family: Family = "mmagic" if any(".conv." in name for name in given) else "basicsr"
+    own = network.state_dict()
+    names = {name: name if ours else _spynet_name(name, family) for name in own}
+    for constant in ("mean", "std"):
+        given.setdefault(constant, own[constant])
+    check_fit(given, {names[name]: value for name, value in own.items()}, path, "SpyNet")
+    network.load_state_dict({name: given[names[name]] for name in own})
 
 
 def is_optional(name: str) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
 from vsr.models.basicvsr import BasicVSR
-from vsr.models.contract import State
+from vsr.models.contract import State, TrainableNetwork, TrainingOutput
 from vsr.models.layers import trunk
 
 _PASSES = 3
@@ -14,7 +16,7 @@ _PASSES = 3
 _RAMP = 0.1
 
 
-class RealBasicVSR(nn.Module):
+class RealBasicVSR(TrainableNetwork):
     """BasicVSR, x4, on frames that are cleaned first: up to three passes, the more the dirtier.
 
     The published code goes on cleaning while the mean residue of the *whole clip* is at or above
@@ -69,6 +71,19 @@ class RealBasicVSR(nn.Module):
         sr: Tensor
         sr, state = self.basicvsr(cleaned, state, lookahead)
         return sr, state
+
+    def forward_for_training(self, lq: Tensor) -> TrainingOutput:
+        """Upscale a clip after one pass of cleaning, as published; how many come later decides.
+
+        No flow is shown: it does not learn.
+        """
+        cleaned = torch.stack([x + self.cleaning(x).float() for x in lq.unbind(dim=1)], dim=1)
+        sr, _ = self.basicvsr(cleaned)
+        return TrainingOutput(sr, cleaned=cleaned)
+
+    def flow_parameters(self) -> Iterable[nn.Parameter]:
+        """Give SpyNet's, which are not trained."""
+        return self.basicvsr.flow_parameters()
 
     def clean(self, frame: Tensor) -> Tensor:
         """Clean one frame of each row of a batch, (N, 3, H, W), as often as each needs."""

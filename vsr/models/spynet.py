@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vsr.models.layers import Stage
 from vsr.ops.warp import flow_warp
 
 _LEVELS = 6
@@ -105,8 +106,8 @@ def clip_flow(
     return torch.cat(flows, dim=1)
 
 
-def _level() -> nn.Sequential:
+def _level() -> Stage:
     layers: list[nn.Module] = []
     for before, after in pairwise((8, 32, 64, 32, 16, 2)):
         layers += [nn.Conv2d(before, after, 7, padding=3), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers[:-1])
+    return Stage(*layers[:-1])

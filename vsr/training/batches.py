@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vsr.data.datasets import Stretch, mirrored, sample_batch, sample_pairs
 from vsr.data.real import degrade_real
+from vsr.data.sharpen import sharpened
 from vsr.training.options import TrainOptions
 from vsr.training.world import World
 
@@ -62,14 +63,30 @@ class Batches(Dataset[Batch]):
         lq: Tensor | None = None
         if self._paired:
             gt, lq = sample_pairs(
-                self._found, batch=1, length=length, side=side, scale=self._scale, seed=seed
+                self._found,
+                batch=1,
+                length=length,
+                side=side,
+                scale=self._scale,
+                seed=seed,
+                reverse=self._data.reverse,
             )
         else:
-            gt = sample_batch(self._found, batch=1, length=length, side=side, seed=seed)
+            gt = sample_batch(
+                self._found,
+                batch=1,
+                length=length,
+                side=side,
+                seed=seed,
+                reverse=self._data.reverse,
+            )
         if self._data.mirror:
             gt, lq = mirrored(gt), None if lq is None else mirrored(lq)
         if self._data.degradation == "real":
-            made = degrade_real(gt.float() / 255, self._scale, seed=seed, recipe=self._real)
+            true = gt.float() / 255
+            if self._data.sharpen:
+                true = sharpened(true)
+            made = degrade_real(true, self._scale, seed=seed, recipe=self._real)
             lq = (made * 255).round().to(torch.uint8)
         return Batch(gt, lq)
 

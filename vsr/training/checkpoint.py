@@ -3,46 +3,44 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any, Protocol
 
 import torch
-from torch import nn
-from torch.optim import Optimizer
 
 from vsr.errors import CheckpointFormatError, WeightsError
-from vsr.training.ema import Ema
+
+
+class Stateful(Protocol):
+    """A part of a run with a state of its own."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """All that `load_state_dict` needs to go on."""
+
+    def load_state_dict(self, state: Any, /) -> Any:  # noqa: ANN401
+        """Go on from a saved state."""
 
 
 def save_checkpoint(
-    path: Path,
-    *,
-    step: int,
-    network: nn.Module,
-    optimizer: Optimizer,
-    ema: Ema,
-    shape: dict[str, object],
+    path: Path, *, step: int, shape: Mapping[str, object], parts: Mapping[str, Stateful]
 ) -> None:
     """Write a checkpoint; the one before stays whole until this one is.
 
     Args:
         path: Target.
         step: Updates done.
-        network, optimizer, ema: What is saved.
         shape: Name and hyper-parameters of the network, checked on loading.
+        parts: What is saved, by name.
+
+    Raises:
+        WeightsError: If it cannot be written; the one before is untouched.
     """
     part = path.with_name(f".{path.name}.part")
+    states = {name: part.state_dict() for name, part in parts.items()}
     try:
-        torch.save(
-            {
-                "step": step,
-                "network": network.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "ema": ema.state_dict(),
-                "shape": shape,
-            },
-            part,
-        )
+        torch.save({"step": step, "shape": dict(shape), **states}, part)
         with part.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(part, path)
@@ -55,7 +53,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, *, network: nn.Module, optimizer: Optimizer, ema: Ema, shape: dict[str, object]
+    path: Path, *, shape: Mapping[str, object], parts: Mapping[str, Stateful]
 ) -> int:
     """Load a checkpoint into its parts.
 
@@ -64,7 +62,7 @@ def load_checkpoint(
 
     Raises:
         WeightsError: If there is none.
-        CheckpointFormatError: If it is damaged or of another network.
+        CheckpointFormatError: If it is damaged, of another network, or of a run with other parts.
     """
     if not path.is_file():
         raise WeightsError(f"nothing to resume: no checkpoint '{path}'; leave --resume out")
@@ -72,13 +70,30 @@ def load_checkpoint(
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, UnpicklingError, EOFError, OSError) as error:
         raise CheckpointFormatError(f"checkpoint '{path}' is damaged: {error}") from error
+    if not isinstance(saved, dict) or not {"step", "shape"} <= saved.keys():
+        raise CheckpointFormatError(
+            f"'{path}' is not a checkpoint of `vsr train`; to start from weights of others, "
+            "name them as optimizer.init"
+        )
     if saved["shape"] != shape:
         raise CheckpointFormatError(
-            f"checkpoint '{path}' is of network {saved['shape']}, the options say {shape}; "
+            f"checkpoint '{path}' is of network {saved['shape']}, the options say {dict(shape)}; "
             "take the options it was trained with, or another output folder"
         )
-    network.load_state_dict(saved["network"])
-    optimizer.load_state_dict(saved["optimizer"])
-    ema.load_state_dict(saved["ema"]["updates"], saved["ema"]["weights"])
+    held = saved.keys() - {"step", "shape"}
+    if held != parts.keys():
+        raise CheckpointFormatError(
+            f"checkpoint '{path}' holds {', '.join(sorted(held))}; this run has "
+            f"{', '.join(sorted(parts))}: adversarial.weight or run.precision changed; take those "
+            "it was trained with, or start another output folder with optimizer.init"
+        )
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(saved[name])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise CheckpointFormatError(
+            f"checkpoint '{path}' does not fit this run: {error}; take the version and the options "
+            "it was trained with"
+        ) from error
     step: int = saved["step"]
     return step

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -32,6 +32,8 @@ def read_options(path: Path, overrides: Sequence[str] = ()) -> TrainOptions:
         raise ConfigError(f"configuration '{path}' is not TOML: {error}") from error
     for override in overrides:
         _override(values, override)
+    if isinstance(network := values.setdefault("network", {}), dict):
+        network.setdefault("name", "compact")
     try:
         return TypeAdapter(TrainOptions).validate_python(values)
     except ValidationError as error:
@@ -47,14 +49,21 @@ def _override(values: dict[str, Any], text: str) -> None:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value
-    values.setdefault(section, {})[name] = parsed
+    table = values.setdefault(section, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"'{section}' is {table!r} in the file; wanted a table, [{section}]")
+    table[name] = parsed
 
 
 def _explain(error: ValidationError) -> str:
     """Say the first thing that is wrong, in terms of the file."""
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
-    key = ".".join(place)
+    if first["type"] == "union_tag_invalid":
+        known = first["ctx"]["expected_tags"].replace("'", "")
+        return f"'{place[0]}.name' is '{first['ctx']['tag']}'; known: {known}"
+    # Pydantic counts the name of a network as a level of its own: ("network", "compact", "scale").
+    key = ".".join(place if place[0] != "network" else [place[0], *place[2:]])
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return f"unknown key '{key}'; known here: {', '.join(_known(place[:-1]))}"
     if first["type"] in ("missing", "missing_argument"):
@@ -65,5 +74,8 @@ def _explain(error: ValidationError) -> str:
 def _known(place: Sequence[str]) -> list[str]:
     kind: Any = TrainOptions
     for part in place:
-        kind = get_type_hints(kind)[part]
+        if kinds := get_args(kind):
+            kind = next(one for one in kinds if one.name == part)
+        else:
+            kind = get_type_hints(kind)[part]
     return [field.name for field in fields(kind)] if is_dataclass(kind) else []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,10 @@ class Ema:
         """All that `load_state_dict` needs to go on."""
         return {"updates": self.updates, "weights": self.weights}
 
-    def load_state_dict(self, updates: int, weights: dict[str, Tensor]) -> None:
-        """Go on from a saved state."""
-        self.updates = updates
-        self.weights = {name: value.clone() for name, value in weights.items()}
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state, on the device where this average is."""
+        self.updates = state["updates"]
+        self.weights = {
+            name: state["weights"][name].to(value.device, copy=True)
+            for name, value in self.weights.items()
+        }

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
+from torch.amp import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
@@ -20,14 +21,18 @@ from vsr.data.datasets import Stretch, stretches
 from vsr.data.layouts import open_training
 from vsr.errors import ConfigError
 from vsr.models.checkpoints import save_weights
-from vsr.models.compact import Compact
+from vsr.models.contract import TrainableNetwork
+from vsr.models.layers import Recomputable
+from vsr.models.zoo import ARCHITECTURES
+from vsr.training.adversary import Adversary
 from vsr.training.batches import Batch, batches
-from vsr.training.checkpoint import load_checkpoint, save_checkpoint
+from vsr.training.checkpoint import Stateful, load_checkpoint, save_checkpoint
+from vsr.training.descent import descend
 from vsr.training.ema import Ema
-from vsr.training.objective import Objective
+from vsr.training.objective import Judged, Objective
 from vsr.training.options import OptimizerOptions, TrainOptions
 from vsr.training.record import Record, has_tensorboard
-from vsr.training.start import start_from
+from vsr.training.start import start_flow_from, start_from
 from vsr.training.validation import validate
 from vsr.training.world import World, join_world
 
@@ -40,21 +45,38 @@ class Parts:
 
     Attributes:
         network, optimizer, ema: In training; `ema` is what is validated and kept.
+        scaler: Scales the loss in fp16; elsewhere it does nothing.
         objective: Gives the loss of a batch; the network is in it.
+        adversary: The discriminator; None without an adversarial loss.
         shape: Name and hyper-parameters of the network, as they go into files.
         found: Where training clips are cut from.
         val_clips: What is validated on.
         output: The folder of the run.
     """
 
-    network: Compact
+    network: TrainableNetwork
     objective: nn.Module
     optimizer: torch.optim.Optimizer
+    scaler: GradScaler
+    adversary: Adversary | None
     ema: Ema
     shape: dict[str, object]
     found: Sequence[Stretch]
     val_clips: Sequence[Clip]
     output: Path
+
+    def saved(self) -> dict[str, Stateful]:
+        """Name what a checkpoint holds."""
+        saved: dict[str, Stateful] = {
+            "network": self.network,
+            "optimizer": self.optimizer,
+            "ema": self.ema,
+        }
+        if self.scaler.is_enabled():
+            saved["scaler"] = self.scaler
+        if self.adversary is not None:
+            saved["adversary"] = self.adversary
+        return saved
 
 
 def train(
@@ -82,14 +104,11 @@ def train(
     with join_world(options.run.device) as world:
         say = say if world.first else lambda line: None
         parts = build(options, world, say)
+        parts.output.mkdir(parents=True, exist_ok=True)
         step = 0
         if resume:
             step = load_checkpoint(
-                parts.output / "checkpoint.pt",
-                network=parts.network,
-                optimizer=parts.optimizer,
-                ema=parts.ema,
-                shape=parts.shape,
+                parts.output / "checkpoint.pt", shape=parts.shape, parts=parts.saved()
             )
             say(f"resumed at step {step}")
         writing = Record(parts.output, tensorboard=options.run.tensorboard)
@@ -105,9 +124,18 @@ def check(options: TrainOptions) -> None:
     """
     if options.run.tensorboard and not has_tensorboard():
         raise ConfigError("run.tensorboard wants the extra 'train': pip install 'vsr[train]'")
-    for name in ("batch", "length", "crop"):
-        if getattr(options.data, name) < 1:
-            raise ConfigError(f"data.{name} must be positive; got {getattr(options.data, name)}")
+    positive = {
+        "data": ("batch", "length", "crop", "val_frames"),
+        "network": [key for key, value in asdict(options.network).items() if type(value) is int],
+        "optimizer": ("steps",),
+        "run": ("validate_every", "save_every", "log_every"),
+        "adversarial": ("channels",),
+    }
+    for section, names in positive.items():
+        for name in names:
+            value = getattr(getattr(options, section), name)
+            if value < 1:
+                raise ConfigError(f"{section}.{name} must be positive; got {value}")
     if options.data.degradation == "bd" and options.network.scale != 4:
         raise ConfigError(
             f"data.degradation = 'bd' is defined for network.scale = 4; got {options.network.scale}"
@@ -122,9 +150,13 @@ def build(options: TrainOptions, world: World, say: Say) -> Parts:
             f"data.batch = {data.batch} cannot be shared by {world.size} processes; "
             f"take a multiple of {world.size}"
         )
+    if options.run.precision == "fp16" and world.device.type != "cuda":
+        raise ConfigError(
+            f"run.precision = 'fp16' wants CUDA, the run is on {world.device}: gradients in fp16 "
+            "underflow, and scaling them pays on GPUs only; take 'bf16' or 'fp32'"
+        )
     torch.manual_seed(options.run.seed)
-    output = Path(options.run.output)
-    output.mkdir(parents=True, exist_ok=True)
+    network, optimizer = build_network(options, world, say)
     cache = Path(data.cache).expanduser()
     clips = open_training(
         Path(data.train), cache, layout=data.layout, half_size=data.half_size, progress=say
@@ -132,27 +164,13 @@ def build(options: TrainOptions, world: World, say: Say) -> Parts:
     val_clips = open_training(Path(data.val), cache, layout=data.val_layout, progress=say)
     found = stretches(clips, length=data.length, side=data.crop * options.network.scale)
 
-    shape: dict[str, object] = asdict(options.network)
-    network = Compact(
-        scale=options.network.scale,
-        channels=options.network.channels,
-        blocks=options.network.blocks,
-    )
-    if schedule.init:
-        start_from(network, Path(schedule.init), say)
-    network.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    of_flow = list(network.refine.parameters())
-    others = [p for name, p in network.named_parameters() if not name.startswith("refine.")]
-    optimizer = torch.optim.Adam(
-        [
-            {"params": of_flow, "factor": schedule.flow_lr_factor, "frozen": schedule.flow_frozen},
-            {"params": others, "factor": 1.0, "frozen": 0},
-        ],
-        betas=schedule.betas,
-    )
+    fp16 = options.run.precision == "fp16"
+    adversary = None
+    if options.adversarial.weight:
+        adversary = Adversary(options.adversarial, betas=schedule.betas, world=world, fp16=fp16)
     objective: nn.Module = Objective(
-        network, photometric_weight=schedule.photometric, degradation=data.degradation
-    )
+        network, options.loss, degradation=data.degradation, sharpen=data.sharpen
+    ).to(world.device)
     if world.size > 1:
         objective = DistributedDataParallel(objective)
     count = sum(p.numel() for p in network.parameters())
@@ -161,12 +179,44 @@ def build(options: TrainOptions, world: World, say: Say) -> Parts:
         network=network,
         objective=objective,
         optimizer=optimizer,
+        scaler=GradScaler(world.device.type, enabled=fp16),
+        adversary=adversary,
         ema=Ema(network, schedule.ema),
-        shape=shape,
+        shape=asdict(options.network),
         found=found,
         val_clips=val_clips,
-        output=output,
+        output=Path(options.run.output),
     )
+
+
+def build_network(
+    options: TrainOptions, world: World, say: Say
+) -> tuple[TrainableNetwork, torch.optim.Optimizer]:
+    """Build network and optimiser, with the weights that the options start from."""
+    schedule = options.optimizer
+    hyper_parameters = asdict(options.network)
+    try:
+        network = ARCHITECTURES[hyper_parameters.pop("name")](**hyper_parameters)
+    except ValueError as error:
+        raise ConfigError(f"network: {error}") from error
+    assert isinstance(network, TrainableNetwork)
+    if schedule.init:
+        start_from(network, Path(schedule.init), say)
+    if schedule.flow_init:
+        start_flow_from(network, Path(schedule.flow_init), say)
+    for part in network.modules():
+        if isinstance(part, Recomputable):
+            part.recompute = options.run.recompute
+    network.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    of_flow = list(network.flow_parameters())
+    apart = {id(parameter) for parameter in of_flow}
+    others = [parameter for parameter in network.parameters() if id(parameter) not in apart]
+    factors = ((of_flow, schedule.flow_lr_factor, schedule.flow_frozen), (others, 1.0, 0))
+    groups = [
+        {"params": [p for p in some if p.requires_grad], "factor": factor, "frozen": frozen}
+        for some, factor, frozen in factors
+    ]
+    return network, torch.optim.Adam(groups, betas=schedule.betas)
 
 
 def fit(
@@ -181,27 +231,27 @@ def fit(
     """Take steps from `step` on to the end, or until stopped; give the last validation."""
     run, steps = options.run, options.optimizer.steps
     numbers: dict[str, float] = {}
-    losses: list[float] = []
+    seen: list[Mapping[str, float]] = []
     skipped = 0
     begin = time.monotonic()
     hidden = None if world.first else True
     with tqdm(total=steps, initial=step, unit="step", dynamic_ncols=True, disable=hidden) as bar:
         for batch in batches(parts.found, options, world, first=step):
-            loss = update(parts, options, batch.to(world.device), step)
+            losses = update(parts, options, batch.to(world.device), step)
             step += 1
-            if math.isfinite(loss):
-                losses.append(loss)
+            if all(map(math.isfinite, losses.values())):
+                seen.append(losses)
             else:
                 skipped += 1
             bar.update()
             late = run.max_minutes > 0 and time.monotonic() - begin > run.max_minutes * 60
             last = step == steps or world.any(stopped() or late)
             if record is not None and (step % run.log_every == 0 or last):
-                mean = sum(losses) / max(1, len(losses))
-                bar.set_postfix(loss=f"{mean:.5f}")
+                means = {key: sum(x[key] for x in seen) / len(seen) for key in losses if seen}
+                bar.set_postfix({key: f"{value:.5f}" for key, value in means.items()})
                 rate = learning_rate(step - 1, options.optimizer)
-                record.add(step, loss=mean, lr=rate, skipped=skipped)
-                losses = []
+                record.add(step, **means, lr=rate, skipped=skipped)
+                seen = []
             if record is not None and (step % run.validate_every == 0 or last):
                 numbers = _validated(parts, options, world.device)
                 record.add(step, **numbers)
@@ -216,28 +266,34 @@ def fit(
     return numbers
 
 
-def update(parts: Parts, options: TrainOptions, batch: Batch, step: int) -> float:
-    """Take one optimiser step.
+def update(parts: Parts, options: TrainOptions, batch: Batch, step: int) -> dict[str, float]:
+    """Take one optimiser step, and one of the discriminator if there is one.
 
     Returns:
-        The loss on the picture; not finite where the step was left out: one bad batch must not
-        poison the weights and the average of a run of hours.
+        Each loss, "loss" the picture's; not finite where a step was left out.
     """
-    schedule = options.optimizer
+    schedule, adversary = options.optimizer, parts.adversary
     for group in parts.optimizer.param_groups:
         frozen = step < group["frozen"]
         group["lr"] = 0.0 if frozen else learning_rate(step, schedule) * group["factor"]
+    gt = batch.gt.float() / 255
     lq = None if batch.lq is None else batch.lq.float() / 255
-    with _autocast(batch.gt.device, options):
-        loss, picture = parts.objective(batch.gt.float() / 255, lq)
+    with _autocast(gt.device, options):
+        judged: Judged = parts.objective(gt, lq)
+        loss, losses = judged.loss, judged.losses
+        if adversary is not None:
+            losses["adversarial"] = adversary.judge(judged.sr)
+            loss = loss + options.adversarial.weight * losses["adversarial"]
     parts.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    norm = nn.utils.clip_grad_norm_(parts.network.parameters(), schedule.grad_clip)
-    if not torch.isfinite(norm):
-        return math.nan
-    parts.optimizer.step()
+    parts.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    trained = [p for group in parts.optimizer.param_groups for p in group["params"]]
+    if not descend(parts.optimizer, parts.scaler, trained, clip=schedule.grad_clip):
+        return dict.fromkeys(losses, math.nan)
     parts.ema.update(parts.network)
-    return float(picture.detach())
+    values = {name: float(value.detach()) for name, value in losses.items()}
+    if adversary is not None:
+        values["discriminator"] = adversary.learn(judged.sr, gt, _autocast(gt.device, options))
+    return values
 
 
 def learning_rate(step: int, schedule: OptimizerOptions) -> float:
@@ -265,19 +321,15 @@ def _validated(parts: Parts, options: TrainOptions, device: torch.device) -> dic
 
 def _save(parts: Parts, options: TrainOptions, step: int, numbers: dict[str, float]) -> None:
     save_checkpoint(
-        parts.output / "checkpoint.pt",
-        step=step,
-        network=parts.network,
-        optimizer=parts.optimizer,
-        ema=parts.ema,
-        shape=parts.shape,
+        parts.output / "checkpoint.pt", step=step, shape=parts.shape, parts=parts.saved()
     )
     facts = {"step": step, "options": asdict(options), "validation": numbers}
     save_weights(parts.output / "weights.safetensors", parts.ema.weights, parts.shape, facts)
 
 
 def _autocast(device: torch.device, options: TrainOptions) -> torch.autocast:
-    return torch.autocast(device.type, torch.bfloat16, enabled=options.run.precision == "bf16")
+    kind = torch.float16 if options.run.precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, kind, enabled=options.run.precision != "fp32")
 
 
 @contextmanager

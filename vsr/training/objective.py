@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import NamedTuple
+
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsr.data.degradations import Degradation, degrade
-from vsr.models.compact import Compact
+from vsr.data.sharpen import sharpened
+from vsr.errors import ConfigError
+from vsr.models.contract import TrainableNetwork
 from vsr.training.losses import charbonnier, photometric
+from vsr.training.options import LossOptions
+from vsr.training.perceptual import PerceptualLoss
+
+
+class Judged(NamedTuple):
+    """A batch, enhanced and compared.
+
+    Attributes:
+        loss: What to minimise.
+        losses: What it is the weighed sum of; "loss" is the picture's.
+        sr: (N, T, 3, H, W), float32.
+    """
+
+    loss: Tensor
+    losses: dict[str, Tensor]
+    sr: Tensor
 
 
 class Objective(nn.Module):
@@ -14,30 +36,65 @@ class Objective(nn.Module):
 
     Args:
         network: In training.
-        photometric_weight: Of the flow loss.
+        losses: Their weights.
         degradation: What makes `lq` where a batch has none; "real" always comes with it.
+        sharpen: Make and compare with the sharpened truth.
+
+    Raises:
+        WeightsError: If the perceptual loss is asked for, and VGG-19 is not there.
     """
 
     def __init__(
-        self, network: Compact, *, photometric_weight: float, degradation: Degradation = "bicubic"
+        self,
+        network: TrainableNetwork,
+        losses: LossOptions,
+        *,
+        degradation: Degradation = "bicubic",
+        sharpen: bool = False,
     ) -> None:
         super().__init__()
         self.network = network
-        self._photometric = photometric_weight
+        self._weights = losses
+        self._picture = charbonnier if losses.picture == "charbonnier" else F.l1_loss
+        self._perceptual = PerceptualLoss(Path(losses.vgg)) if losses.perceptual else None
         self._degradation = degradation
+        self._sharpen = sharpen
 
-    def forward(self, gt: Tensor, lq: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, gt: Tensor, lq: Tensor | None = None) -> Judged:
         """Compute the loss of true clips.
 
         Args:
             gt: (N, T, 3, H, W), 0 to 1.
             lq: (N, T, 3, H / scale, W / scale), 0 to 1; None: made here.
 
-        Returns:
-            The loss to minimise, and the part of it that is the picture's.
+        Raises:
+            ConfigError: If a loss looks at what the network does not show.
         """
+        if self._sharpen:
+            gt = sharpened(gt)
         if lq is None:
             lq = degrade(gt, self.network.scale, self._degradation)
-        sr, _, to_previous, to_next = self.network.forward_with_flow(lq)
-        picture = charbonnier(sr.float(), gt)
-        return picture + self._photometric * photometric(lq, to_previous, to_next), picture
+        made = self.network.forward_for_training(lq)
+        sr = made.sr.float()
+        losses = {"loss": self._picture(sr, gt)}
+        loss = losses["loss"]
+        if self._weights.photometric:
+            if made.flow_to_previous is None or made.flow_to_next is None:
+                raise ConfigError(self._blind("photometric", "flow that can learn"))
+            losses["photometric"] = photometric(lq, made.flow_to_previous, made.flow_to_next)
+            loss = loss + self._weights.photometric * losses["photometric"]
+        if self._weights.cleaning:
+            if made.cleaned is None:
+                raise ConfigError(self._blind("cleaning", "cleaned input"))
+            small = F.avg_pool2d(gt.flatten(0, 1), self.network.scale).view(lq.shape)
+            losses["cleaning"] = F.l1_loss(made.cleaned.float(), small)
+            loss = loss + self._weights.cleaning * losses["cleaning"]
+        if self._perceptual is not None:
+            losses["perceptual"] = self._perceptual(sr.flatten(0, 1), gt.flatten(0, 1))
+            loss = loss + self._weights.perceptual * losses["perceptual"]
+        return Judged(loss, losses, sr)
+
+    def _blind(self, name: str, wanted: str) -> str:
+        weight = getattr(self._weights, name)
+        kind = type(self.network).__name__
+        return f"loss.{name} = {weight} wants {wanted}, which {kind} does not show; take 0"

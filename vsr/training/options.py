@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from pydantic import Field
 
 from vsr.data.recipe import RealRecipe
 
-# Read by pydantic, which is not needed to import this file.
 _STRICT = {"extra": "forbid"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkOptions:
-    """Which network is trained."""
+class CompactOptions:
+    """The project's own network."""
 
     __pydantic_config__ = _STRICT
 
@@ -25,6 +26,64 @@ class NetworkOptions:
     """Features in each trunk."""
     blocks: int = 5
     """Residual blocks in each trunk."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BasicVsrOptions:
+    """BasicVSR, x4."""
+
+    __pydantic_config__ = _STRICT
+
+    name: Literal["basicvsr"] = "basicvsr"
+    """Architecture."""
+    channels: int = 64
+    """Features in each trunk."""
+    blocks: int = 30
+    """Residual blocks in each trunk."""
+
+    scale: ClassVar[int] = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class BasicVsrPlusPlusOptions:
+    """BasicVSR++, x4."""
+
+    __pydantic_config__ = _STRICT
+
+    name: Literal["basicvsr_pp"] = "basicvsr_pp"
+    """Architecture."""
+    channels: int = 64
+    """Features in each branch, a multiple of 16."""
+    blocks: int = 7
+    """Residual blocks in each branch."""
+
+    scale: ClassVar[int] = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealBasicVsrOptions:
+    """RealBasicVSR, x4."""
+
+    __pydantic_config__ = _STRICT
+
+    name: Literal["realbasicvsr"] = "realbasicvsr"
+    """Architecture."""
+    channels: int = 64
+    """Features."""
+    blocks: int = 20
+    """Residual blocks in each trunk of BasicVSR."""
+    cleaning_blocks: int = 20
+    """Residual blocks of the cleaning module."""
+    threshold: float = 5.0
+    """Residue below which a frame counts as clean, in 8-bit levels; training cleans once anyway."""
+
+    scale: ClassVar[int] = 4
+
+
+NetworkOptions: TypeAlias = Annotated[
+    CompactOptions | BasicVsrOptions | BasicVsrPlusPlusOptions | RealBasicVsrOptions,
+    Field(discriminator="name"),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +104,10 @@ class DataOptions:
     """How lq is made from the truth; `[real]` says what the last one draws from."""
     mirror: bool = False
     """Play each clip forth and back: `length` 7 gives 14 frames (Vimeo-90K)."""
+    reverse: bool = True
+    """Play half of the clips backwards."""
+    sharpen: bool = False
+    """Sharpen the truth, for all but the adversarial loss: "real" degrades the sharpened clip."""
     half_size: tuple[str, ...] = ()
     """File name patterns of training videos to shrink to half: compressed too hard as they are."""
     cache: str = "~/.cache/vsr/frames"
@@ -82,13 +145,46 @@ class OptimizerOptions:
     flow_frozen: int = 0
     """First steps in which the flow parts stay as they are."""
     grad_clip: float = 0.5
-    """Largest norm of the gradient."""
+    """Largest norm of the gradient; 0: any."""
     ema: float = 0.999
     """Decay of the moving average of the weights, which is what is kept."""
-    photometric: float = 0.1
-    """Weight of the photometric flow loss."""
     init: str = ""
-    """Weights to start from (safetensors), of this scale or a multiple; empty: from nothing."""
+    """Weights to start from: of `vsr train`, of this scale or a multiple, or published ones."""
+    flow_init: str = ""
+    """Weights of SpyNet to start from, after `init`: a published file, or one of a whole network.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossOptions:
+    """What a step minimises: the picture loss, and as much of the others as their weights say."""
+
+    __pydantic_config__ = _STRICT
+
+    picture: Literal["charbonnier", "l1"] = "charbonnier"
+    """Output against truth."""
+    photometric: float = 0.1
+    """Weight of frames against their neighbours, warped by flow: teaches flow that can learn."""
+    cleaning: float = 0.0
+    """Weight of cleaned input against the shrunk truth (RealBasicVSR)."""
+    perceptual: float = 0.0
+    """Weight of the difference of VGG-19 features."""
+    vgg: str = ""
+    """Published weights of VGG-19, for `perceptual`: a file such as vgg19-dcbb9e9d.pth."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialOptions:
+    """A discriminator that learns to tell output from truth."""
+
+    __pydantic_config__ = _STRICT
+
+    weight: float = 0.0
+    """Of its judgement in what the network minimises; 0: no discriminator."""
+    channels: int = 64
+    """Features at full size."""
+    lr: float = 1e-4
+    """Learning rate of its Adam, constant."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +199,10 @@ class RunOptions:
     """Seed of weights and sampling."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
-    precision: Literal["bf16", "fp32"] = "bf16"
-    """Of the convolutions; flow, warping and losses stay in float32."""
+    precision: Literal["bf16", "fp16", "fp32"] = "bf16"
+    """Of the convolutions; flow, warping and losses stay in float32. fp16 wants CUDA."""
+    recompute: bool = False
+    """Keep little for the backward pass and compute it again: a third slower, longer clips fit."""
     validate_every: int = 1000
     """Steps between validations."""
     save_every: int = 250
@@ -124,7 +222,9 @@ class TrainOptions:
     __pydantic_config__ = _STRICT
 
     data: DataOptions
-    network: NetworkOptions = field(default_factory=NetworkOptions)
+    network: NetworkOptions = field(default_factory=CompactOptions)
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    loss: LossOptions = field(default_factory=LossOptions)
+    adversarial: AdversarialOptions = field(default_factory=AdversarialOptions)
     real: RealRecipe = field(default_factory=RealRecipe)
     run: RunOptions = field(default_factory=RunOptions)

@@ -7,32 +7,70 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vsr.errors import CheckpointFormatError
-from vsr.models.checkpoints import check_fit, load_into, read_metadata, read_tensors
+from vsr.errors import CheckpointFormatError, ConfigError
+from vsr.models.checkpoints import check_fit, is_own, load_into, read_metadata, read_tensors
 from vsr.models.compact import Compact
+from vsr.models.contract import TrainableNetwork
+from vsr.models.published import load_published, load_spynet, read_published
+from vsr.models.spynet import SpyNet
+
+Say = Callable[[str], None]
 
 
-def start_from(network: Compact, path: Path, say: Callable[[str], None]) -> None:
-    """Load a weight file into a network, of the same scale or of a multiple of it.
-
-    Trunks and flow work at the size of the input, whatever the scale, and are taken over as they
-    are. Of a larger scale, the last layer is averaged over the sub-pixels that fall into one: the
-    network then adds to its bicubic picture the box average of what the larger one adds to its.
+def start_from(network: TrainableNetwork, path: Path, say: Say) -> None:
+    """Load a weight file into a network.
 
     Args:
         network: What is to be trained.
-        path: What `vsr train` wrote for the same architecture.
+        path: What `vsr train` wrote for the same architecture, of the same scale or (`Compact`) a
+            multiple of it; or a published checkpoint.
         say: Told what was done.
 
     Raises:
         WeightsError: If there is no such file.
         CheckpointFormatError: If it is of another network or of a scale that cannot be averaged.
     """
-    scale = int(read_metadata(path)["network"].get("scale", network.scale))
-    if scale == network.scale:
-        load_into(network, path)
-        say(f"starting from '{path}'")
+    if path.suffix != ".safetensors" or (path.is_file() and not is_own(path)):
+        load_published(network, read_published(path))
+        say(f"starting from '{path}', a published checkpoint")
         return
+    scale = int(read_metadata(path)["network"].get("scale", network.scale))
+    if isinstance(network, Compact) and scale != network.scale:
+        _start_from_larger_scale(network, path, scale, say)
+        return
+    load_into(network, path)
+    say(f"starting from '{path}'")
+
+
+def start_flow_from(network: TrainableNetwork, path: Path, say: Say) -> None:
+    """Load the weights of SpyNet into a network that has one.
+
+    Args:
+        network: What is to be trained.
+        path: See `load_spynet`.
+        say: Told what was done.
+
+    Raises:
+        ConfigError: If the network has none.
+        WeightsError: If there is no such file.
+        CheckpointFormatError: If it holds no SpyNet.
+    """
+    spynet = next((part for part in network.modules() if isinstance(part, SpyNet)), None)
+    if spynet is None:
+        raise ConfigError(
+            f"optimizer.flow_init = '{path}' wants a network with SpyNet, which "
+            f"{type(network).__name__} is not; leave it out"
+        )
+    load_spynet(spynet, path)
+    say(f"flow starting from '{path}'")
+
+
+def _start_from_larger_scale(network: Compact, path: Path, scale: int, say: Say) -> None:
+    """Take over trunks and flow as they are; average the last layer over sub-pixels.
+
+    They work at the size of the input, whatever the scale. The network then adds to its bicubic
+    picture the box average of what the larger one adds to its.
+    """
     if scale % network.scale:
         raise CheckpointFormatError(
             f"optimizer.init = '{path}' is of scale {scale}, wanted {network.scale} or a multiple "
