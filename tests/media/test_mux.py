@@ -215,6 +215,18 @@ def test_the_name_of_the_program_that_wrote_an_avi_is_not_missed(tmp_path: Path)
     assert not check_tags(probe(source), probe(tmp_path / "out.avi"))
 
 
+def test_sound_of_an_avi_that_does_not_name_its_channels_goes_into_mp4(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.avi", frames=6, codec="mpeg4", audio=("pcm_s16le",))
+    enhance_nearest(source, tmp_path / "out.mp4")
+    with av.open(str(source)) as before, av.open(str(tmp_path / "out.mp4")) as after:
+        assert after.streams.audio[0].codec.name == "flac"
+        sounds = [
+            np.concatenate([frame.to_ndarray().reshape(-1, 2) for frame in file.decode(audio=0)])
+            for file in (before, after)
+        ]
+    np.testing.assert_array_equal(*sounds)
+
+
 def test_attachments_and_covers_are_kept_in_matroska(film: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mkv"
     enhance_nearest(film, target)

@@ -10,9 +10,11 @@ import contextlib
 import io
 import os
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Literal
 
 import av
+from av.packet import Packet
 from av.stream import Stream
 
 from vsr.errors import MuxError
@@ -232,17 +234,33 @@ def _remade(info: SourceInfo, stream: StreamInfo) -> str:
 
 
 def can_copy(stream: Stream, muxer: str) -> bool:
-    """Tell whether a container takes this stream as it is, by writing a header with it alone."""
+    """Tell whether a container takes this stream as it is, by writing a file with it alone.
+
+    The header may tell, or only the end: MP4 asks there for the layout of PCM's channels, which
+    AVI does not give.
+    """
     output = av.open(io.BytesIO(), "w", format=muxer, container_options={"strict": "normal"})
     try:
-        output.add_stream_from_template(stream, opaque=True)
+        copy = output.add_stream_from_template(stream, opaque=True)
         output.start_encoding()
+        if stream.codec_context is not None and stream.codec_context.name.startswith("pcm_"):
+            output.mux(_silence(copy))
+        output.close()
     except (av.FFmpegError, ValueError):
         return False
     finally:
         with contextlib.suppress(av.FFmpegError, ValueError):
             output.close()
     return True
+
+
+def _silence(stream: Stream) -> Packet[Stream]:
+    """Make a packet of some samples that any number of channels and bits divides."""
+    packet = Packet(bytes(8 * 2520))
+    packet.stream, packet.time_base = stream, Fraction(1, 48000)
+    packet.pts = packet.dts = 0
+    packet.duration = 2520
+    return packet
 
 
 def stream_tags(stream: StreamInfo) -> dict[str, str]:
