@@ -129,9 +129,13 @@ def test_two_processes_with_half_the_batch_give_what_one_gives(
         [optimizer]
         steps = 3
         warmup = 1
+        [adversarial]
+        weight = 0.05
+        channels = 4
         [run]
         device = "cpu"
         precision = "fp32"
+        recompute = true
         """
     )
     train(read_options(config, [f"run.output={tmp_path / '1'}"]), say=quiet)
@@ -147,6 +151,8 @@ def test_two_processes_with_half_the_batch_give_what_one_gives(
     )
     assert one["step"] == two["step"] == 3
     torch.testing.assert_close(two["network"], one["network"], atol=1e-5, rtol=1e-4)
+    learnt, wanted = two["adversary"]["network"], one["adversary"]["network"]
+    torch.testing.assert_close(learnt, wanted, atol=1e-5, rtol=1e-4)
 
 
 def test_frozen_flow_stays_as_it_is(videos: Path, tmp_path: Path) -> None:
@@ -186,6 +192,21 @@ def test_a_batch_that_cannot_be_shared_is_refused(videos: Path, tmp_path: Path) 
     world = World(rank=0, size=2, device=torch.device("cpu"))
     with pytest.raises(ConfigError, match="multiple of 2"):
         build(options, world, quiet)
+
+
+def test_fp16_on_a_cpu_is_refused(videos: Path, tmp_path: Path) -> None:
+    options = tiny(videos, tmp_path)
+    run = replace(options.run, precision="fp16", device="cpu")
+    with pytest.raises(ConfigError, match=r"wants CUDA.*take 'bf16'"):
+        train(replace(options, run=run), say=quiet)
+
+
+def test_what_must_be_positive_is_named(videos: Path, tmp_path: Path) -> None:
+    options = tiny(videos, tmp_path)
+    for section, name in (("run", "log_every"), ("network", "blocks"), ("data", "val_frames")):
+        changed = replace(getattr(options, section), **{name: 0})
+        with pytest.raises(ConfigError, match=rf"{section}\.{name} must be positive; got 0"):
+            train(replace(options, **{section: changed}), say=quiet)
 
 
 def test_a_device_that_is_not_there_is_refused(videos: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from vsr.models.compact import Compact
 from vsr.models.contract import TrainableNetwork
 from vsr.models.published import load_published, load_spynet, read_published
 from vsr.models.spynet import SpyNet
+from vsr.models.zoo import ARCHITECTURES
 
 Say = Callable[[str], None]
 
@@ -31,7 +32,13 @@ def start_from(network: TrainableNetwork, path: Path, say: Say) -> None:
         CheckpointFormatError: If it is of another network or of a scale that cannot be averaged.
     """
     if path.suffix != ".safetensors" or (path.is_file() and not is_own(path)):
-        load_published(network, read_published(path))
+        checkpoint = read_published(path)
+        if ARCHITECTURES[checkpoint.architecture] is not type(network):
+            raise CheckpointFormatError(
+                f"optimizer.init = '{path}' is of {checkpoint.architecture}, wanted weights of "
+                f"{type(network).__name__}; change network.name or the file"
+            )
+        load_published(network, checkpoint)
         say(f"starting from '{path}', a published checkpoint")
         return
     scale = int(read_metadata(path)["network"].get("scale", network.scale))
