@@ -279,7 +279,8 @@ def _check_video(
         _equal("sample aspect ratio", str(wanted_sar or one), str(after.sample_aspect_ratio or one))
     )
     if "rotation" in LABELS[kind.muxer]:
-        checks.append(_equal("rotation", str(before.rotation), str(after.rotation)))
+        turned = before.rotation if plan is None or plan.display_matrix is not None else 0
+        checks.append(_equal("rotation", str(turned), str(after.rotation)))
     checks.append(_check_color(plan.color if plan else before.color, after.color, plan))
     hdr = plan.hdr if plan else before.hdr
     checks.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,17 @@ from vsr.media.probe import SourceInfo
 from vsr.ops.color import ColorLayout
 
 Luma = NDArray[np.float32]
+
+
+class Timed(Protocol):
+    """What is shown from some time on."""
+
+    @property
+    def seconds(self) -> Fraction:
+        """Since the film's first frame."""
+
+
+T = TypeVar("T", bound=Timed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,8 +85,8 @@ def matrices_differ(films: Sequence[SourceInfo]) -> bool:
 
 
 def in_step(
-    reference: Iterator[Shown], outputs: Sequence[Iterator[Shown]], interval: Fraction
-) -> Iterator[tuple[Shown, ...]]:
+    reference: Iterator[T], outputs: Sequence[Iterator[T]], interval: Fraction
+) -> Iterator[tuple[T, ...]]:
     """Give each frame of the reference with what the others show then.
 
     Ends with the shortest of them.
@@ -97,15 +109,15 @@ def in_step(
         yield (frame, *found)
 
 
-class _Cursor:
+class _Cursor(Generic[T]):
     """Moves through a film, forwards only."""
 
-    def __init__(self, frames: Iterator[Shown]) -> None:
+    def __init__(self, frames: Iterator[T]) -> None:
         self._frames = frames
         self._now = next(frames, None)
         self._next = next(frames, None)
 
-    def at(self, seconds: Fraction, interval: Fraction) -> Shown | None:
+    def at(self, seconds: Fraction, interval: Fraction) -> T | None:
         """Give the frame shown at a time; None after the end."""
         while self._next is not None and self._next.seconds <= seconds + interval / 4:
             self._now, self._next = self._next, next(self._frames, None)

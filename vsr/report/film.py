@@ -1,0 +1,314 @@
+"""Films on one screen, as a film: a divider or a grid, labels, the sound of the first."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vsr.data.layout import color_layout
+from vsr.errors import ConfigError, DecodeError, EncodeError, VerifyError
+from vsr.media.clock import output_clock, output_range
+from vsr.media.containers import PICTURES, check_target
+from vsr.media.copying import TimeRange
+from vsr.media.decode import DecodeOptions, Decoder
+from vsr.media.encode import EncodePlan, plan_encoding
+from vsr.media.frames import PlanarFrame, PlaneFormat
+from vsr.media.marks import FrameMarks
+from vsr.media.mux import Writer
+from vsr.media.pieces import PieceWriter
+from vsr.media.probe import ColorTags, SourceInfo, probe
+from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
+from vsr.media.verify import Expected, verify
+from vsr.ops.color import ColorLayout, planes_to_rgb, rgb_to_planes
+from vsr.planning import kept_range
+from vsr.report.canvas import (
+    Canvas,
+    Divider,
+    Label,
+    compose,
+    divider_at,
+    fit,
+    make_canvas,
+    make_label,
+    shown_size,
+    write,
+)
+from vsr.report.lockstep import in_step
+
+# ITU-T H.273
+_TRANSFERS = {8: "linear", 16: "PQ", 18: "HLG"}
+_SD_HD = (1, 2, 5, 6, 7)
+# BT.2408: white of graphics in HDR, as a share of the signal in PQ and in HLG.
+_GRAPHICS_WHITE = {16: 0.58, 18: 0.75}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Filmed:
+    """What came of a split-screen film.
+
+    Attributes:
+        path: The file.
+        frames: In it.
+        size: (width, height).
+        notes: What could not be kept or was made smaller, as sentences.
+    """
+
+    path: Path
+    frames: int
+    size: tuple[int, int]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Seen:
+    """A frame, (3, height, width) of a cell, 0 to 1; seconds since the film's first frame."""
+
+    rgb: Tensor
+    seconds: Fraction
+    pts: int
+    duration: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Job:
+    """What is decided before the first frame."""
+
+    films: tuple[SourceInfo, ...]
+    target: Path
+    start: Fraction
+    divider: Divider
+    canvas: Canvas
+    plan: EncodePlan
+    layout: ColorLayout
+    streams: tuple[StreamPlan, ...]
+    time_range: TimeRange | None
+
+
+def film(
+    reference: str | os.PathLike[str],
+    outputs: Sequence[str | os.PathLike[str]],
+    target: str | os.PathLike[str],
+    *,
+    start: Fraction = Fraction(0),
+    divider: Divider = "moving",
+    overwrite: bool = False,
+    progress: Callable[[int], None] = lambda frames: None,
+) -> Filmed:
+    """Write films on one screen as a film, verified before it gets its name.
+
+    Two share the picture, left and right of a divider; more stand in a grid. What is shown together
+    is what players would show at the same time. Frames, times, sound and all other streams are
+    those of the reference, as far as all films reach. Memory does not grow with their length.
+
+    Args:
+        reference: The input of an enhancement, or the truth.
+        outputs: What is held against it.
+        target: A video file; its extension is the container.
+        start: Where in the reference the outputs begin, in seconds, if they are a part of it.
+        divider: Whether the divider moves to and fro; of two films.
+        overwrite: Replace the target if it exists.
+        progress: Told the number of frames written.
+
+    Raises:
+        ConfigError: There is nothing to compare.
+        MediaError: A film cannot be decoded, the films' colours do not go together, or the target
+            cannot be written or is not what it should be.
+    """
+    if not outputs:
+        raise ConfigError("compare wants a reference and at least one output")
+    job = _plan([probe(os.fspath(path)) for path in (reference, *outputs)], target, start=start,
+                divider=divider, overwrite=overwrite)  # fmt: skip
+    with tempfile.TemporaryDirectory(dir=job.target.parent, prefix=".vsr-film-") as folder:
+        piece, joined = Path(folder) / "piece", Path(folder) / "joined"
+        marks, ended = _write_piece(job, piece, progress)
+        if not marks:
+            raise DecodeError(job.films[0].path, "no frame of it is shown together with the others")
+        job = replace(job, time_range=_cut_short(job.time_range, marks, ended))
+        with Writer(
+            job.films[0],
+            job.target,
+            job.plan,
+            job.streams,
+            time_range=job.time_range,
+            partial=joined,
+        ) as writer:
+            writer.join([piece])
+            notes = (*_notes(job), *writer.warnings, *_check(job, joined, marks))
+            writer.publish(overwrite=overwrite)
+    return Filmed(path=job.target, frames=len(marks), size=job.canvas.size, notes=notes)
+
+
+def _plan(
+    films: Sequence[SourceInfo],
+    target: str | os.PathLike[str],
+    *,
+    start: Fraction,
+    divider: Divider,
+    overwrite: bool,
+) -> _Job:
+    for info in films:
+        kind = check_target(info.path, target, overwrite=overwrite)
+    if kind.muxer == PICTURES:
+        raise ConfigError(
+            f"--video wants the name of a video file, such as film.mp4; got '{target}'"
+        )
+    _check_colors(films, kind.pattern)
+    canvas = make_canvas([shown_size(info.video) for info in films])
+    decode = DecodeOptions(start=start)
+    with Decoder(films[0], decode) as decoder:
+        time_base, rate = decoder.time_base, decoder.frame_rate
+        kept = kept_range(decoder, decode)
+    richest, planes = max(
+        ((info, _planes_of(info)) for info in films),
+        key=lambda pair: (pair[1].chroma != "gray", pair[1].bit_depth),
+    )
+    video = replace(richest.video, rotation=0, display_matrix=None)
+    plan = plan_encoding(
+        replace(richest, video=video),
+        kind.pattern,
+        width=canvas.size[0],
+        height=canvas.size[1],
+        time_base=time_base,
+        frame_rate=rate,
+        sample_aspect_ratio=None,
+        plane_format=planes,
+    )
+    layout, _ = color_layout(richest, plan.planes, color=plan.color, siting=plan.chroma_siting)
+    return _Job(
+        films=tuple(films),
+        target=kind.pattern,
+        start=start,
+        divider=divider,
+        canvas=canvas,
+        plan=plan,
+        layout=layout,
+        streams=plan_streams(films[0], kind.pattern),
+        time_range=output_range(films[0], plan, kept),
+    )
+
+
+def _planes_of(info: SourceInfo) -> PlaneFormat:
+    with Decoder(info) as decoder:
+        return decoder.format
+
+
+def _check_colors(films: Sequence[SourceInfo], target: Path) -> None:
+    """Refuse films that one file cannot show in their own colours.
+
+    Raises:
+        EncodeError: Naming them.
+    """
+    kinds = {info.path: _kind(info.video.color) for info in films}
+    if len(set(kinds.values())) > 1:
+        found = ", ".join(f"'{path}' {kind}" for path, kind in kinds.items())
+        raise EncodeError(
+            target,
+            f"one film shows one kind of colour, and these differ ({found}); bring them to the "
+            "same first, or compare them on a page with --output",
+        )
+
+
+def _kind(color: ColorTags) -> str:
+    """Tell apart what looks wrong under another's tags; the primaries of SD and HD do not."""
+    transfer = _TRANSFERS.get(color.transfer, "SDR")
+    return f"{transfer}, primaries {'SD or HD' if color.primaries in _SD_HD else color.primaries}"
+
+
+def _write_piece(job: _Job, path: Path, progress: Callable[[int], None]) -> tuple[FrameMarks, bool]:
+    """Encode all frames; tell also whether another film ended before the reference."""
+    marks = FrameMarks(job.plan.time_base, full_range=job.layout.full_range)
+    begun = 0
+
+    def counted() -> Iterator[_Seen]:
+        nonlocal begun
+        for seen in _read(job, 0):
+            begun += 1
+            yield seen
+
+    rest = [_read(job, index) for index in range(1, len(job.films))]
+    interval = 1 / job.films[0].video.frame_rate
+    clock = output_clock(job.plan, job.time_range)
+    with PieceWriter(path, job.target, job.plan, clock) as piece:
+        for shown in in_step(counted(), rest, interval):
+            split = divider_at(shown[0].seconds, job.divider)
+            rgb = compose([seen.rgb for seen in shown], job.canvas, split)
+            planes = tuple(plane.numpy() for plane in rgb_to_planes(rgb, job.layout))
+            pts, duration = shown[0].pts, shown[0].duration
+            piece.write(planes, pts, duration)
+            marks.add(
+                PlanarFrame(planes=planes, format=job.plan.planes, pts=pts, duration=duration)
+            )
+            progress(len(marks))
+        if marks:
+            piece.finish()
+    return marks, begun > len(marks)
+
+
+def _read(job: _Job, index: int) -> Iterator[_Seen]:
+    """Decode a film by its own tags, upright, scaled into its cell, labelled; one frame is held."""
+    info = job.films[index]
+    label, right = _label(info, job), len(job.films) == 2 and index == 1
+    width, height = shown_size(info.video)
+    with Decoder(info, DecodeOptions(start=Fraction(0) if index else job.start)) as decoder:
+        layout, _ = color_layout(info, decoder.format)
+        origin: Fraction | None = None
+        for frame in decoder:
+            seconds = frame.pts * decoder.time_base
+            origin = seconds if origin is None else origin
+            planes = [torch.from_numpy(np.array(plane, order="C")) for plane in frame.planes]
+            upright = torch.rot90(planes_to_rgb(planes, layout), info.video.rotation // 90, (1, 2))
+            rgb = fit(upright, job.canvas.cell, width / height).clamp(0, 1)
+            write(rgb, label, right=right)
+            yield _Seen(rgb=rgb, seconds=seconds - origin, pts=frame.pts, duration=frame.duration)
+
+
+def _label(info: SourceInfo, job: _Job) -> Label:
+    """Name a film, its size, and that it was scaled for this."""
+    width, height = (round(side) for side in shown_size(info.video))
+    scaled = "" if abs(width - job.canvas.cell[0]) <= 2 else ", bicubic"
+    white = _GRAPHICS_WHITE.get(job.plan.color.transfer, 1.0)
+    return make_label(
+        Path(info.path).name, f"{width}x{height}{scaled}", job.canvas.cell, white=white
+    )
+
+
+def _cut_short(time_range: TimeRange | None, marks: FrameMarks, ended: bool) -> TimeRange | None:
+    """End the other streams where the last frame ends, if the reference goes on."""
+    if not ended:
+        return time_range
+    stop = marks.seconds(len(marks) - 1) + marks.last_duration * marks.time_base
+    return TimeRange(start=time_range.start if time_range else Fraction(0), stop=stop)
+
+
+def _notes(job: _Job) -> Iterator[str]:
+    if job.canvas.shrunk:
+        width, height = job.canvas.cell
+        yield f"the pictures are shrunk to {width}x{height} each, so that the grid can be played"
+    yield from job.plan.warnings
+    yield from stream_warnings(job.streams)
+    yield from container_warnings(job.films[0], job.target)
+
+
+def _check(job: _Job, written: Path, marks: FrameMarks) -> tuple[str, ...]:
+    """Verify what was written against the frames that were composed.
+
+    Raises:
+        VerifyError: It is something else.
+    """
+    found = verify(
+        job.films[0].path,
+        written,
+        Expected(plan=job.plan, streams=job.streams, time_range=job.time_range, marks=marks),
+        named=job.target,
+    )
+    if not found.passed:
+        raise VerifyError(job.target, f"is not what was to be written: {'; '.join(found.problems)}")
+    return found.warnings
