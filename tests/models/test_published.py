@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -155,10 +157,11 @@ class Trap:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"state_dict": {"a": Trap()}}, "code in it is not run"),
+        ({"state_dict": {"a": Trap()}}, "code, which is not run, as a"),
+        (Trap(), "holds code, which is not run,"),
         ({"params": {"basic_module.0.basic_module.0.weight": torch.zeros(1)}}, "is not for"),
         ({"params": {"edvr.conv_first.weight": torch.zeros(1)}}, "IconVSR"),
-        ({"params": {"fusion.weight": "text"}}, "a str as fusion.weight"),
+        ({"params": {"fusion.weight": "text"}}, "str as fusion.weight"),
         ({"params": {"fusion.weight": torch.zeros(1)}}, "lacks backward_resblocks"),
         ([1, 2], "holds a list"),
         ({}, "it holds nothing"),
@@ -172,6 +175,26 @@ def test_other_files_are_refused_with_the_reason(
     with pytest.raises(CheckpointFormatError, match=said):
         find_model(path)
     assert not Path("trapped").exists()
+
+
+def test_what_training_left_in_a_file_beside_the_weights_is_neither_run_nor_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """mmengine saves buffers of its log and states of optimisers, objects of its own."""
+    monkeypatch.chdir(tmp_path)
+    own = network("basicvsr")
+    weights = {f"generator.{name}": value for name, value in named(own, "mmagic").items()}
+    parts = {"message_hub": {"loss": Trap(), "time": [Counter("ab")]}, "meta": {"seed": Trap()}}
+    assert same(saved(tmp_path / "net.pth", {"state_dict": weights, **parts}), own)
+    assert not Path("trapped").exists()
+
+
+def test_a_program_is_not_a_checkpoint(tmp_path: Path) -> None:
+    path = Path(saved(tmp_path / "net.pth", Trap()))
+    with zipfile.ZipFile(path, "a") as file:  # by which torch tells TorchScript
+        file.writestr("net/constants.pkl", b"")
+    with pytest.raises(CheckpointFormatError, match="not a checkpoint of tensors"):
+        read_published(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut", b"\x80\x02}"])

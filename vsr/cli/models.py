@@ -44,7 +44,10 @@ def _download(name: str) -> None:
         raise ConfigError(f"no published model '{name}'; known: {', '.join(PUBLISHED)}")
     entry = PUBLISHED[name]
     target = weights_folder() / entry.file_name
-    with tqdm(unit="B", unit_scale=True, desc=name, leave=False, file=sys.stderr) as bar:
+    # No bar where nobody watches.
+    with tqdm(
+        unit="B", unit_scale=True, desc=name, leave=False, file=sys.stderr, disable=None
+    ) as bar:
 
         def advance(done: int, total: int | None) -> None:
             bar.total = total

@@ -8,14 +8,12 @@ are taken: they are the ones whose results were published.
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -23,6 +21,7 @@ from torch import Tensor, nn
 from vsr.errors import CheckpointFormatError, WeightsError
 from vsr.models.checkpoints import check_fit
 from vsr.models.spynet import SpyNet
+from vsr.models.unpickle import Inert, load_tensors
 
 Family = Literal["basicsr", "mmagic"]
 
@@ -70,7 +69,9 @@ def read_published(path: Path) -> Checkpoint:
     names = weights.keys()
     family: Family = "basicsr" if any("upconv1." in name for name in names) else "mmagic"
     if any(name.startswith("edvr.") for name in names):
-        raise CheckpointFormatError(f"'{path}' is for IconVSR or EDVR, which vsr does not have")
+        raise CheckpointFormatError(
+            f"'{path}' is for IconVSR or EDVR, which vsr does not have; give another"
+        )
     if any(name.startswith("image_cleaning.") for name in names):
         architecture = "realbasicvsr"
         shape = _basicvsr_shape(weights, "basicvsr.", family, path)
@@ -88,7 +89,8 @@ def read_published(path: Path) -> Checkpoint:
     else:
         some = ", ".join(sorted(names)[:3]) or "nothing"
         raise CheckpointFormatError(
-            f"'{path}' is not for BasicVSR, BasicVSR++ or RealBasicVSR; it holds {some}, ..."
+            f"'{path}' is not for BasicVSR, BasicVSR++ or RealBasicVSR; it holds {some}, ...; "
+            "`vsr models` lists the networks that vsr has"
         )
     return Checkpoint(
         path=path,
@@ -201,17 +203,20 @@ def _spynet_name(name: str, family: Family) -> str:
 def _unpickled(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise WeightsError(f"no weight file '{path}'; `vsr models` lists what can be downloaded")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        found: object = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointFormatError(
-            f"'{path}' is not a checkpoint of tensors ({reason}); code in it is not run"
-        ) from error
+    found: object
+    if path.suffix == ".safetensors":
+        try:
+            found = load_file(path)
+        except SafetensorError as error:
+            raise CheckpointFormatError(
+                f"'{path}' is no safetensors file ({error}); fetch it again, or give another file"
+            ) from error
+    else:
+        found = load_tensors(path)
     if not isinstance(found, Mapping):
-        raise CheckpointFormatError(f"'{path}' holds a {type(found).__name__}, not named tensors")
+        raise CheckpointFormatError(
+            f"'{path}' holds {_kind(found)}, not named tensors; give another file"
+        )
     for key in ("params_ema", "params", "state_dict"):
         if isinstance(found.get(key), Mapping):
             inner: Mapping[str, Any] = found[key]
@@ -232,9 +237,15 @@ def _without_prefixes(found: Mapping[str, Any], path: Path) -> dict[str, Tensor]
     for name, value in named.items():
         if not isinstance(value, Tensor):
             raise CheckpointFormatError(
-                f"'{path}' holds a {type(value).__name__} as {name}, where a tensor should be"
+                f"'{path}' holds {_kind(value)} as {name}, not a tensor; give another file"
             )
     return named
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, Inert):
+        return "code, which is not run,"
+    return f"a {type(value).__name__}"
 
 
 def _basicvsr_shape(
