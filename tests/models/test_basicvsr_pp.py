@@ -82,6 +82,22 @@ def test_restoration_of_sizes_that_four_does_not_divide_extends_them_by_their_ed
     torch.testing.assert_close(odd, whole[..., :18, :21], atol=1e-5, rtol=1e-5)
 
 
+def test_half_precision_aligns_as_exactly_over_long_ways_as_over_short_ones() -> None:
+    """Near 200 pixels bf16 has steps of one pixel, fp16 of an eighth."""
+    align = small().get_submodule("align.forward_1")
+    align.offset[0].weight[:, -4:] = 0  # the convolution sees the flow too, in bf16
+    features = torch.rand(3, 1, 16, 8, 300)
+
+    def error(pixels: float) -> float:
+        flow = torch.tensor((pixels, 0.2)).view(1, 2, 1, 1).expand(1, 2, 8, 300)
+        exact = align(*features, flow, flow)
+        with torch.autocast("cpu", torch.bfloat16):
+            low = align(*features, flow, flow)
+        return float((low.float() - exact)[..., :90].abs().mean())
+
+    assert error(200.3) < 1.5 * error(0.3)
+
+
 def test_channels_that_the_groups_do_not_divide_are_refused() -> None:
     with pytest.raises(ValueError, match="by 16"):
         BasicVSRPlusPlus(channels=24)

@@ -88,6 +88,17 @@ def test_bf16_stays_near_float32(build: Build) -> None:
     assert (low.float() - exact).abs().max() < 0.03
 
 
+def test_half_precision_is_as_exact_far_to_the_right_as_at_the_left(build: Build) -> None:
+    """Coordinates of 500 and more have steps of whole pixels in bf16, of halves in fp16."""
+    network, lq = build(), torch.rand(1, 4, 3, 8, 640)
+    exact, _ = network(lq)
+    with torch.autocast("cpu", torch.bfloat16):
+        low, _ = network(lq)
+    off = (low.float() - exact).abs()
+    side = off.shape[-1] // 5
+    assert off[..., -side:].mean() < 1.2 * off[..., :side].mean()
+
+
 def test_all_frames_looked_at_is_a_wrong_call(build: Build) -> None:
     with pytest.raises(ValueError, match="lookahead 2"):
         build()(torch.rand(1, 2, 3, 8, 8), None, 2)
