@@ -88,5 +88,5 @@ def test_what_is_not_vgg_is_refused(published: dict[str, Tensor], tmp_path: Path
     with pytest.raises(CheckpointFormatError, match=r"missing 34\.bias"):
         PerceptualLoss(tmp_path / "less.pth")
     (tmp_path / "text.pth").write_text("VGG")
-    with pytest.raises(CheckpointFormatError, match="not a file of tensors"):
+    with pytest.raises(CheckpointFormatError, match="not a checkpoint of tensors"):
         PerceptualLoss(tmp_path / "text.pth")

@@ -114,7 +114,7 @@ def open_all(
     half_size: Sequence[str] = (),
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[Clip]:
-    """Open videos and folders of pictures; those that cannot be decoded are named and left out.
+    """Open videos and folders of pictures; those that are damaged are named and left out.
 
     Args:
         paths: What to open.
@@ -258,7 +258,7 @@ def _write_store(video: Path, pixels_path: Path, facts_path: Path, half: bool) -
 
 def _rgb_frames(video: Path, half: bool) -> Iterator[tuple[NDArray[np.uint8], float]]:
     """Decode to 8-bit RGB (H, W, 3) with the scene score of each frame."""
-    for picture in read_pictures(video):
+    for picture in read_pictures(video, undamaged=True):
         rgb = picture.rgb
         if half:
             small = resize(torch.from_numpy(rgb).permute(2, 0, 1), len(rgb) // 2, rgb.shape[1] // 2)

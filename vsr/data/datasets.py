@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -23,23 +23,42 @@ class Stretch:
     last: int
 
 
-def stretches(clips: Sequence[Clip], *, length: int, side: int) -> list[Stretch]:
+def stretches(
+    clips: Sequence[Clip],
+    *,
+    length: int,
+    side: int,
+    progress: Callable[[str], None] = lambda line: None,
+) -> list[Stretch]:
     """List the stretches between cuts that are long and large enough to take crops from.
 
     Args:
         clips: The decoded videos.
         length: Frames wanted.
         side: Crop wanted, in pixels of the truth.
+        progress: Told of each clip that gives none, one line each, and how many were.
 
     Raises:
         DatasetError: If none is.
     """
-    found = []
+    found: list[Stretch] = []
+    useless = 0
     for clip in clips:
+        before = len(found)
         borders = [0, *clip.cuts, len(clip.frames)]
         for first, last in pairwise(borders):
             if last - first >= length and min(clip.frames.shape[1:3]) >= side:
                 found.append(Stretch(clip=clip, first=first, last=last))
+        if len(found) == before:
+            useless += 1
+            longest = max(last - first for first, last in pairwise(borders))
+            height, width = clip.frames.shape[1:3]
+            progress(
+                f"left out: {clip.name} has {longest} frames without a cut of {width}x{height}, "
+                f"wanted {length} of {side}x{side}"
+            )
+    if useless:
+        progress(f"{useless} of {len(clips)} clips left out: too short or too small")
     if not found:
         raise DatasetError(
             f"no clip has {length} frames between cuts and {side}x{side} pixels; "

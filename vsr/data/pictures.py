@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from vsr.data.layout import color_layout
+from vsr.errors import DecodeError
 from vsr.media.decode import DecodeOptions, Decoder
 from vsr.media.frames import PlanarFrame
 from vsr.media.probe import probe
@@ -33,18 +34,21 @@ class Picture:
     scene_score: float
 
 
-def read_pictures(path: Path, options: DecodeOptions | None = None) -> Iterator[Picture]:
+def read_pictures(
+    path: Path, options: DecodeOptions | None = None, *, undamaged: bool = False
+) -> Iterator[Picture]:
     """Decode a file as `vsr enhance` would, and round to 8 bit.
 
     Args:
         path: A video, a folder of pictures, or a pattern such as frames/%06d.png.
         options: What part, and through which filters.
+        undamaged: Raise at the end if a frame was damaged or missing.
 
     Yields:
         The frames in presentation order; one is held.
 
     Raises:
-        MediaError: If it cannot be decoded.
+        MediaError: If it cannot be decoded, or is damaged.
     """
     info = probe(path)
     with Decoder(info, options or DecodeOptions()) as decoder:
@@ -55,6 +59,13 @@ def read_pictures(path: Path, options: DecodeOptions | None = None) -> Iterator[
                 seconds=frame.pts * decoder.time_base,
                 scene_score=frame.scene_score,
             )
+        found = decoder.summary
+    if undamaged and (found.corrupt or found.lost or found.error_count):
+        raise DecodeError(
+            path,
+            f"wanted frames without damage, got {found.frames} of which {len(found.corrupt)} are "
+            f"damaged; {found.lost_count} more are missing; copy it again",
+        )
 
 
 def to_rgb8(frame: PlanarFrame, layout: ColorLayout) -> NDArray[np.uint8]:

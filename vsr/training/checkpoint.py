@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import torch
@@ -37,17 +36,20 @@ def save_checkpoint(
     Raises:
         WeightsError: If it cannot be written; the one before is untouched.
     """
-    part = path.with_name(f".{path.name}.part")
+    part_path = path.with_name(f".{path.name}.part")
     states = {name: part.state_dict() for name, part in parts.items()}
     try:
-        torch.save({"step": step, "shape": dict(shape), **states}, part)
-        with part.open("rb") as file:
+        with part_path.open("wb") as file:
+            torch.save({"step": step, "shape": dict(shape), **states}, file)
+            file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        os.replace(part_path, path)
     except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
+        part_path.unlink(missing_ok=True)
+        # Torch hides why its file object refused the bytes.
+        cause = error.__context__ if isinstance(error.__context__, OSError) else error
         raise WeightsError(
-            f"checkpoint '{path}' could not be written: {error}; the one before it is untouched, "
+            f"checkpoint '{path}' could not be written: {cause}; the one before it is untouched, "
             "make room and go on with --resume"
         ) from error
 
@@ -68,8 +70,11 @@ def load_checkpoint(
         raise WeightsError(f"nothing to resume: no checkpoint '{path}'; leave --resume out")
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, UnpicklingError, EOFError, OSError) as error:
-        raise CheckpointFormatError(f"checkpoint '{path}' is damaged: {error}") from error
+    except Exception as error:  # a pickle of garbage raises whatever it stumbles over
+        reason = f"{type(error).__name__}: {str(error).partition('. ')[0]}"
+        raise CheckpointFormatError(
+            f"checkpoint '{path}' is damaged ({reason}); start afresh without --resume"
+        ) from error
     if not isinstance(saved, dict) or not {"step", "shape"} <= saved.keys():
         raise CheckpointFormatError(
             f"'{path}' is not a checkpoint of `vsr train`; to start from weights of others, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -35,9 +35,21 @@ def read_options(path: Path, overrides: Sequence[str] = ()) -> TrainOptions:
     if isinstance(network := values.setdefault("network", {}), dict):
         network.setdefault("name", "compact")
     try:
+        return validated(values)
+    except ConfigError as error:
+        raise ConfigError(f"configuration '{path}': {error}") from error
+
+
+def validated(values: Mapping[str, Any]) -> TrainOptions:
+    """Check sections and values, and make options of them.
+
+    Raises:
+        ConfigError: Naming the key.
+    """
+    try:
         return TypeAdapter(TrainOptions).validate_python(values)
     except ValidationError as error:
-        raise ConfigError(f"configuration '{path}': {_explain(error)}") from error
+        raise ConfigError(_explain(error)) from error
 
 
 def _override(values: dict[str, Any], text: str) -> None:

@@ -27,11 +27,12 @@ from vsr.models.zoo import ARCHITECTURES
 from vsr.training.adversary import Adversary
 from vsr.training.batches import Batch, batches
 from vsr.training.checkpoint import Stateful, load_checkpoint, save_checkpoint
+from vsr.training.config import validated
 from vsr.training.descent import descend
 from vsr.training.ema import Ema
 from vsr.training.objective import Judged, Objective
 from vsr.training.options import OptimizerOptions, TrainOptions
-from vsr.training.record import Record, has_tensorboard
+from vsr.training.record import Record, has_tensorboard, make_folder
 from vsr.training.start import start_flow_from, start_from
 from vsr.training.validation import validate
 from vsr.training.world import World, join_world
@@ -103,8 +104,8 @@ def train(
     check(options)
     with join_world(options.run.device) as world:
         say = say if world.first else lambda line: None
+        make_folder(Path(options.run.output))
         parts = build(options, world, say)
-        parts.output.mkdir(parents=True, exist_ok=True)
         step = 0
         if resume:
             step = load_checkpoint(
@@ -124,18 +125,11 @@ def check(options: TrainOptions) -> None:
     """
     if options.run.tensorboard and not has_tensorboard():
         raise ConfigError("run.tensorboard wants the extra 'train': pip install 'vsr[train]'")
-    positive = {
-        "data": ("batch", "length", "crop", "val_frames"),
-        "network": [key for key, value in asdict(options.network).items() if type(value) is int],
-        "optimizer": ("steps",),
-        "run": ("validate_every", "save_every", "log_every"),
-        "adversarial": ("channels",),
-    }
-    for section, names in positive.items():
-        for name in names:
-            value = getattr(getattr(options, section), name)
-            if value < 1:
-                raise ConfigError(f"{section}.{name} must be positive; got {value}")
+    validated(asdict(options))
+    if options.loss.perceptual and not options.loss.vgg:
+        raise ConfigError(
+            "loss.perceptual wants the weights of VGG-19: name the published file as loss.vgg"
+        )
     if options.data.degradation == "bd" and options.network.scale != 4:
         raise ConfigError(
             f"data.degradation = 'bd' is defined for network.scale = 4; got {options.network.scale}"
@@ -157,13 +151,6 @@ def build(options: TrainOptions, world: World, say: Say) -> Parts:
         )
     torch.manual_seed(options.run.seed)
     network, optimizer = build_network(options, world, say)
-    cache = Path(data.cache).expanduser()
-    clips = open_training(
-        Path(data.train), cache, layout=data.layout, half_size=data.half_size, progress=say
-    )
-    val_clips = open_training(Path(data.val), cache, layout=data.val_layout, progress=say)
-    found = stretches(clips, length=data.length, side=data.crop * options.network.scale)
-
     fp16 = options.run.precision == "fp16"
     adversary = None
     if options.adversarial.weight:
@@ -173,6 +160,15 @@ def build(options: TrainOptions, world: World, say: Say) -> Parts:
     ).to(world.device)
     if world.size > 1:
         objective = DistributedDataParallel(objective)
+
+    cache = Path(data.cache).expanduser()
+    clips = open_training(
+        Path(data.train), cache, layout=data.layout, half_size=data.half_size, progress=say
+    )
+    val_clips = open_training(Path(data.val), cache, layout=data.val_layout, progress=say)
+    found = stretches(
+        clips, length=data.length, side=data.crop * options.network.scale, progress=say
+    )
     count = sum(p.numel() for p in network.parameters())
     say(f"{len(clips)} clips, {len(found)} stretches; {count:,} parameters on {world.device}")
     return Parts(

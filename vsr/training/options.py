@@ -12,6 +12,12 @@ from vsr.data.recipe import RealRecipe
 _STRICT = {"extra": "forbid"}
 
 
+Positive = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+# Of the past, in a moving average.
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class CompactOptions:
     """The project's own network."""
@@ -20,11 +26,11 @@ class CompactOptions:
 
     name: Literal["compact"] = "compact"
     """Architecture."""
-    scale: int = 4
+    scale: Positive = 4
     """Upscaling factor."""
-    channels: int = 48
+    channels: Positive = 48
     """Features in each trunk."""
-    blocks: int = 5
+    blocks: Positive = 5
     """Residual blocks in each trunk."""
 
 
@@ -36,9 +42,9 @@ class BasicVsrOptions:
 
     name: Literal["basicvsr"] = "basicvsr"
     """Architecture."""
-    channels: int = 64
+    channels: Positive = 64
     """Features in each trunk."""
-    blocks: int = 30
+    blocks: Positive = 30
     """Residual blocks in each trunk."""
 
     scale: ClassVar[int] = 4
@@ -52,9 +58,9 @@ class BasicVsrPlusPlusOptions:
 
     name: Literal["basicvsr_pp"] = "basicvsr_pp"
     """Architecture."""
-    channels: int = 64
+    channels: Positive = 64
     """Features in each branch, a multiple of 16."""
-    blocks: int = 7
+    blocks: Positive = 7
     """Residual blocks in each branch."""
 
     scale: ClassVar[int] = 4
@@ -68,13 +74,13 @@ class RealBasicVsrOptions:
 
     name: Literal["realbasicvsr"] = "realbasicvsr"
     """Architecture."""
-    channels: int = 64
+    channels: Positive = 64
     """Features."""
-    blocks: int = 20
+    blocks: Positive = 20
     """Residual blocks in each trunk of BasicVSR."""
-    cleaning_blocks: int = 20
+    cleaning_blocks: Positive = 20
     """Residual blocks of the cleaning module."""
-    threshold: float = 5.0
+    threshold: Annotated[float, Field(gt=0)] = 5.0
     """Residue below which a frame counts as clean, in 8-bit levels; training cleans once anyway."""
 
     scale: ClassVar[int] = 4
@@ -112,15 +118,15 @@ class DataOptions:
     """File name patterns of training videos to shrink to half: compressed too hard as they are."""
     cache: str = "~/.cache/vsr/frames"
     """Folder of the decoded frames, about 1.5 MB per 960x540 frame."""
-    crop: int = 56
+    crop: Positive = 56
     """Side of the square lq crops, pixels."""
-    length: int = 8
+    length: Positive = 8
     """Frames per training clip."""
-    batch: int = 2
+    batch: Positive = 2
     """Clips per step, over all processes."""
-    workers: int = 0
+    workers: Annotated[int, Field(ge=0)] = 0
     """Processes that read ahead; 0 reads in between steps, which is best on a CPU."""
-    val_frames: int = 32
+    val_frames: Positive = 32
     """Frames of each validation video that are used, from the first."""
 
 
@@ -130,23 +136,23 @@ class OptimizerOptions:
 
     __pydantic_config__ = _STRICT
 
-    steps: int = 9000
+    steps: Positive = 9000
     """Optimiser updates in all."""
-    lr: float = 8e-4
+    lr: NotNegative = 8e-4
     """Highest learning rate of Adam."""
-    lr_final: float = 1e-6
+    lr_final: NotNegative = 1e-6
     """Learning rate at the end of the cosine."""
-    warmup: int = 200
+    warmup: Annotated[int, Field(ge=0)] = 200
     """Steps of linear warm-up."""
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Decay, Decay] = (0.9, 0.99)
     """Adam's momenta."""
-    flow_lr_factor: float = 0.25
+    flow_lr_factor: NotNegative = 0.25
     """Learning rate of the flow parts, as a factor."""
-    flow_frozen: int = 0
+    flow_frozen: Annotated[int, Field(ge=0)] = 0
     """First steps in which the flow parts stay as they are."""
-    grad_clip: float = 0.5
+    grad_clip: NotNegative = 0.5
     """Largest norm of the gradient; 0: any."""
-    ema: float = 0.999
+    ema: Decay = 0.999
     """Decay of the moving average of the weights, which is what is kept."""
     init: str = ""
     """Weights to start from: of `vsr train`, of this scale or a multiple, or published ones."""
@@ -163,11 +169,11 @@ class LossOptions:
 
     picture: Literal["charbonnier", "l1"] = "charbonnier"
     """Output against truth."""
-    photometric: float = 0.1
+    photometric: NotNegative = 0.1
     """Weight of frames against their neighbours, warped by flow: teaches flow that can learn."""
-    cleaning: float = 0.0
+    cleaning: NotNegative = 0.0
     """Weight of cleaned input against the shrunk truth (RealBasicVSR)."""
-    perceptual: float = 0.0
+    perceptual: NotNegative = 0.0
     """Weight of the difference of VGG-19 features."""
     vgg: str = ""
     """Published weights of VGG-19, for `perceptual`: a file such as vgg19-dcbb9e9d.pth."""
@@ -179,11 +185,11 @@ class AdversarialOptions:
 
     __pydantic_config__ = _STRICT
 
-    weight: float = 0.0
+    weight: NotNegative = 0.0
     """Of its judgement in what the network minimises; 0: no discriminator."""
-    channels: int = 64
+    channels: Positive = 64
     """Features at full size."""
-    lr: float = 1e-4
+    lr: NotNegative = 1e-4
     """Learning rate of its Adam, constant."""
 
 
@@ -195,7 +201,7 @@ class RunOptions:
 
     output: str = "runs/compact_x4"
     """Folder for checkpoints, weights, logs and pictures."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     """Seed of weights and sampling."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
@@ -203,15 +209,15 @@ class RunOptions:
     """Of the convolutions; flow, warping and losses stay in float32. fp16 wants CUDA."""
     recompute: bool = False
     """Keep little for the backward pass and compute it again: a third slower, longer clips fit."""
-    validate_every: int = 1000
+    validate_every: Positive = 1000
     """Steps between validations."""
-    save_every: int = 250
+    save_every: Positive = 250
     """Steps between checkpoints."""
-    log_every: int = 50
+    log_every: Positive = 50
     """Steps between lines in the log."""
     tensorboard: bool = False
     """Write TensorBoard event files too (extra "train")."""
-    max_minutes: float = 0.0
+    max_minutes: NotNegative = 0.0
     """Save and stop after so many minutes; 0: no limit. `--resume` goes on from there."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from vsr.errors import CheckpointFormatError, WeightsError
 from vsr.models.checkpoints import check_fit
+from vsr.models.unpickle import load_tensors
 
 # Widths of VGG-19's convolutions (configuration E), "M" for halving.
 _LAYERS = (64, 64, "M", 128, 128, "M", *(256,) * 4, "M", *(512,) * 4, "M", *(512,) * 4)
@@ -99,10 +99,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
             f"loss.vgg = '{path}': no such file; loss.perceptual wants the weights of VGG-19, "
             "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth (548 MB)"
         )
-    try:
-        found: object = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise CheckpointFormatError(f"'{path}' is not a file of tensors: {error}") from error
+    found = load_tensors(path)
     if not (isinstance(found, Mapping) and all(isinstance(x, Tensor) for x in found.values())):
         raise CheckpointFormatError(f"'{path}' does not hold named tensors, wanted VGG-19")
     return found

@@ -9,6 +9,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from vsr.errors import ConfigError, VsrError
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a run if it is not there.
+
+    Raises:
+        ConfigError: If it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "log.jsonl").open("a"):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"run.output = '{folder}' cannot be written to ({error.strerror}); "
+            "choose another folder"
+        ) from error
+
 
 class Record:
     """Appends to `log.jsonl`, and to TensorBoard event files if asked; a context manager.
@@ -43,10 +62,20 @@ class Record:
             self._writer.close()
 
     def add(self, step: int, **values: float) -> None:
-        """Note values at a step; on disk at once."""
+        """Note values at a step; on disk at once.
+
+        Raises:
+            VsrError: If the disk is full.
+        """
         line = {"time": round(time.time(), 1), "step": step, **values}
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise VsrError(
+                f"'{self._file.name}' could not be written ({error.strerror}); the last checkpoint "
+                "is untouched, make room and go on with --resume"
+            ) from error
         if self._writer is not None:
             for name, value in values.items():
                 self._writer.add_scalar(name, value, step)

@@ -15,6 +15,7 @@ from vsr.data.clips import Clip
 from vsr.data.datasets import truth
 from vsr.data.degradations import Degradation, degrade_clip
 from vsr.data.recipe import RealRecipe
+from vsr.errors import VsrError
 from vsr.evaluation.metrics import psnr, ssim
 from vsr.ops.resize import resize
 
@@ -123,4 +124,8 @@ def _save_strip(path: Path, outputs: Sequence[NDArray[np.uint8]], side: int = 25
     height, width = outputs[0].shape[1:3]
     y, x = max(0, (height - side) // 2), max(0, (width - side) // 2)
     strip = np.concatenate([o[middle, y : y + side, x : x + side] for o in outputs], axis=1)
-    cv2.imwrite(str(path), cv2.cvtColor(strip, cv2.COLOR_RGB2BGR))
+    if not cv2.imwrite(str(path), cv2.cvtColor(strip, cv2.COLOR_RGB2BGR)):
+        raise VsrError(
+            f"picture '{path}' could not be written; the last checkpoint is untouched, make room "
+            "and go on with --resume"
+        )
