@@ -15,11 +15,13 @@ import pytest
 from synthetic import make_pictures, make_video, read_number
 
 from vsr.cli.main import main
-from vsr.errors import ConfigError, ProbeError
+from vsr.errors import ConfigError, MuxError, ProbeError
 from vsr.media.probe import probe
-from vsr.report.compare import compare, graphs, pack
+from vsr.report.compare import compare
 from vsr.report.facts import clock
+from vsr.report.graphs import graphs
 from vsr.report.measure import Curves, Measured
+from vsr.report.moments import pack
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def test_both_sides_of_a_moment_show_the_same_frame(
     data = data_of(found.page)
     assert found.frames == 8
     assert 3 <= len(data["moments"]) <= 4
-    assert any(moment["asked"] and moment["frame"] == 6 for moment in data["moments"])
+    assert any(moment["note"] == "asked" and moment["frame"] == 6 for moment in data["moments"])
     for moment in data["moments"]:
         small, large = (image(uri) for uri in moment["images"])
         assert small.shape[:2], large.shape[:2] == ((96, 128), (384, 512))
@@ -190,6 +192,15 @@ def test_an_existing_page_is_kept(pair: tuple[Path, Path], tmp_path: Path) -> No
     assert page.read_text() == "mine"
     compare(pair[0], [pair[1]], page, overwrite=True)
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_film_is_never_replaced_by_a_page(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    before = pair[1].read_bytes()
+    with pytest.raises(ConfigError, match=r"something\.html"):
+        compare(pair[0], [pair[1]], pair[1], overwrite=True)
+    assert pair[1].read_bytes() == before
+    with pytest.raises(MuxError, match="cannot be written"):
+        compare(pair[0], [pair[1]], pair[1] / "p.html")
 
 
 def test_what_is_no_film_is_named(pair: tuple[Path, Path], tmp_path: Path) -> None:

@@ -171,9 +171,9 @@ def test_the_nearest_frame_is_taken() -> None:
 
 
 def test_the_pictures_are_those_of_the_moment(tmp_path: Path) -> None:
-    from vsr.report.compare import _picture
+    from vsr.report.moments import read_moment
 
     info = probe(make_video(tmp_path / "a.mp4", frames=30, size=(128, 96)))
     found = measure([info, info])
     for index in (0, 7, 29):
-        assert read_number(_picture(info, found.times[0][index])) == index
+        assert read_number(read_moment(info, found.times[0][index])) == index

@@ -23,6 +23,7 @@ def compare(
     divider: Literal["moving", "fixed"] = "moving",
     start: str | None = None,
     overwrite: bool = False,
+    open_: Annotated[bool, tyro.conf.arg(name="open")] = False,
 ) -> int:
     """Compare films on one self-contained HTML page (slider, zoom, graphs, facts), or as a film.
 
@@ -37,14 +38,18 @@ def compare(
         divider: Of a split-screen film: moving goes to and fro in eight seconds.
         start: Where in the reference the outputs begin, if they show a part of it.
         overwrite: Replace the page or film if it exists.
+        open_: Open the page in a browser.
     """
     import torch
 
+    from vsr.cli.browser import open_page
     from vsr.errors import ConfigError
     from vsr.options import parse_time
 
     if output is None and video is None:
         raise ConfigError("compare wants --output page.html, --video film.mp4, or both")
+    if open_ and output is None:
+        raise ConfigError("--open opens the page of --output, which is not given")
     begin = parse_time(start, "start") if start else Fraction(0)
     # Pictures are scaled one by one: threads cost more there than they give (11 ms with one, 64
     # with two on two shared cores), and decoding has its own.
@@ -75,6 +80,8 @@ def compare(
         _note(filmed.notes)
         width, height = filmed.size
         print(f"{filmed.path}: {filmed.frames} frames of {width}x{height}, verified")
+    if open_ and output is not None:
+        open_page(output)
     return 0
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from vsr.errors import ConfigError
 from vsr.options import EnhanceOptions
 
 if TYPE_CHECKING:
@@ -34,27 +35,39 @@ def enhance(
     report: Path | None = None,
     progress: ProgressKind = "bar",
     dry_run: bool = False,
+    preview: int | None = None,
+    open_: Annotated[bool, tyro.conf.arg(name="open")] = False,
 ) -> int:
     """Upscale a video; sound, subtitles, chapters and times stay as they are.
 
     Args:
         source: A video, a folder of pictures, or a pattern such as frames/%06d.png.
-        target: A video file; or a folder name that ends with a slash, or a pattern, for PNG.
+        target: A video file; or a folder name that ends with a slash, or a pattern, for PNG. With
+            --preview the page to write, such as preview.html.
         report: Write what was done and verified as JSON.
         progress: bar for people, json for programs (a line per second on stdout), or none.
         dry_run: Print the plan and an estimate of the time, and stop.
+        preview: Enhance so many stretches of a second (sharpest motion, darkest, most detail), show
+            them on a page, and say what the whole would take and weigh.
+        open_: Open the page of --preview in a browser.
     """
+    from vsr.media.durable import check_place, write_text
     from vsr.pipeline import enhance as run
 
+    _check(report, dry_run, preview, open_)
+    if preview is not None:
+        return _preview(source, Path(target), preview, options, progress, open_)
     if dry_run:
         from vsr.planning import plan_job
 
         _print_plan(plan_job(source, target, options))
         return 0
+    if report is not None:
+        check_place(report)
     with _display(progress) as (show, warn):
         result = run(source, target, options, progress=show, warn=warn)
     if report is not None:
-        report.write_text(json.dumps(result.report, indent=2) + "\n")
+        write_text(report, json.dumps(result.report, indent=2) + "\n")
     if progress == "json":
         print(json.dumps({"event": "done", "frames": result.frames, "target": str(result.target)}))
     elif progress == "bar":
@@ -64,6 +77,47 @@ def enhance(
             f"({fps:.2f} fps), verified"
         )
         print(_fidelity(result.report["fidelity"]))
+    return 0
+
+
+def _check(report: Path | None, dry_run: bool, preview: int | None, open_: bool) -> None:
+    """Refuse what contradicts --preview.
+
+    Raises:
+        ConfigError: Naming it.
+    """
+    if preview is not None and (dry_run or report is not None):
+        other = "--dry-run" if dry_run else "--report"
+        raise ConfigError(f"--preview and {other} contradict each other; give one of them")
+    if preview is None and open_:
+        raise ConfigError("--open opens the page of --preview, which is not given")
+
+
+def _preview(
+    source: str,
+    page: Path,
+    count: int,
+    options: EnhanceOptions,
+    progress: ProgressKind,
+    open_: bool,
+) -> int:
+    from vsr.cli.browser import open_page
+    from vsr.report.preview import in_words, preview
+
+    with _display(progress) as (show, warn):
+        found = preview(source, page, count, options, progress=show)
+        for warning in found.warnings:
+            warn(warning)
+    if progress == "json":
+        cost = found.cost
+        line = {"frames": cost.frames, "fps": cost.fps, "seconds": cost.seconds, "size": cost.size}
+        print(json.dumps({"event": "done", "target": str(page), **line}))
+    elif progress == "bar":
+        print(f"{page}: {len(found.samples)} stretches, {page.stat().st_size / 1e6:.1f} MB")
+        for text in in_words(found):
+            print(text)
+    if open_:
+        open_page(page)
     return 0
 
 

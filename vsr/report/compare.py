@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import isnan
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from vsr.data.pictures import read_pictures
 from vsr.errors import ConfigError, DecodeError, MediaError
-from vsr.media.decode import DecodeOptions
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.verify import verify
+from vsr.report.canvas import shown_size
 from vsr.report.facts import clock, fact_rows
+from vsr.report.graphs import graphs
 from vsr.report.measure import Measured, choose_moments, measure, nearest_frame
-from vsr.report.page import render
-
-# A page is to be sent by mail: bytes of all pictures together, before base64 adds a third.
-PICTURE_BYTES = 3_500_000
-_QUALITIES = (95, 90, 84, 76, 68, 58)
-_MOST_POINTS = 1200
-_HDR_TRANSFERS = (16, 18)  # H.273: PQ, HLG
-_HDR_NOTE = "HDR pictures are shown as stored, without tone mapping: paler than on an HDR display."
+from vsr.report.moments import PICTURE_BYTES, hdr_notes, packed_moment, read_moment
+from vsr.report.page import check_page, write_page
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,16 +64,15 @@ def compare(
         progress: Told the number of frames measured.
 
     Raises:
-        ConfigError: There is nothing to compare, or the page exists.
-        MediaError: One of the films cannot be decoded.
+        ConfigError: There is nothing to compare, or the page exists or is no name of a page.
+        MediaError: One of the films cannot be decoded, or the page not be written.
     """
     page = Path(page)
     if not outputs:
         raise ConfigError("compare wants a reference and at least one output")
     if moments < 0:
         raise ConfigError(f"--moments must be 0 or more, got {moments}")
-    if page.exists() and not overwrite:
-        raise ConfigError(f"'{page}' exists; give another --output, or --overwrite")
+    check_page(page, overwrite=overwrite)
     films = [probe(os.fspath(path)) for path in (reference, *outputs)]
     measured = measure(films, start=start, progress=progress)
     if not measured.frames:
@@ -94,26 +81,28 @@ def compare(
     asked = [nearest_frame(measured.times[0], time) for time in at]
     indices = sorted({*chosen, *asked}) or [0]
     checks = [_checks(films[0], output, start) for output in films[1:]]
-    value = {
-        "title": " and ".join(Path(f.path).name for f in films),
-        "subtitle": _subtitle(films, measured),
-        "films": [_film(info, i) for i, info in enumerate(films)],
-        "moments": [
-            _moment(films, measured, index, start, PICTURE_BYTES // len(indices), index in asked)
-            for index in indices
-        ],
-        "graphs": graphs(films, measured),
-        "cuts": [float(measured.times[0][cut]) for cut in measured.cuts],
-        "facts": fact_rows(films, _frame_counts(films, checks)),
-        "checks": checks,
-        "notes": [_HDR_NOTE]
-        if any(f.video.color.transfer in _HDR_TRANSFERS for f in films)
-        else [],
-    }
-    page.parent.mkdir(parents=True, exist_ok=True)
-    part = page.with_name(f".{page.name}.{os.getpid()}.part")
-    part.write_text(render(value), encoding="utf-8")
-    os.replace(part, page)
+    budget = PICTURE_BYTES // len(indices)
+    write_page(
+        page,
+        {
+            "title": " and ".join(Path(f.path).name for f in films),
+            "subtitle": _subtitle(films, measured),
+            "films": [_film(info) for info in films],
+            "moments": [
+                _moment(films, measured, index, start, budget, "asked" if index in asked else "")
+                for index in indices
+            ],
+            "graphs": graphs(films, measured),
+            "cuts": [float(measured.times[0][cut]) for cut in measured.cuts],
+            "facts": fact_rows(films, _frame_counts(films, checks)),
+            "checks": checks,
+            "notes": [
+                "Your browser scales the smaller pictures.",
+                *hdr_notes(films),
+                "Made by vsr compare.",
+            ],
+        },
+    )
     return Compared(
         page=page,
         frames=measured.frames,
@@ -122,79 +111,18 @@ def compare(
     )
 
 
-def graphs(films: Sequence[SourceInfo], measured: Measured) -> list[dict[str, Any]]:
-    """Put the curves into what the page draws: at most 1200 points, the worst of their frames."""
-    sizes = {(f.video.width, f.video.height) for f in films}
-    fidelity = (
-        ("PSNR", "Higher is nearer to the reference; luma.")
-        if len(sizes) == 1
-        else (
-            "Fidelity to the input",
-            "PSNR of the output scaled down to the input, luma: higher is truer to what was there.",
-        )
-    )
-    steadiness = (
-        "Flicker",
-        "How much the difference to the reference changes from frame to frame, in 8-bit levels: "
-        "lower is steadier.",
-    )
-    psnrs, flickers = ([c.psnr for c in measured.curves], [c.flicker for c in measured.curves])
-    return [
-        _graph(fidelity, "dB", "lowest", measured, psnrs),
-        _graph(steadiness, "levels", "highest", measured, flickers),
-    ]
-
-
-def _graph(
-    words: tuple[str, str],
-    unit: str,
-    worst: Literal["lowest", "highest"],
-    measured: Measured,
-    curves: Sequence[Sequence[float]],
-) -> dict[str, Any]:
-    step = -(-measured.frames // _MOST_POINTS)
-    starts = range(0, measured.frames, step)
-    each = f" Each point is the {worst} of {step} frames." if step > 1 else ""
-    return {
-        "title": words[0],
-        "unit": unit,
-        "note": words[1] + each,
-        "worst": worst,
-        "times": [float(measured.times[0][i]) for i in starts],
-        "lines": [[_worst(curve[i : i + step], worst) for i in starts] for curve in curves],
-        "means": [_mean(curve) for curve in curves],
-    }
-
-
-def _worst(values: Sequence[float], worst: Literal["lowest", "highest"]) -> float | None:
-    """Give the worst of some frames; None where none has a value."""
-    known = [value for value in values if not isnan(value)]
-    if not known:
-        return None
-    return round(min(known) if worst == "lowest" else max(known), 3)
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    known = [value for value in values if not isnan(value)]
-    return round(float(np.mean(known)), 2) if known else None
-
-
 def _subtitle(films: Sequence[SourceInfo], measured: Measured) -> str:
     sizes = dict.fromkeys(f"{f.video.width} × {f.video.height}" for f in films)
     length = clock(measured.times[0][-1], digits=1)
     return f"{' → '.join(sizes)} · {measured.frames:,} frames compared, up to {length}"
 
 
-def _film(info: SourceInfo, index: int) -> dict[str, Any]:
-    video = info.video
-    width = video.width * (video.sample_aspect_ratio or 1)
-    turned = video.rotation % 180 != 0
-    aspect = Fraction(video.height) / width if turned else Fraction(width) / video.height
+def _film(info: SourceInfo) -> dict[str, Any]:
+    width, height = shown_size(info.video)
     return {
         "name": Path(info.path).name,
-        "role": "reference" if index == 0 else "output",
-        "size": f"{video.width} × {video.height}",
-        "aspect": round(float(aspect), 5),
+        "size": f"{info.video.width} × {info.video.height}",
+        "aspect": round(float(width / height), 5),
     }
 
 
@@ -204,61 +132,16 @@ def _moment(
     index: int,
     start: Fraction,
     budget: int,
-    asked: bool,
+    note: str,
 ) -> dict[str, Any]:
     """Decode one moment of all films and pack it."""
     pictures = [
-        _picture(info, measured.times[i][index] + (start if i == 0 else 0))
+        read_moment(info, measured.times[i][index] + (start if i == 0 else 0))
         for i, info in enumerate(films)
     ]
-    packed, quality, factor = pack(pictures, budget)
-    return {
-        "time": float(measured.times[0][index]),
-        "clock": clock(measured.times[0][index]),
-        "frame": index,
-        "asked": asked,
-        "quality": quality,
-        "factor": factor,
-        "psnr": [round(curve.psnr[index], 2) for curve in measured.curves],
-        "images": [f"data:image/webp;base64,{base64.b64encode(p).decode()}" for p in packed],
+    return packed_moment(pictures, budget, seconds=measured.times[0][index], note=note) | {
+        "frame": index
     }
-
-
-def _picture(info: SourceInfo, seconds: Fraction) -> NDArray[np.uint8]:
-    """Decode one frame, turned as a player turns it."""
-    for picture in read_pictures(info.path, DecodeOptions(start=seconds)):
-        return np.rot90(picture.rgb, info.video.rotation // 90)
-    raise DecodeError(info.path, f"the frame at {float(seconds):.3f} s was there once, now is not")
-
-
-def pack(pictures: Sequence[NDArray[np.uint8]], budget: int) -> tuple[list[bytes], int, float]:
-    """Encode pictures as WebP, all alike, as well as fits.
-
-    Args:
-        pictures: (H, W, 3) uint8 RGB.
-        budget: Bytes for all of them.
-
-    Returns:
-        The files, the quality (0 to 100), and the factor of their sizes: 1 unless even the lowest
-        quality was too large.
-    """
-    factor = 1.0
-    while True:
-        for quality in _QUALITIES:
-            packed = [_webp(picture, quality, factor) for picture in pictures]
-            if sum(map(len, packed)) <= budget or factor < 1 / 8:
-                return packed, quality, factor
-        factor /= 2
-
-
-def _webp(picture: NDArray[np.uint8], quality: int, factor: float) -> bytes:
-    bgr = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2BGR)
-    if factor < 1:
-        bgr = cv2.resize(bgr, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    good, data = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, quality])
-    if not good:
-        raise ValueError(f"no WebP of a picture of {picture.shape}")
-    return data.tobytes()
 
 
 def _checks(reference: SourceInfo, output: SourceInfo, start: Fraction) -> dict[str, Any]:

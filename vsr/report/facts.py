@@ -39,7 +39,7 @@ def fact_rows(films: Sequence[SourceInfo], frames: Sequence[int | None]) -> list
         ["Attachments", *(_streams(f, "attachment", "cover", "data") for f in films)],
         ["Chapters", *(str(len(f.chapters) or "") for f in films)],
         ["Container", *(f.format for f in films)],
-        ["Size on disk", *(_bytes(f.size_bytes) for f in films)],
+        ["Size on disk", *(in_bytes(f.size_bytes) for f in films)],
         ["Bit rate", *(_bit_rate(f) for f in films)],
     ]
     return [row for row in rows if any(row[1:])]
@@ -98,7 +98,8 @@ def _streams(film: SourceInfo, *kinds: str) -> str:
     )
 
 
-def _bytes(size: int) -> str:
+def in_bytes(size: int) -> str:
+    """Write a size for people: 12.34 MB."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if size >= factor:
             return f"{size / factor:.2f} {unit}"

@@ -1,13 +1,45 @@
-"""Fill the page's template; everything the page needs is inside it."""
+"""Fill the page's template and write it; everything the page needs is inside it."""
 
 from __future__ import annotations
 
 import html
 import json
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+from vsr.errors import ConfigError
+from vsr.media.durable import check_place, write_text
+
 _DATA, _TITLE = "{{data}}", "{{title}}"
+_SUFFIXES = (".html", ".htm")
+
+
+def check_page(path: Path, *, overwrite: bool) -> None:
+    """Refuse what cannot or must not become a page, before any work is done.
+
+    Raises:
+        ConfigError: The name is not that of a page, or it exists.
+        MuxError: It cannot be written there.
+    """
+    if path.suffix.lower() not in _SUFFIXES:
+        raise ConfigError(f"a page is named something.html; got '{path}'")
+    if path.exists() and not overwrite:
+        raise ConfigError(f"'{path}' exists; give another name, or --overwrite")
+    check_place(path)
+
+
+def write_page(path: Path, value: dict[str, Any]) -> None:
+    """Write the page; it appears whole or not at all.
+
+    Args:
+        path: The file.
+        value: See `render`.
+
+    Raises:
+        MuxError: The disk refuses.
+    """
+    write_text(path, render(value))
 
 
 def render(value: dict[str, Any]) -> str:
