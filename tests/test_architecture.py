@@ -15,7 +15,7 @@ ROOT = Path(vsr.__file__).parent
 # One file to one file; resuming is its inside, so `jobs` is above and not beneath it.
 PIPELINE = {
     "options", "planning", "pipeline", "estimate", "reporting", "resume", "ledger", "recording",
-    "identity", "benchmark", "results", "frames", "__init__",
+    "identity", "space", "benchmark", "results", "frames", "__init__",
 }  # fmt: skip
 LAYERS: list[set[str]] = [
     {"errors"},

@@ -317,3 +317,58 @@ def test_killed_while_it_tidies_up_the_same_call_knows_its_own_output(
     assert sorted(os.listdir(tmp_path)) == ["in.mp4", "out.mp4"]
     with pytest.raises(MuxError, match="exists already"):
         enhance(source, target, options())
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_killed_while_pictures_are_moved_the_same_call_moves_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    source, out = make_pictures(tmp_path / "in", frames=6, size=(32, 24)), tmp_path / "out"
+    chosen = options(encode=EncodeOptions(), overwrite=overwrite)
+    enhance(source, f"{tmp_path}/whole/", chosen)
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    if overwrite:
+        make_pictures(out, frames=9, size=(32, 24))
+    moved = []
+
+    def replace(path: Path, target: Path) -> Path:
+        if target.parent == out:
+            if len(moved) == 2:
+                interrupt()
+            moved.append(target)
+        os.replace(path, target)
+        return target
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace)
+        with pytest.raises(KeyboardInterrupt):
+            enhance(source, f"{out}/", chosen)
+    assert len(moved) == 2
+    result = enhance(source, f"{out}/", chosen)
+    assert result.frames == result.report["frames"] == 6
+    assert (out / "notes.txt").read_text() == "mine"
+    (out / "notes.txt").unlink()
+    whole, found = (
+        {path.name: path.read_bytes() for path in folder.iterdir()}
+        for folder in (tmp_path / "whole", out)
+    )
+    assert found == whole
+    assert sorted(os.listdir(tmp_path)) == ["in", "out", "whole"]
+
+
+def test_killed_after_the_folder_of_pictures_got_its_name_the_same_call_knows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = make_pictures(tmp_path / "in", frames=3, size=(32, 24)), tmp_path / "out"
+    chosen = options(encode=EncodeOptions())
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkFolder, "remove", lambda self: interrupt())
+        with pytest.raises(KeyboardInterrupt):
+            enhance(source, f"{out}/", chosen)
+    before = out.stat()
+    assert enhance(source, f"{out}/", chosen).frames == 3
+    assert out.stat() == before
+    assert sorted(os.listdir(tmp_path)) == ["in", "out"]
+    with pytest.raises(MuxError, match="--overwrite"):
+        enhance(source, f"{out}/", chosen)

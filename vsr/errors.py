@@ -7,6 +7,7 @@
         DecodeError          its frames cannot be had
         EncodeError          the encoder refused
         MuxError             the output cannot be written
+          DiskError          its disk is full, will be, or fails; the same call goes on later
         VerifyError          the finished file is not what it should be
       WeightsError
         ChecksumError        the file is not the one that was published
@@ -62,6 +63,10 @@ class EncodeError(MediaError):
 
 class MuxError(MediaError):
     """The output file cannot be created or written."""
+
+
+class DiskError(MuxError):
+    """The disk is full, or will be, or fails; what is finished stays, to go on from."""
 
 
 class VerifyError(MediaError):

@@ -103,6 +103,11 @@ class Ledger:
         return [value for piece in self.pieces for value in piece.fidelity]
 
     @property
+    def size(self) -> int:
+        """What the finished pieces take, in bytes."""
+        return sum(piece.size for piece in self.pieces)
+
+    @property
     def piece_paths(self) -> list[Path]:
         """The files of the finished pieces, in order."""
         return [self._file(index, "piece") for index in range(len(self.pieces))]

@@ -102,4 +102,9 @@ def check(options: EnhanceOptions) -> None:
         raise ConfigError(f"--height is in pixels, 2 at least; got {options.height}")
     if options.piece < 1:
         raise ConfigError(f"--piece is a number of frames, 1 at least; got {options.piece}")
+    if options.size is not None:
+        parse_size(options.size)
+    for name in ("start", "duration"):
+        if getattr(options, name) is not None:
+            parse_time(getattr(options, name), name)
     check_options(options.inference)

@@ -29,6 +29,7 @@ from vsr.planning import Job, plan_job
 from vsr.recording import record
 from vsr.reporting import make_report
 from vsr.resume import WorkFolder, note_publishing, published_before
+from vsr.space import check_room
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,7 +121,7 @@ def enhance(
             warnings.append(sentence)
             warn(sentence)
 
-    earlier = published_before(Path(os.fspath(source)), target_kind(target).pattern, options)
+    earlier = published_before(Path(os.fspath(source)), target_kind(target), options)
     if earlier is not None:
         earlier["warnings"] = tuple(earlier["warnings"])
         return EnhanceResult(target=target_kind(target).pattern, **earlier)
@@ -184,9 +185,11 @@ def publish(
 
     Raises:
         MuxError: The output cannot be written.
+        DiskError: There is no room for it.
         VerifyError: It is wrong.
     """
     begin = time.monotonic()
+    check_room(replace(job, frames=None), ledger)
     with open_output(job, ledger) as output:
         output.join(ledger.piece_paths)
         for warning in (*made.summary.warnings, *describe_losses(made.summary), *output.warnings):
@@ -220,11 +223,13 @@ def publish(
 
 
 def try_output(job: Job, ledger: Ledger) -> None:
-    """Open and close the output: what the container refuses shall be known before hours of work.
+    """Open and close the output: what will be refused shall be known before hours of work.
 
     Raises:
         MuxError, EncodeError: It cannot be written.
+        DiskError: There is no room for it.
     """
+    check_room(job, ledger)
     if job.target.muxer != PICTURES:
         open_output(job, ledger).__exit__(None, None, None)
 

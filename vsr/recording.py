@@ -25,6 +25,7 @@ from vsr.models.contract import VideoNetwork
 from vsr.ops.color import LUMA_WEIGHTS, planes_to_rgb, rgb_to_planes
 from vsr.options import EnhanceOptions
 from vsr.planning import Job
+from vsr.space import check_room
 
 # Frames that wait between decoder and network.
 _AHEAD = 8
@@ -88,11 +89,13 @@ class Recorder:
 
         Raises:
             EncodeError, MuxError: The encoder or the disk refuses.
+            DiskError: The rest will not fit on the disk.
         """
         if isinstance(item, Position):
             self._position = item
             if ends_piece(len(self._pts), self._length, at_cut=item.state is None):
                 self.finish()
+                check_room(self._job, self._ledger)
             return
         if self._writer is None:
             self._writer = self._open()

@@ -24,7 +24,10 @@ from vsr.errors import MuxError, VerifyError
 from vsr.identity import differences, request
 from vsr.inference.plan import Plan
 from vsr.ledger import UNFINISHED, Ledger, count_frames, read_job, write_job
+from vsr.media.containers import PICTURES, TargetKind
 from vsr.media.durable import write_durably, write_error
+from vsr.media.images import find_pictures
+from vsr.media.pictures import PictureFolder
 from vsr.options import EnhanceOptions
 
 _NOTE = "published.json"
@@ -70,7 +73,7 @@ class WorkFolder:
         self._lock: IO[bytes] | None = None
         try:
             self.path.mkdir(exist_ok=True)
-            self._lock = self._take()
+            self._lock = take_lock(self.path, target)
             if not (resume and self._read()):
                 self._start()
         except OSError as error:
@@ -101,18 +104,6 @@ class WorkFolder:
         """Remove the folder and all that is in it."""
         shutil.rmtree(self.path, ignore_errors=True)
         self._release()
-
-    def _take(self) -> IO[bytes]:
-        """Lock the folder for this process; the system unlocks it however the process ends."""
-        lock = (self.path / "lock").open("ab")
-        try:
-            _lock(lock)
-        except OSError as error:
-            lock.close()
-            raise MuxError(
-                self._target, "another vsr is at work on this output; wait for it, or end it"
-            ) from error
-        return lock
 
     def _release(self) -> None:
         if self._lock is not None:
@@ -164,37 +155,80 @@ def note_publishing(
     Raises:
         MuxError: The disk is full.
     """
-    note = {"request": asked, "result": result, "file": _identity(ledger.joined)}
+    note = {"request": asked, "result": result, "joined": _identity(ledger.joined)}
     try:
         write_durably(ledger.folder / _NOTE, json.dumps(note).encode())
     except OSError as error:
         raise write_error(target, error) from error
 
 
-def published_before(source: Path, target: Path, options: EnhanceOptions) -> dict[str, Any] | None:
-    """Give the result of a run that was killed after its output had got its name; tidy up after it.
+def published_before(
+    source: Path, target: TargetKind, options: EnhanceOptions
+) -> dict[str, Any] | None:
+    """Give the result of a run that was killed while its output got its name, or after that.
+
+    What is left to do, moving pictures and tidying up, is done.
 
     Returns:
         What was given to `note_publishing`; None where there was no such run, or the output
         is not its any more, or something else is asked for now.
+
+    Raises:
+        MuxError: The disk refuses, or another process is at work on the same target.
     """
-    folder = work_path(target)
+    place = target.pattern.parent if target.muxer == PICTURES else target.pattern
+    folder = work_path(place)
     try:
         note = json.loads((folder / _NOTE).read_bytes())
-        if not target.is_file() or note["file"] != _identity(target):
-            return None
+        there = source.exists() or find_pictures(source) is not None
+        same = there and note["request"] == request(source, options)
+        if target.muxer == PICTURES:
+            published = same and _go_on_moving(folder, target.pattern, note)
+        else:
+            published = note["joined"] == _identity(place)
     except (OSError, ValueError):
         return None
-    shutil.rmtree(folder, ignore_errors=True)
-    if options.overwrite or not source.exists() or note["request"] != request(source, options):
+    if not published:
         return None
-    result: dict[str, Any] = note["result"]
+    shutil.rmtree(folder, ignore_errors=True)
+    result: dict[str, Any] | None = note["result"] if same else None
     return result
+
+
+def _go_on_moving(folder: Path, pattern: Path, note: dict[str, Any]) -> bool:
+    """Move the pictures that are not in their folder yet; tell whether all are there then."""
+    place = pattern.parent
+    if not place.exists():
+        return False
+    lock = take_lock(folder, place)
+    try:
+        if not (folder / "joined").exists():  # it was renamed as a whole
+            return bool(note["joined"][:2] == _identity(place)[:2])
+        return PictureFolder(folder / "joined", pattern).move(note["result"]["frames"])
+    finally:
+        lock.close()
 
 
 def _identity(path: Path) -> list[int]:
     found = path.stat()
     return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns]
+
+
+def take_lock(folder: Path, target: Path) -> IO[bytes]:
+    """Lock a work folder for this process; the system unlocks it however the process ends.
+
+    Raises:
+        MuxError: Another process has it.
+    """
+    lock = (folder / "lock").open("ab")
+    try:
+        _lock(lock)
+    except OSError as error:
+        lock.close()
+        raise MuxError(
+            target, "another vsr is at work on this output; wait for it, or end it"
+        ) from error
+    return lock
 
 
 def work_path(target: Path) -> Path:

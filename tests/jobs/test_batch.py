@@ -17,7 +17,7 @@ from synthetic import cut_file, make_video
 from vsr.cli.main import main
 from vsr.errors import ConfigError
 from vsr.jobs.files import plan_files
-from vsr.jobs.journal import Entry, open_journal
+from vsr.jobs.journal import NAME, Entry, open_journal
 from vsr.jobs.queue import enqueue
 from vsr.options import EnhanceOptions
 
@@ -68,31 +68,51 @@ def test_good_files_are_done_bad_ones_named_and_a_second_run_does_nothing(
     assert "empty.mp4" in capfd.readouterr().out
 
 
-def test_interrupted_it_does_what_is_left(tmp_path: Path) -> None:
-    make_video(tmp_path / "a.mp4", frames=3, size=(96, 64))
-    make_video(tmp_path / "b.mp4", frames=200, size=(96, 64))
+def interrupted(command: list[str], until: Path) -> tuple[int, str, str]:
+    """Press Ctrl-C once a file is there: all processes of the terminal hear it."""
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 300
+    while not until.exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGINT)
+    output, error = process.communicate(timeout=300)
+    return process.returncode, output, error
+
+
+def test_interrupted_it_parks_what_it_is_at_says_so_and_does_what_is_left(tmp_path: Path) -> None:
+    make_video(tmp_path / "a.mp4", frames=3)
+    make_video(tmp_path / "b.mp4", frames=120)
     out = tmp_path / "out"
     command = [sys.executable, "-m", "vsr", "batch", str(tmp_path / "*.mp4"), "--output-dir"]
     command += [str(out), *FAST, "--piece", "16"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
-    )
-    deadline = time.monotonic() + 60
-    while not (out / ".b.mp4.vsr" / "000000.json").exists() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
+    code, output, error = interrupted(command, out / ".b.mp4.vsr" / "000000.json")
+    assert code == 130
     assert "Traceback" not in error
-    assert states(out) == {"a.mp4": "done", "b.mp4": "running"}
+    assert "b.mp4: " in error
+    assert "finished frames are kept in" in error
+    assert "1 done, 1 queued" in output
+    assert states(out) == {"a.mp4": "done", "b.mp4": "queued"}
     assert (out / ".b.mp4.vsr").is_dir()
     done = (out / "a.mp4").stat()
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "2 done" in again.stdout
     assert (out / "a.mp4").stat() == done
-    assert frames(out / "b.mp4") == 200
+    assert frames(out / "b.mp4") == 120
     with open_journal(out) as journal:
         assert journal.entries()[1].result["resumed"] > 0
+        assert journal.entries()[1].attempts == 1
+
+
+def test_interrupted_while_its_workers_load_it_ends_without_a_traceback(tmp_path: Path) -> None:
+    make_video(tmp_path / "a.mp4", frames=3)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "vsr", "batch", str(tmp_path / "a.mp4"), "--output-dir"]
+    code, _, error = interrupted([*command, str(out), *FAST], out / NAME)
+    assert code == 130
+    assert "Traceback" not in error
+    assert list(states(out)) in ([], ["a.mp4"])
 
 
 def test_folders_keep_their_tree_and_clashing_names_are_kept_apart(tmp_path: Path) -> None:

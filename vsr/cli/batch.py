@@ -14,7 +14,7 @@ import tyro
 
 from vsr.cli.enhance import ProgressKind
 from vsr.errors import ConfigError
-from vsr.options import EnhanceOptions
+from vsr.options import EnhanceOptions, check
 
 if TYPE_CHECKING:
     from vsr.jobs.journal import Entry
@@ -63,23 +63,29 @@ def batch(
     from vsr.jobs.files import plan_files
     from vsr.jobs.local import count_devices, run_batch
     from vsr.jobs.queue import enqueue
+    from vsr.models.zoo import find_model
 
+    check(options)
+    find_model(options.model)
     files = plan_files(inputs, output_dir, container)
     output_dir.mkdir(parents=True, exist_ok=True)
     with open_journal(output_dir) as journal:
         waiting = enqueue(journal, files, options, retries=retries)
-        with _display(progress, files, waiting) as tell:
-            run_batch(
-                journal,
-                waiting,
-                options,
-                workers=workers or count_devices(options.inference.device),
-                retries=retries,
-                tell=tell,
-            )
-        names = {str(source) for source, _ in files}
-        entries = [entry for entry in journal.entries() if entry.source in names]
-        return _report(entries, summary, sys.stderr)
+        try:
+            with _display(progress, files, waiting) as tell:
+                run_batch(
+                    journal,
+                    waiting,
+                    options,
+                    workers=workers or count_devices(options.inference.device),
+                    retries=retries,
+                    tell=tell,
+                )
+        finally:
+            names = {str(source) for source, _ in files}
+            entries = [entry for entry in journal.entries() if entry.source in names]
+            code = _report(entries, summary, sys.stderr)
+        return code
 
 
 def _report(entries: Sequence[Entry], summary: Path | None, to: Any) -> int:  # noqa: ANN401
@@ -161,9 +167,12 @@ def _display(
                 )
                 bar.update(share.fraction - bar.n)
                 if event.warning is not None:
-                    bar.write(f"vsr: note: {event.entry.source}: {event.warning}", file=sys.stderr)
+                    bar.write(_note(event), file=sys.stderr)
 
             yield show
+        return
+    if kind == "none":
+        yield lambda event: print(_note(event), file=sys.stderr) if event.warning else None
         return
     last = float("-inf")
 
@@ -180,7 +189,10 @@ def _display(
         else:
             last = time.monotonic()
             facts |= {"event": "progress", "frames": event.progress.frames}
-        if kind == "json":
-            print(json.dumps(facts), flush=True)
+        print(json.dumps(facts), flush=True)
 
     yield lines
+
+
+def _note(event: Event) -> str:
+    return f"vsr: note: {event.entry.source}: {event.warning}"

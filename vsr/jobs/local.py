@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -18,7 +20,7 @@ from typing import Any
 
 import torch
 
-from vsr.errors import VsrError
+from vsr.errors import DiskError, VsrError
 from vsr.inference.runner import is_out_of_memory
 from vsr.jobs.journal import Entry, Journal
 from vsr.models.contract import VideoNetwork
@@ -73,29 +75,84 @@ def run_batch(
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the workers have put down what they had, to be continued.
+        VsrError: The disk is full or fails: no job was begun after that, and those that could not
+            end are queued.
     """
     queue = list(waiting)
-    with _workers(min(workers, len(queue)), workers, options) as crew:
+    stopped: str | None = None
+    with _interrupts() as interrupt, _workers(min(workers, len(queue)), workers, options) as crew:
         while queue or any(worker.entry for worker in crew):
             for position, worker in enumerate(crew):
                 if worker.entry is None and queue:
                     if not worker.process.is_alive():
                         crew[position] = worker = _hire(worker.index, workers, options)
-                    entry = queue.pop(0)
-                    entry = replace(entry, state="running", attempts=entry.attempts + 1)
-                    journal.put(entry)
-                    worker.entry = entry
-                    tell(Event(entry=entry))
-                    with suppress(OSError):  # it has died; `_hear` finds out
-                        worker.pipe.send((entry.source, entry.target))
+                    _give(worker, queue.pop(0), journal, tell)
             busy = {worker.pipe: worker for worker in crew if worker.entry}
-            for pipe in wait(list(busy)):
-                assert isinstance(pipe, Connection)
-                event = _hear(busy[pipe])
+            ready = wait([interrupt, *busy])
+            if interrupt in ready:
+                _put_down(crew, interrupt, journal, tell)
+                raise KeyboardInterrupt
+            for worker in [busy[pipe] for pipe in ready if isinstance(pipe, Connection)]:
+                event = _hear(worker)
                 if event.progress is None and event.warning is None:
+                    if event.entry.state == "queued":
+                        queue, stopped = [], event.entry.error
                     event = replace(event, entry=_settle(event.entry, queue, retries))
                     journal.put(event.entry)
                 tell(event)
+    if stopped is not None:
+        raise VsrError(f"{stopped}; the batch stops here, the same command does what is left")
+
+
+@contextmanager
+def _interrupts() -> Iterator[Connection]:
+    """Turn Ctrl-C into something to read, so that it comes between messages, never within one."""
+    reader, writer = get_context("spawn").Pipe(duplex=False)
+    before = signal.signal(signal.SIGINT, lambda number, frame: writer.send_bytes(b"!"))
+    try:
+        yield reader
+    finally:
+        signal.signal(signal.SIGINT, before)
+        reader.close()
+        writer.close()
+
+
+def _give(worker: _Worker, entry: Entry, journal: Journal, tell: Callable[[Event], None]) -> None:
+    """Let an idle worker begin a job."""
+    entry = replace(entry, state="running", attempts=entry.attempts + 1)
+    journal.put(entry)
+    worker.entry = entry
+    tell(Event(entry=entry))
+    with suppress(OSError):  # it has died; `_hear` finds out
+        worker.pipe.send((entry.source, entry.target))
+
+
+def _put_down(
+    crew: list[_Worker], interrupt: Connection, journal: Journal, tell: Callable[[Event], None]
+) -> None:
+    """Ask all workers to stop, and note what they say until they have; at once if asked again."""
+    interrupt.recv_bytes()
+    for worker in crew:
+        worker.process.terminate()
+    busy = {worker.pipe: worker for worker in crew if worker.entry}
+    deadline = time.monotonic() + _PATIENCE
+    while busy and (left := deadline - time.monotonic()) > 0:
+        ready = wait([interrupt, *busy], left)
+        if interrupt in ready:
+            break
+        for worker in [busy[pipe] for pipe in ready if isinstance(pipe, Connection)]:
+            try:
+                event = _event(worker, *worker.pipe.recv())
+            except (EOFError, OSError):
+                # Without a word: the journal says "running", and the next run finds out.
+                del busy[worker.pipe]
+                continue
+            if worker.entry is None:
+                journal.put(event.entry)
+                del busy[worker.pipe]
+            tell(event)
+    for worker in busy.values():
+        worker.process.kill()
 
 
 def count_devices(asked: str) -> int:
@@ -113,8 +170,6 @@ def _settle(entry: Entry, queue: list[Entry], retries: int) -> Entry:
 
 
 def _hear(worker: _Worker) -> Event:
-    assert worker.entry is not None
-    entry = worker.entry
     try:
         kind, content = worker.pipe.recv()
     except (EOFError, OSError):
@@ -123,11 +178,21 @@ def _hear(worker: _Worker) -> Event:
         content = (
             f"its process died (exit code {worker.process.exitcode}): see above, or out of memory"
         )
+    return _event(worker, kind, content)
+
+
+def _event(worker: _Worker, kind: str, content: Any) -> Event:  # noqa: ANN401
+    """Understand what a worker says of its job."""
+    entry = worker.entry
+    assert entry is not None
     if kind == "progress":
         return Event(entry=entry, progress=content)
     if kind == "warning":
         return Event(entry=entry, warning=content)
     worker.entry = None
+    if kind == "parked":
+        attempts = entry.attempts - 1
+        return Event(entry=replace(entry, state="queued", attempts=attempts, error=content))
     if kind == "done":
         return Event(entry=replace(entry, state="done", error=None, result=content))
     return Event(entry=replace(entry, state="failed", error=content))
@@ -138,11 +203,8 @@ def _workers(count: int, share: int, options: EnhanceOptions) -> Iterator[list[_
     crew = [_hire(index, share, options) for index in range(count)]
     try:
         yield crew
-    except BaseException:
-        for worker in crew:
-            worker.process.terminate()
-        raise
     finally:
+        # A worker that waits for a job ends when there is nobody to give it one.
         for worker in crew:
             worker.pipe.close()
         for worker in crew:
@@ -156,9 +218,23 @@ def _hire(index: int, share: int, options: EnhanceOptions) -> _Worker:
     context = get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_work, args=(there, index, share, options), daemon=True)
-    process.start()
+    with _deaf_to_interrupts():
+        process.start()
     there.close()
     return _Worker(process=process, pipe=here, index=index)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Let processes started within inherit that Ctrl-C waits: they would die of it loading."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(pipe: Connection, index: int, share: int, options: EnhanceOptions) -> None:
@@ -199,6 +275,13 @@ def _do(
             warn=lambda text: pipe.send(("warning", text)),
             load=load,
         )
+    except DiskError as error:
+        return "parked", str(error)
+    except KeyboardInterrupt:
+        # Between its name and this line the output was finished; the next run sees that.
+        if options.overwrite or not target.exists():
+            pipe.send(("parked", None))
+        raise
     except (VsrError, OSError) as error:
         return "failed", str(error)
     except (RuntimeError, MemoryError) as error:

@@ -11,6 +11,9 @@ from pathlib import Path
 from vsr.identity import request
 from vsr.jobs.journal import Entry, Journal
 from vsr.options import EnhanceOptions
+from vsr.resume import work_path
+
+_NO_REPORT = "finished and verified by a run that was killed before it had noted its report"
 
 
 def enqueue(
@@ -57,9 +60,10 @@ def _same(before: Entry, now: Entry) -> bool:
 def _carry_on(before: Entry, target: Path, options: EnhanceOptions, retries: int) -> Entry:
     if before.state == "running":
         # It was killed. An output has its name only when it is verified, so one that is there
-        # was finished and only not noted down any more.
-        finished = target.is_file() and not options.overwrite
-        return replace(before, state="done" if finished else "queued")
+        # was finished; without its work folder nothing but its report is missing.
+        if target.is_file() and not options.overwrite and not work_path(target).exists():
+            return replace(before, state="done", result={"warnings": [_NO_REPORT]})
+        return replace(before, state="queued")
     if before.state == "done" and not target.exists():
         return replace(before, state="queued", attempts=0, error=None)
     if before.state == "failed" and before.attempts <= retries:

@@ -10,9 +10,11 @@ import tempfile
 from pathlib import Path
 from uuid import uuid4
 
-from vsr.errors import MuxError
+from vsr.errors import DiskError, MuxError
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+# What a disk or its network says when it is gone for a while, or turned read-only by itself.
+FAILING = (errno.EIO, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT)
 
 
 def sync(path: Path) -> None:
@@ -69,12 +71,57 @@ def write_error(target: Path, error: Exception) -> MuxError:
     """Say why writing failed and what can be done about it."""
     code = getattr(error, "errno", None)
     if code in NO_SPACE:
-        free = shutil.disk_usage(target.resolve().parent).free
+        return DiskError(
+            target,
+            f"the disk is full, or a quota is reached ({free_space(target)}); make room or write "
+            "elsewhere",
+        )
+    if code in FAILING:
+        return DiskError(target, f"the disk fails ({error}); see to it, or write elsewhere")
+    if code == errno.EFBIG:
         return MuxError(
             target,
-            f"the disk is full, or a quota or size limit is reached ({free / 2**20:.1f} MiB free); "
-            "make room or write elsewhere",
+            "the disk is full for so large a file, or a limit on their size is reached; write "
+            "elsewhere",
         )
-    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if code in (errno.EACCES, errno.EPERM):
         return MuxError(target, f"cannot be written ({error}); check permissions or the place")
     return MuxError(target, f"cannot be written: {error}")
+
+
+def require_room(target: Path, wanted: float) -> None:
+    """Refuse where the disk of a file to be written has less room than is wanted.
+
+    Args:
+        target: The file.
+        wanted: Bytes.
+
+    Raises:
+        DiskError: Saying how much is wanted and free.
+    """
+    if wanted > shutil.disk_usage(_existing(target)).free:
+        raise DiskError(
+            target,
+            f"wanted about {_size(wanted)} more on its disk, got {free_space(target)}; make room "
+            "there, or write elsewhere",
+        )
+
+
+def free_space(target: Path) -> str:
+    """Say how much room the disk of a file to be written has."""
+    return f"{_size(shutil.disk_usage(_existing(target)).free)} free"
+
+
+def _existing(path: Path) -> Path:
+    path = path.resolve()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _size(count: float) -> str:
+    """Write a number of bytes in the unit that suits it."""
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count / 2**10:.0f} KiB"

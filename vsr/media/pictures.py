@@ -133,22 +133,43 @@ class PictureFolder:
         try:
             if not self.folder.exists():
                 self.partial.rename(self.folder)
-            else:
-                self._move_into_folder(overwrite=overwrite)
-            sync(self.folder.parent)
+                sync(self.folder.parent)
+                return
+            if pictures_in(self.target) and not overwrite:
+                raise MuxError(
+                    self.folder, "holds pictures of these names by now; remove them, or --overwrite"
+                )
+            count = len(pictures_in(self.partial / self.target.name))
         except OSError as error:
             raise write_error(self.target, error) from error
+        self.move(count)
 
-    def _move_into_folder(self, *, overwrite: bool) -> None:
-        old = pictures_in(self.target)
-        if old and not overwrite:
-            raise MuxError(
-                self.folder, "holds pictures of these names by now; remove them, or --overwrite"
-            )
-        new = {path.name for path in self.partial.iterdir()}
-        for name in sorted(new):
-            (self.partial / name).replace(self.folder / name)
-        for path in old:
-            if path.name not in new:
-                path.unlink()
-        self.partial.rmdir()
+    def move(self, count: int) -> bool:
+        """Move pictures into a folder that exists, or those that are left of them.
+
+        Old pictures beyond the new ones are removed.
+
+        Args:
+            count: All of them, moved ones too.
+
+        Returns:
+            Whether all are there now.
+
+        Raises:
+            MuxError: The disk refuses.
+        """
+        names = [self.target.name % (index + 1) for index in range(count)]
+        try:
+            for name in names:
+                if (self.partial / name).exists():
+                    (self.partial / name).replace(self.folder / name)
+            if not all((self.folder / name).exists() for name in names):
+                return False
+            new = set(names)
+            for path in pictures_in(self.target):
+                if path.name not in new:
+                    path.unlink()
+            sync(self.folder)
+        except OSError as error:
+            raise write_error(self.target, error) from error
+        return True
