@@ -7,6 +7,10 @@
     python scripts/bench.py cut                        frames after a cut against that shot alone
     python scripts/bench.py sync                       times of video and audio, mp4 and mkv
     python scripts/bench.py data CONFIG                clips read and degraded against those learnt
+    python scripts/bench.py published                  our streaming against the published way
+    python scripts/bench.py deform                     torchvision's operator against ours
+    python scripts/bench.py limits                     memory that was allowed and memory taken
+    python scripts/bench.py gpu                        half precision, compiled; what 16 GB hold
 
 Each prints a table. Figures of speed are ratios within one run: machines differ and are shared.
 """
@@ -17,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -27,24 +31,31 @@ import av
 import numpy as np
 import torch
 import tyro
-from numpy.typing import NDArray
+from bench_gpu import gpu
+from bench_networks import deform, limits, published
+from measuring import (
+    autocast,
+    decibels,
+    moving_frames,
+    named_network,
+    plan_for,
+    run_frames,
+    table,
+    write_video,
+)
 from torch import Tensor
 
 from vsr.data.clips import Clip, open_clips
 from vsr.data.datasets import truth
 from vsr.data.degrade import bicubic_down
-from vsr.inference.device import DTYPES
-from vsr.inference.options import InferenceOptions
-from vsr.inference.plan import NetworkFacts, Plan, make_plan
-from vsr.inference.runner import RgbFrame, enhance_frames
 from vsr.media.options import EncodeOptions
 from vsr.models.zoo import find_model, load_network
-from vsr.options import EnhanceOptions
+from vsr.options import EnhanceOptions, parse_size
 from vsr.pipeline import TimedNetwork, enhance
 from vsr.training.batches import Batches
 from vsr.training.config import read_options
 from vsr.training.loop import build, update
-from vsr.training.validation import measure, to_uint8
+from vsr.training.validation import measure
 from vsr.training.world import join_world
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "street.mp4"
@@ -62,6 +73,10 @@ def main() -> None:
             "cut": cut,
             "sync": sync,
             "data": data,
+            "published": published,
+            "deform": deform,
+            "limits": limits,
+            "gpu": gpu,
         },
         description=__doc__,
     )
@@ -79,7 +94,7 @@ def quality(
         cache: Where decoded frames are kept.
     """
     info = find_model(model)
-    plan = plan_for(model, 180, 320)
+    plan = plan_for(info, 180, 320)
     network = load_network(info, plan.device)
     rows = []
     for clip in open_clips(data, cache):
@@ -104,24 +119,27 @@ def seams(
     model: str = "compact-x4",
     window: int | None = None,
     frames: int = 48,
+    clips: int | None = None,
+    crop: str | None = None,
     cache: Path = CACHE,
 ) -> None:
     """Print how near windowed output comes to that of the whole clip, in dB, per lookahead.
 
     Args:
         data: Folder of videos, taken as the truth.
-        model: Name or weight file.
+        model: Name or weight file; a published one that is not here gets weights by a formula.
         window: Frames at once; by default what `vsr enhance` takes.
         frames: Of each video, from the first.
+        clips: So many videos only, the first ones.
+        crop: WIDTHxHEIGHT of the middle of the input that is taken; by default all of it.
         cache: Where decoded frames are kept.
     """
-    info = find_model(model)
-    plan = plan_for(model, 180, 320)
-    plan = replace(plan, window=window or plan.window)
-    network = load_network(info, plan.device)
+    info, network, said = named_network(model)
+    plan = plan_for(info, 180, 320, window=window)
+    network.to(plan.device)
     means: dict[int, list[float]] = {lookahead: [] for lookahead in LOOKAHEADS}
-    for clip in open_clips(data, cache):
-        lq = degraded(clip, frames, info.scale)
+    for clip in list(open_clips(data, cache))[:clips]:
+        lq = middle(degraded(clip, frames, info.scale), crop)
         whole = run_frames(network, lq, replace(plan, window=len(lq), lookahead=0))
         for lookahead in LOOKAHEADS:
             parts = run_frames(network, lq, replace(plan, lookahead=lookahead))
@@ -131,7 +149,22 @@ def seams(
         for lookahead, values in means.items()
     ]
     table(("lookahead", "worst frame, dB", "median frame, dB"), rows)
-    print(f"\n{model}, windows of {plan.window}, {plan.precision}; infinite: bit for bit the same")
+    print(f"\n{said}, windows of {plan.window}, {plan.precision}; infinite: bit for bit the same")
+
+
+def degraded(clip: Clip, frames: int, scale: int) -> Tensor:
+    """Shrink the first frames of a clip, (T, 3, H, W); scale 1 leaves them as they are."""
+    gt = truth(clip, frames=frames, scale=scale)
+    return gt if scale == 1 else bicubic_down(gt, scale)
+
+
+def middle(lq: Tensor, crop: str | None) -> Tensor:
+    """Cut the middle out of (T, 3, H, W)."""
+    if crop is None:
+        return lq
+    width, height = parse_size(crop)
+    top, left = (lq.shape[-2] - height) // 2, (lq.shape[-1] - width) // 2
+    return lq[..., top : top + height, left : left + width].contiguous()
 
 
 def speed(*, model: str = "compact-x4", frames: int = 240, source: Path | None = None) -> None:
@@ -167,8 +200,9 @@ def network_alone(model: str, source: Path) -> float:
     with av.open(str(source)) as file:
         pictures = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
     lq = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
-    plan = plan_for(model, lq.shape[-2], lq.shape[-1])
-    network = TimedNetwork(load_network(find_model(model), plan.device))
+    info = find_model(model)
+    plan = plan_for(info, lq.shape[-2], lq.shape[-1])
+    network = TimedNetwork(load_network(info, plan.device))
     run_frames(network, lq, plan)
     return network.seconds
 
@@ -301,71 +335,6 @@ def times(path: Path, kind: str) -> list[Fraction]:
     with av.open(str(path)) as file:
         stream = file.streams.best(kind)  # type: ignore[call-overload]
         return sorted(p.pts * p.time_base for p in file.demux(stream) if p.size)
-
-
-def plan_for(model: str, height: int, width: int) -> Plan:
-    """Plan as `vsr enhance` would."""
-    info = find_model(model)
-    facts = NetworkFacts(scale=info.scale, lookahead=info.lookahead)
-    return make_plan(height, width, InferenceOptions(), facts)
-
-
-def degraded(clip: Clip, frames: int, scale: int) -> Tensor:
-    """Shrink the first frames of a clip, (T, 3, H, W)."""
-    return bicubic_down(truth(clip, frames=frames, scale=scale), scale)
-
-
-def run_frames(network: object, lq: Tensor, plan: Plan) -> NDArray[np.uint8]:
-    """Send (T, 3, H, W) through the runner; (T, H, W, 3) as an 8-bit file would hold it."""
-    frames = (RgbFrame(rgb=x.to(plan.device), pts=i, duration=1) for i, x in enumerate(lq))
-    with torch.inference_mode():
-        done = enhance_frames(frames, network, plan, warn=print)  # type: ignore[arg-type]
-        return np.concatenate([to_uint8(frame.rgb[None]) for frame in done])
-
-
-def autocast(plan: Plan) -> torch.autocast:
-    """Compute as the runner does."""
-    device = torch.device(plan.device).type
-    return torch.autocast(device, DTYPES[plan.precision], enabled=plan.precision != "fp32")
-
-
-def decibels(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """PSNR over all channels; infinite where equal."""
-    error = np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2)
-    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
-
-
-def moving_frames(count: int, width: int = 160, height: int = 90) -> Iterator[NDArray[np.uint8]]:
-    """Pan over a photograph and back."""
-    from skimage import data
-
-    picture = data.coffee()
-    for index in range(count):
-        right, down = picture.shape[1] - width, picture.shape[0] - height
-        x, y = abs(3 * index % (2 * right) - right), abs(index % (2 * down) - down)
-        yield np.ascontiguousarray(picture[y : y + height, x : x + width])
-
-
-def write_video(
-    path: Path, frames: Sequence[NDArray[np.uint8]], rate: Fraction, codec: str = "libx264"
-) -> None:
-    """Write RGB frames as a video."""
-    with av.open(str(path), "w") as file:
-        stream = file.add_stream(codec, rate=rate)
-        stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv444p" if codec == "ffv1" else "yuv420p"
-        for picture in frames:
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        file.mux(stream.encode(None))
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a Markdown table."""
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    lines = [head, ["-" * width for width in widths], *rows]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        print("| " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":
