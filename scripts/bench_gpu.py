@@ -10,10 +10,12 @@ import torch
 from measuring import moving_frames, named_network, plan_for, table
 from torch import Tensor, nn
 
+from vsr.errors import OutOfMemoryError
 from vsr.inference.device import Precision, choose_device
 from vsr.inference.plan import Plan, describe, estimate_bytes
 from vsr.inference.runner import RgbFrame, enhance_frames
 from vsr.models.zoo import ARCHITECTURES
+from vsr.ops.deform import torchvision_operator
 from vsr.planning import network_facts
 
 # Milliseconds per 320x180 frame in the papers' tables, whole clips in fp32.
@@ -84,7 +86,14 @@ def pace(model: str, device: torch.device, frames: int, width: int, height: int)
     if model in PUBLISHED_MS:
         rows.append(("published", f"{PUBLISHED_MS[model]} ms at 320x180", ""))
     table((f"a frame of {width}x{height}", "whole clip", "streamed"), rows)
-    print(f"\n{said}, {frames} frames; streamed: {describe(plan)}\n")
+    print(f"\n{said}, {frames} frames; streamed: {describe(plan)}")
+    by = "torchvision" if uses_torchvision(device) else "plain torch"
+    print(f"deformable convolution, where there is any, by {by}\n")
+
+
+def uses_torchvision(device: torch.device) -> bool:
+    """Tell whether `vsr.ops.deform` takes torchvision's operator."""
+    return device.type != "cpu" and torchvision_operator(device.type) is not None
 
 
 def milliseconds(network: nn.Module, lq: Tensor, plan: Plan, device: torch.device) -> float:
@@ -113,7 +122,10 @@ def room(model: str, device: torch.device, gibibytes: int) -> None:
         torch.cuda.reset_peak_memory_stats(device)
         lq = torch.rand(plan.window + plan.lookahead + 1, 3, height, width)
         said_so: list[str] = []
-        run(network, lq, plan, said_so.append)
+        try:
+            run(network, lq, plan, said_so.append)
+        except OutOfMemoryError:
+            said_so.append("does not fit")
         needed = estimate_bytes(plan, height, width, network_facts(info)) / _GIB
         peak = torch.cuda.max_memory_allocated(device) / _GIB
         rows.append(
