@@ -7,6 +7,7 @@
     python scripts/bench.py cut                        frames after a cut against that shot alone
     python scripts/bench.py sync                       times of video and audio, mp4 and mkv
     python scripts/bench.py data CONFIG                clips read and degraded against those learnt
+    python scripts/bench.py train CONFIG...            steps per second, busy GPU, memory
     python scripts/bench.py published                  our streaming against the published way
     python scripts/bench.py deform                     torchvision's operator against ours
     python scripts/bench.py limits                     memory that was allowed and memory taken
@@ -21,11 +22,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
 
 import av
 import numpy as np
@@ -33,6 +32,7 @@ import torch
 import tyro
 from bench_gpu import gpu
 from bench_networks import deform, limits, published
+from bench_training import data, train
 from measuring import (
     autocast,
     decibels,
@@ -52,11 +52,7 @@ from vsr.media.options import EncodeOptions
 from vsr.models.zoo import find_model, load_network
 from vsr.options import EnhanceOptions, parse_size
 from vsr.pipeline import TimedNetwork, enhance
-from vsr.training.batches import Batches
-from vsr.training.config import read_options
-from vsr.training.loop import build, update
 from vsr.training.validation import measure
-from vsr.training.world import join_world
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "street.mp4"
 CACHE = Path("~/.cache/vsr/frames").expanduser()
@@ -73,6 +69,7 @@ def main() -> None:
             "cut": cut,
             "sync": sync,
             "data": data,
+            "train": train,
             "published": published,
             "deform": deform,
             "limits": limits,
@@ -278,56 +275,6 @@ def sync(*, source: Path = SAMPLE) -> None:
                     (suffix, kind, str(len(after)), f"{offset:+.3f}", f"{float(worst) * 1000:.3f}")
                 )
     table(("container", "stream", "packets", "start off by, ms", "worst, ms"), rows)
-
-
-def data(
-    config: tyro.conf.Positional[Path],
-    *,
-    set_: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set")] = (),
-    steps: int = 4,
-) -> None:
-    """Print clips per second from the store, and degraded, against those that training takes.
-
-    Args:
-        config: Of the training run.
-        set_: Overrides, as `vsr train` takes them.
-        steps: Steps timed, after one that is not.
-    """
-    options = read_options(config, set_)
-    rows, paces = [], {}
-    with tempfile.TemporaryDirectory() as folder, join_world(options.run.device) as world:
-        options = replace(options, run=replace(options.run, output=folder))
-        parts = build(options, world, lambda line: None)
-        for kind in ("bicubic", "real"):
-            made = replace(options, data=replace(options.data, degradation=kind))
-            source = Batches(parts.found, made, world)
-            paces[kind] = seconds_each(source.__getitem__, steps)
-        batch = Batches(parts.found, options, world)[0].to(world.device)
-        paces["step"] = seconds_each(lambda step: update(parts, options, batch, step), steps)
-    names = {
-        "bicubic": "from the store",
-        "real": "from the store, degraded by `real`",
-        "step": f"trained on, {world.device}",
-    }
-    for kind, name in names.items():
-        wall, own = paces[kind]
-        rows.append((name, *(f"{options.data.batch / value:.1f}" for value in (wall, own))))
-    table(("clips", "per second", "per second of this process"), rows)
-    side = options.data.crop * options.network.scale
-    print(f"\n{options.data.length} frames of {side}x{side}; one process reads")
-
-
-def seconds_each(call: Callable[[int], object], count: int) -> tuple[float, float]:
-    """Time calls with 1, 2, ... after one with 0; (wall, processor) seconds of each."""
-    call(0)
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    wall, own = time.perf_counter(), time.process_time()
-    for number in range(1, count + 1):
-        call(number)
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return (time.perf_counter() - wall) / count, (time.process_time() - own) / count
 
 
 def times(path: Path, kind: str) -> list[Fraction]:

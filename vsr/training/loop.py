@@ -50,8 +50,6 @@ class Parts:
         objective: Gives the loss of a batch; the network is in it.
         adversary: The discriminator; None without an adversarial loss.
         shape: Name and hyper-parameters of the network, as they go into files.
-        found: Where training clips are cut from.
-        val_clips: What is validated on.
         output: The folder of the run.
     """
 
@@ -62,8 +60,6 @@ class Parts:
     adversary: Adversary | None
     ema: Ema
     shape: dict[str, object]
-    found: Sequence[Stretch]
-    val_clips: Sequence[Clip]
     output: Path
 
     def saved(self) -> dict[str, Stateful]:
@@ -78,6 +74,19 @@ class Parts:
         if self.adversary is not None:
             saved["adversary"] = self.adversary
         return saved
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """What a run learns from.
+
+    Attributes:
+        found: Where training clips are cut from.
+        val_clips: What is validated on.
+    """
+
+    found: Sequence[Stretch]
+    val_clips: Sequence[Clip]
 
 
 def train(
@@ -106,6 +115,7 @@ def train(
         say = say if world.first else lambda line: None
         make_folder(Path(options.run.output))
         parts = build(options, world, say)
+        data = open_data(options, say)
         step = 0
         if resume:
             step = load_checkpoint(
@@ -114,7 +124,7 @@ def train(
             say(f"resumed at step {step}")
         writing = Record(parts.output, tensorboard=options.run.tensorboard)
         with _stop_on_signal() as stopped, writing if world.first else nullcontext() as record:
-            return fit(parts, options, world, step, record, stopped, say)
+            return fit(parts, data, options, world, step, record, stopped, say)
 
 
 def check(options: TrainOptions) -> None:
@@ -137,7 +147,7 @@ def check(options: TrainOptions) -> None:
 
 
 def build(options: TrainOptions, world: World, say: Say) -> Parts:
-    """Decode the data and build network, optimiser and average."""
+    """Build network, optimiser, average and losses."""
     data, schedule = options.data, options.optimizer
     if data.batch % world.size:
         raise ConfigError(
@@ -160,17 +170,8 @@ def build(options: TrainOptions, world: World, say: Say) -> Parts:
     ).to(world.device)
     if world.size > 1:
         objective = DistributedDataParallel(objective)
-
-    cache = Path(data.cache).expanduser()
-    clips = open_training(
-        Path(data.train), cache, layout=data.layout, half_size=data.half_size, progress=say
-    )
-    val_clips = open_training(Path(data.val), cache, layout=data.val_layout, progress=say)
-    found = stretches(
-        clips, length=data.length, side=data.crop * options.network.scale, progress=say
-    )
     count = sum(p.numel() for p in network.parameters())
-    say(f"{len(clips)} clips, {len(found)} stretches; {count:,} parameters on {world.device}")
+    say(f"{count:,} parameters on {world.device}")
     return Parts(
         network=network,
         objective=objective,
@@ -179,10 +180,22 @@ def build(options: TrainOptions, world: World, say: Say) -> Parts:
         adversary=adversary,
         ema=Ema(network, schedule.ema),
         shape=asdict(options.network),
-        found=found,
-        val_clips=val_clips,
         output=Path(options.run.output),
     )
+
+
+def open_data(options: TrainOptions, say: Say) -> Data:
+    """Decode what the cache does not hold, and find the stretches to cut from."""
+    data = options.data
+    cache = Path(data.cache).expanduser()
+    clips = open_training(
+        Path(data.train), cache, layout=data.layout, half_size=data.half_size, progress=say
+    )
+    val_clips = open_training(Path(data.val), cache, layout=data.val_layout, progress=say)
+    side = data.crop * options.network.scale
+    found = stretches(clips, length=data.length, side=side, progress=say)
+    say(f"{len(clips)} clips, {len(found)} stretches")
+    return Data(found=found, val_clips=val_clips)
 
 
 def build_network(
@@ -217,6 +230,7 @@ def build_network(
 
 def fit(
     parts: Parts,
+    data: Data,
     options: TrainOptions,
     world: World,
     step: int,
@@ -232,7 +246,7 @@ def fit(
     begin = time.monotonic()
     hidden = None if world.first else True
     with tqdm(total=steps, initial=step, unit="step", dynamic_ncols=True, disable=hidden) as bar:
-        for batch in batches(parts.found, options, world, first=step):
+        for batch in batches(data.found, options, world, first=step):
             losses = update(parts, options, batch.to(world.device), step)
             step += 1
             if all(map(math.isfinite, losses.values())):
@@ -249,7 +263,7 @@ def fit(
                 record.add(step, **means, lr=rate, skipped=skipped)
                 seen = []
             if record is not None and (step % run.validate_every == 0 or last):
-                numbers = _validated(parts, options, world.device)
+                numbers = _validated(parts, data, options, world.device)
                 record.add(step, **numbers)
                 say(f"step {step}: " + "  ".join(f"{k} {v:.3f}" for k, v in numbers.items()))
             if record is not None and (step % run.save_every == 0 or last):
@@ -301,11 +315,13 @@ def learning_rate(step: int, schedule: OptimizerOptions) -> float:
     return schedule.lr_final + (schedule.lr - schedule.lr_final) * share
 
 
-def _validated(parts: Parts, options: TrainOptions, device: torch.device) -> dict[str, float]:
+def _validated(
+    parts: Parts, data: Data, options: TrainOptions, device: torch.device
+) -> dict[str, float]:
     with parts.ema.applied(parts.network), _autocast(device, options):
         return validate(
             parts.network,
-            parts.val_clips,
+            data.val_clips,
             frames=options.data.val_frames,
             scale=options.network.scale,
             degradation=options.data.degradation,
