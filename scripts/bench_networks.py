@@ -60,7 +60,8 @@ class Taken:
 def published(
     *,
     models: tuple[str, ...] = ("basicvsr-reds4", "basicvsr-pp-reds4"),
-    frames: tuple[int, int] = (4, 8),
+    frames: tuple[int, ...] = (4, 8),
+    ways: tuple[Way, ...] = ("published", "fp32", "bf16"),
     window: int = 2,
     lookahead: int = 1,
 ) -> None:
@@ -68,7 +69,8 @@ def published(
 
     Args:
         models: Published names.
-        frames: Lengths of a short and of a long clip.
+        frames: Lengths of the clips; seconds are of the last.
+        ways: The whole clip as published, or streamed in a precision.
         window, lookahead: Of the stream. The usual ones have the same ratio, so the same work per
             frame, and need longer clips.
     """
@@ -79,7 +81,7 @@ def published(
             streamed = network(lq)[0]
             off = (streamed - whole_clip(contiguous(network), lq)).abs().max()
         rows = []
-        for way in ("published", "fp32", "bf16"):
+        for way in ways:
             runs = [
                 Run(
                     model=model,
@@ -92,9 +94,9 @@ def published(
                 )
                 for count in frames
             ]
-            short, long = (alone(run) for run in runs)
-            each = [f"{seconds / frames[1]:.2f} s" for seconds in (long.processor, long.wall)]
-            peaks = [f"{taken.peak:.0f} MiB" for taken in (short, long)]
+            found = [alone(run) for run in runs]
+            each = [f"{x / frames[-1]:.2f} s" for x in (found[-1].processor, found[-1].wall)]
+            peaks = [f"{taken.peak:.0f} MiB" for taken in found]
             rows.append((f"streamed, {way}" if way != "published" else way, *each, *peaks))
         head = ("", "processor, a frame", "wall, a frame")
         table((*head, *(f"peak, {count} frames" for count in frames)), rows)

@@ -179,8 +179,14 @@ def flags_of(command: str) -> frozenset[str]:
 
 @functools.cache
 def flags_of_script(path: str) -> frozenset[str]:
-    """List the options of a script: its arguments and all that might be parameters."""
+    """List the options of a script: its arguments and all that might be parameters.
+
+    Those of scripts that it takes parts from as well.
+    """
     source = (ROOT / path).read_text()
+    for name in re.findall(r"^from (\w+) import", source, re.M):
+        beside = (ROOT / path).with_name(f"{name}.py")
+        source += beside.read_text() if beside.exists() else ""
     names = re.findall(r"^    (\w+): ", source, re.M)
     return frozenset(
         [*FLAG.findall(source), *(f"--{n.strip('_')}".replace("_", "-") for n in names)]

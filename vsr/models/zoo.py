@@ -99,10 +99,11 @@ MODELS: Mapping[str, ModelInfo] = {
 }
 DEFAULT = "compact-x4"
 _SMALL_NEEDS = {"bytes_per_call": 12_000.0, "bytes_per_frame": 700.0}
-# What a network of a kind needs, whoever trained it. Lookahead: with windows of 8 and weights drawn
-# by a formula (tests/golden.py), the worst frame of BasicVSR comes within 42 dB of the whole clip
-# with 4 frames and 49 with 8, of BasicVSR++ 43 and 57. Bytes: a quarter above the peak that 2 to 10
-# frames took (float32, CPU, 64 channels).
+# What a network of a kind needs, whoever trained it. Lookahead: the smallest of 0, 1, 2, 4, 8, 16
+# with which the worst frame of each comes within 45 dB of the whole clip (`bench.py seams`, table
+# in the README; weights drawn by a formula, tests/golden.py): some need 2 or 4, but trained weights
+# may look further. Bytes: a quarter above the peak that 2 to 10 frames took (float32, CPU, 64
+# channels).
 _NEEDS: Mapping[str, Mapping[str, Any]] = {
     "bicubic": {"lookahead": 0},
     "compact": {"lookahead": 4},
