@@ -73,6 +73,7 @@ class Cost:
 
     Attributes:
         seconds: Of a step.
+        work: Processor seconds of a step: on a CPU that is shared, they say more.
         busy: Share of it in which the GPU computed; None without one.
         memory: Bytes that the steps added at their peak: on a GPU what torch allocated, parameters
             included; on a CPU how far the process grew beyond what it was before the first step.
@@ -80,6 +81,7 @@ class Cost:
     """
 
     seconds: float
+    work: float
     busy: float | None
     memory: int
     device: str
@@ -101,10 +103,10 @@ def train(
     rows, device = [], ""
     for config in configs:
         costs = []
+        chosen = alone(read_options(config, set_))
         for recompute in (False, True):
-            options = read_options(config, set_)
-            options = replace(options, run=replace(options.run, recompute=recompute))
-            cost = in_a_process(cost_of, alone(options), steps)
+            options = replace(chosen, run=replace(chosen.run, recompute=recompute))
+            cost = in_a_process(cost_of, options, steps)
             costs.append(cost)
             yes = "yes" if recompute else "no"
             if isinstance(cost, str):
@@ -127,12 +129,17 @@ def train(
         if isinstance(without, Cost) and isinstance(with_it, Cost):
             print(
                 f"{config.stem}: recomputing takes {with_it.memory / without.memory:.2f} of the "
-                f"memory and {with_it.seconds / without.seconds:.2f} of the time"
+                f"memory and {pace(with_it) / pace(without):.2f} of the time"
             )
     print()
     head = ("config", "recompute", "steps/s", "GPU busy", "memory", "steps/hour", "of the run/hour")
     table(head, rows)
     print(f"\n{device}; {steps} steps; clips made up, reading not counted (see `data`)")
+
+
+def pace(cost: Cost) -> float:
+    """Choose the seconds to compare: of the clock, or of the processor where there is no GPU."""
+    return cost.work if cost.busy is None else cost.seconds
 
 
 def alone(options: TrainOptions) -> TrainOptions:
@@ -159,15 +166,15 @@ def cost_of(options: TrainOptions, steps: int) -> Cost:
         parts = build(options, world, lambda line: None)
         batch = random_batch(options).to(world.device)
         before = resident()
-        seconds, _ = seconds_each(lambda step: update(parts, options, batch, step), steps)
+        seconds, work = seconds_each(lambda step: update(parts, options, batch, step), steps)
         if world.device.type != "cuda":
             grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
             name = f"CPU, {torch.get_num_threads()} threads"
-            return Cost(seconds=seconds, busy=None, memory=grown, device=name)
+            return Cost(seconds=seconds, work=work, busy=None, memory=grown, device=name)
         memory = torch.cuda.max_memory_allocated(world.device)
         busy = gpu_seconds(parts, options, batch, steps) / seconds
         name = torch.cuda.get_device_name(world.device)
-        return Cost(seconds=seconds, busy=busy, memory=memory, device=name)
+        return Cost(seconds=seconds, work=work, busy=busy, memory=memory, device=name)
 
 
 def random_batch(options: TrainOptions) -> Batch:

@@ -13,8 +13,8 @@ class Recomputable(nn.Module):
     """A part that may forget what it computed until the backward pass, and then compute it again.
 
     Attributes:
-        recompute: Keep only the inputs for the backward pass: a third more work, much less memory.
-            The result is the same.
+        recompute: Keep only the inputs for the backward pass: less memory for one more forward
+            pass. The result is the same.
 
     Source: Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016.
     """

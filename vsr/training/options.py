@@ -208,7 +208,7 @@ class RunOptions:
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"
     """Of the convolutions; flow, warping and losses stay in float32. fp16 wants CUDA."""
     recompute: bool = False
-    """Keep little for the backward pass and compute it again: a third slower, longer clips fit."""
+    """Keep little for the backward pass and compute it again: slower, and longer clips fit."""
     validate_every: Positive = 1000
     """Steps between validations."""
     save_every: Positive = 250
