@@ -6,8 +6,8 @@
     python scripts/bench.py memory                     peak memory on a clip ten times as long
     python scripts/bench.py cut                        frames after a cut against that shot alone
     python scripts/bench.py sync                       times of video and audio, mp4 and mkv
-    python scripts/bench.py data CONFIG                clips read and degraded against those learnt
-    python scripts/bench.py train CONFIG...            steps per second, busy GPU, memory
+    python scripts/bench.py data CONFIG --steps N      clips read and degraded against those learnt
+    python scripts/bench.py train CONFIG --set A.B=X   steps per second, busy GPU, memory
     python scripts/bench.py published                  our streaming against the published way
     python scripts/bench.py deform                     torchvision's operator against ours
     python scripts/bench.py limits                     memory that was allowed and memory taken
