@@ -225,3 +225,18 @@ def test_the_length_of_a_short_matroska_file_that_starts_late(tmp_path: Path, co
     video = probe(source).video
     assert video.start_pts == 1000
     assert video.duration == pytest.approx(Fraction(580, 1000), abs=0.003)
+
+
+def test_a_short_matroska_file_starts_with_its_picture_not_with_its_later_sound(
+    tmp_path: Path,
+) -> None:
+    source = synthetic.make_video(tmp_path / "in.mkv", frames=3, audio=("flac",))
+    with av.open(str(source)) as given, av.open(str(tmp_path / "late.mkv"), "w") as output:
+        copies = {s.index: output.add_stream_from_template(s) for s in given.streams}
+        for packet in given.demux():
+            if packet.size:
+                if packet.stream.type == "audio":
+                    packet.pts, packet.dts = packet.pts + 10, packet.dts + 10
+                packet.stream = copies[packet.stream.index]
+                output.mux(packet)
+    assert probe(tmp_path / "late.mkv").video.start_pts == 0

@@ -220,9 +220,9 @@ def _video_info(
     pixel = frame.format if frame else context.format
     assert pixel is not None
     duration = stream.duration * stream.time_base if stream.duration else None
-    start = stream.start_time
-    if start is None and frame is not None:
-        start = frame.pts
+    starts = [stream.start_time, frame.pts if frame else None]
+    # Where a stream does not tell, libavformat takes the start of the file, which sound may set.
+    start = min((start for start in starts if start is not None), default=None)
     return VideoInfo(
         index=stream.index,
         codec=context.codec.canonical_name,
