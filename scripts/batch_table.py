@@ -1,6 +1,7 @@
 """Enhance a folder of good and bad files as one batch, twice, and print what became of each.
 
     python scripts/batch_table.py FOLDER [--model NAME] [--scale 2|4] [--workers N] [--keep DIR]
+        [any option of vsr batch]
 
 The law: every file is done, and found right by `vsr verify` on its own, or named with a reason; the
 exit code is 1 if one failed and 0 otherwise; the second run touches nothing and says the same.
@@ -33,12 +34,12 @@ def main() -> int:
     parser.add_argument("--scale", default="2")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="write the outputs here and leave them")
-    given = parser.parse_args()
+    given, options = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as folder:
         output = given.keep or Path(folder) / "out"
         command = [*VSR, "batch", str(given.folder), "--output-dir", str(output), "--preset"]
         command += ["ultrafast", "--model", given.model, "--scale", given.scale]
-        command += ["--workers", str(given.workers)]
+        command += ["--workers", str(given.workers), *options]
         first, code, seconds = run(command, Path(folder) / "first.json")
         before = files(output)
         second, code_again, seconds_again = run(command, Path(folder) / "second.json")

@@ -28,6 +28,7 @@ from vsr.errors import DiskError, MuxError
 from vsr.media.clock import output_clock
 from vsr.media.containers import target_kind
 from vsr.media.copying import TimeRange
+from vsr.media.decode import DecodeOptions, Decoder
 from vsr.media.durable import write_error
 from vsr.media.encode import plan_encoding
 from vsr.media.frames import PlaneFormat
@@ -37,6 +38,7 @@ from vsr.media.pictures import PictureFolder, PictureWriter
 from vsr.media.pieces import PieceWriter
 from vsr.media.probe import HdrMetadata, SourceInfo, VideoInfo, probe
 from vsr.media.streams import StreamPlan, plan_streams
+from vsr.media.verify import verify
 from vsr.media.verify_streams import check_tags
 
 HALF_MILLISECOND = Fraction(1, 2000)
@@ -494,6 +496,22 @@ def test_variable_rates_do_not_go_into_avi(tmp_path: Path) -> None:
     )
     with pytest.raises(MuxError, match=r"constant frame rate.*write \.mkv or \.mp4"):
         enhance_nearest(source, tmp_path / "out.avi")
+
+
+def test_an_avi_whose_frames_come_late_keeps_them_in_step_with_its_sound(tmp_path: Path) -> None:
+    """H.264 with B-frames in AVI: all frames are later than their chunks, and than the sound."""
+    source = make_video(
+        tmp_path / "in.avi",
+        frames=24,
+        rate=Fraction(25),
+        codec_options={"preset": "veryfast", "bf": "2", "g": "12"},
+        audio=("mp3",),
+    )
+    enhance_nearest(source, tmp_path / "out.avi")
+    with Decoder(probe(source), DecodeOptions()) as frames:
+        assert next(iter(frames)).pts > 1
+    result = verify(source, tmp_path / "out.avi")
+    assert result.passed, result.problems
 
 
 FULL_DISK = """

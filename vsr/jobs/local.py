@@ -6,7 +6,6 @@ and keeps it. A worker that dies takes down one file, not the batch.
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
@@ -243,7 +242,7 @@ def _work(pipe: Connection, index: int, share: int, options: EnhanceOptions) -> 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _park)
     with suppress(EOFError, KeyboardInterrupt, BrokenPipeError):
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // share))
+        torch.set_num_threads(max(1, torch.get_num_threads() // share))
         options = replace(options, inference=replace(
             options.inference, device=_device(options.inference.device, index)
         ))  # fmt: skip

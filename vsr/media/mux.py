@@ -169,6 +169,10 @@ class Writer:
         if self.plan.muxer in ("mp4", "mov") and last_duration:
             let_last_frame_last(decoded, times, last_duration)
         with self._guard():
+            if self.plan.muxer == "avi":
+                # A frame's time is its place: what comes before the first one holds nothing.
+                for place in range(decoded[0]):
+                    self._output.mux(self._packet(CodedPacket(place, 1, False, b""), place))
             for coded, dts in zip(read_packets(pieces), decoded, strict=True):
                 if self._others:
                     self._others.pump(dts * base)
