@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ from vsr.models.zoo import ModelInfo, load_network
 from vsr.options import EnhanceOptions
 from vsr.planning import Job, plan_job
 from vsr.recording import record
-from vsr.reporting import make_report
+from vsr.reporting import describe_losses, make_report
 from vsr.resume import WorkFolder, note_publishing, published_before
 from vsr.space import check_room
 
@@ -121,10 +122,9 @@ def enhance(
             warnings.append(sentence)
             warn(sentence)
 
-    earlier = published_before(Path(os.fspath(source)), target_kind(target), options)
+    earlier = finished_before(source, target, options)
     if earlier is not None:
-        earlier["warnings"] = tuple(earlier["warnings"])
-        return EnhanceResult(target=target_kind(target).pattern, **earlier)
+        return earlier
     job = plan_job(source, target, options)
     for warning in job.warnings:
         tell(warning)
@@ -146,6 +146,18 @@ def enhance(
     return result
 
 
+def finished_before(
+    source: str | os.PathLike[str], target: str | os.PathLike[str], options: EnhanceOptions
+) -> EnhanceResult | None:
+    """Give the result of a run that was killed when its output had got its name already."""
+    kind = target_kind(target)
+    earlier = published_before(Path(os.fspath(source)), kind, options)
+    if earlier is None:
+        return None
+    earlier["warnings"] = tuple(earlier["warnings"])
+    return EnhanceResult(target=kind.pattern, **earlier)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Made:
     """What is known of an output when its last piece is finished.
@@ -156,6 +168,7 @@ class Made:
         resumed: How many frames an earlier run had finished.
         seconds: From opening the source until now.
         network_seconds: Inside the network.
+        hosts: The machines that made its pieces.
     """
 
     summary: DecodeSummary
@@ -163,6 +176,7 @@ class Made:
     resumed: int
     seconds: float
     network_seconds: float
+    hosts: tuple[str, ...] = (platform.node(),)
 
 
 def publish(
@@ -212,6 +226,7 @@ def publish(
                 ledger.joined,
                 ledger.pts,
                 ledger.fidelity,
+                made.hosts,
                 **figures,
             ),
             **figures,
@@ -354,19 +369,6 @@ def open_output(job: Job, ledger: Ledger) -> Writer | PictureFolder:
         time_range=job.time_range,
         partial=ledger.joined,
     )
-
-
-def describe_losses(summary: DecodeSummary) -> Iterator[str]:
-    """Name the frames that the source's damage cost."""
-    for lost in summary.lost:
-        yield (
-            f"{lost.count} frames between {float(lost.start):.3f} s and {float(lost.end):.3f} s "
-            f"are lost: {lost.reason}"
-        )
-    if summary.corrupt:
-        yield f"{len(summary.corrupt)} frames of the input are damaged, and enhanced as they are"
-    if summary.repaired_pts:
-        yield f"{summary.repaired_pts} frames had times that went backwards; repaired"
 
 
 class TimedNetwork:

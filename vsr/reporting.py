@@ -6,7 +6,7 @@ import datetime
 import hashlib
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from fractions import Fraction
 from importlib.metadata import version
@@ -31,6 +31,7 @@ def make_report(
     written: Path,
     pts: Sequence[int],
     fidelity: Sequence[float],
+    hosts: Sequence[str],
     *,
     warnings: Sequence[str],
     frames: int,
@@ -48,6 +49,7 @@ def make_report(
         written: The finished file, which may not have its name yet.
         pts: Of all frames, in ticks of the decoder.
         fidelity: Of all frames, in dB.
+        hosts: The machines that made the frames.
         warnings: All that was said.
         frames: Written.
         resumed: Of these, finished by an earlier run.
@@ -60,6 +62,7 @@ def make_report(
             "versions": {name: version(name) for name in VERSIONS},
             "python": platform.python_version(),
             "host": platform.node(),
+            "frames_made_on": hosts,
             "platform": platform.platform(),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "source": {
@@ -122,6 +125,19 @@ def describe_fidelity(
         ],
         "time_base": time_base,
     }
+
+
+def describe_losses(summary: DecodeSummary) -> Iterator[str]:
+    """Name the frames that the source's damage cost."""
+    for lost in summary.lost:
+        yield (
+            f"{lost.count} frames between {float(lost.start):.3f} s and {float(lost.end):.3f} s "
+            f"are lost: {lost.reason}"
+        )
+    if summary.corrupt:
+        yield f"{len(summary.corrupt)} frames of the input are damaged, and enhanced as they are"
+    if summary.repaired_pts:
+        yield f"{summary.repaired_pts} frames had times that went backwards; repaired"
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401

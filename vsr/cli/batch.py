@@ -33,6 +33,7 @@ def batch(
     ] = EnhanceOptions(),  # noqa: B008
     container: str | None = None,
     workers: int | None = None,
+    ray: str | None = None,
     retries: int = 0,
     summary: Path | None = None,
     progress: ProgressKind = "bar",
@@ -44,7 +45,9 @@ def batch(
         inputs: Videos, folders (searched through, their tree is kept) or patterns such as "*.mpg".
         output_dir: Where the outputs go, and the journal of the batch.
         container: Extension of all outputs, such as .mp4; by default each one's own, or .mkv.
-        workers: Processes; by default one per GPU, or one.
+        workers: Processes; by default one per GPU, or one; with --ray as many as there is room for.
+        ray: Address of a Ray cluster (HOST:PORT, or auto), or local for one on this machine: films
+            are parted at cuts, the parts done anywhere. All nodes must share the storage.
         retries: How often a file that failed is tried again.
         summary: Write what became of each file as JSON.
         progress: bar for people, json for programs (lines on stdout), or none.
@@ -73,19 +76,40 @@ def batch(
         waiting = enqueue(journal, files, options, retries=retries)
         try:
             with _display(progress, files, waiting) as tell:
-                run_batch(
-                    journal,
-                    waiting,
-                    options,
-                    workers=workers or count_devices(options.inference.device),
-                    retries=retries,
-                    tell=tell,
-                )
+                if ray is not None:
+                    _run_cluster()(
+                        journal,
+                        waiting,
+                        options,
+                        address=ray,
+                        workers=workers,
+                        retries=retries,
+                        tell=tell,
+                    )
+                else:
+                    run_batch(
+                        journal,
+                        waiting,
+                        options,
+                        workers=workers or count_devices(options.inference.device),
+                        retries=retries,
+                        tell=tell,
+                    )
         finally:
             names = {str(source) for source, _ in files}
             entries = [entry for entry in journal.entries() if entry.source in names]
             code = _report(entries, summary, sys.stderr)
         return code
+
+
+def _run_cluster() -> Callable[..., None]:
+    try:
+        from vsr.jobs.ray_cluster import run_cluster
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise ConfigError("--ray wants Ray: pip install 'vsr[ray]'") from error
+    return run_cluster
 
 
 def _report(entries: Sequence[Entry], summary: Path | None, to: Any) -> int:  # noqa: ANN401
@@ -174,7 +198,7 @@ def _display(
     if kind == "none":
         yield lambda event: print(_note(event), file=sys.stderr) if event.warning else None
         return
-    last = float("-inf")
+    last, out = float("-inf"), sys.stdout
 
     def lines(event: Event) -> None:
         nonlocal last
@@ -189,7 +213,7 @@ def _display(
         else:
             last = time.monotonic()
             facts |= {"event": "progress", "frames": event.progress.frames}
-        print(json.dumps(facts), flush=True)
+        print(json.dumps(facts), file=out, flush=True)
 
     yield lines
 

@@ -25,7 +25,7 @@ from vsr.jobs.journal import Entry, Journal
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, load_network
 from vsr.options import EnhanceOptions
-from vsr.pipeline import Progress, enhance
+from vsr.pipeline import EnhanceResult, Progress, enhance
 
 _PATIENCE = 60.0  # seconds a worker may take to put its work down when the batch is interrupted
 
@@ -246,7 +246,7 @@ def _work(pipe: Connection, index: int, share: int, options: EnhanceOptions) -> 
         options = replace(options, inference=replace(
             options.inference, device=_device(options.inference.device, index)
         ))  # fmt: skip
-        load = _loader()
+        load = loader()
         while True:
             source, target = pipe.recv()
             pipe.send(_do(Path(source), Path(target), options, load, pipe))
@@ -287,7 +287,12 @@ def _do(
         if not is_out_of_memory(error):
             raise
         return "failed", f"{source}: out of memory; lower --tile, or use fewer --workers"
-    return "done", {
+    return "done", describe_result(result)
+
+
+def describe_result(result: EnhanceResult) -> dict[str, Any]:
+    """Give what the journal keeps of a finished job."""
+    return {
         "frames": result.frames,
         "resumed": result.resumed,
         "seconds": result.seconds,
@@ -303,7 +308,7 @@ def _device(asked: str, index: int) -> str:
     return f"cuda:{index % torch.cuda.device_count()}"
 
 
-def _loader() -> Callable[[ModelInfo, str], VideoNetwork]:
+def loader() -> Callable[[ModelInfo, str], VideoNetwork]:
     """Make a function that loads a network once."""
     kept: dict[tuple[str, str | None, str], VideoNetwork] = {}
 
