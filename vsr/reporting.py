@@ -131,8 +131,8 @@ def describe_losses(summary: DecodeSummary) -> Iterator[str]:
     """Name the frames that the source's damage cost."""
     for lost in summary.lost:
         yield (
-            f"{lost.count} frames between {float(lost.start):.3f} s and {float(lost.end):.3f} s "
-            f"are lost: {lost.reason}"
+            f"frames lost between {float(lost.start):.3f} s and {float(lost.end):.3f} s: "
+            f"{lost.count}, {lost.reason}"
         )
     if summary.corrupt:
         yield f"{len(summary.corrupt)} frames of the input are damaged, and enhanced as they are"
