@@ -4,6 +4,7 @@
     python scripts/bench.py seams --data FOLDER        windowed against whole-clip output
     python scripts/bench.py speed                      `vsr enhance` against the network alone
     python scripts/bench.py memory                     peak memory on a clip ten times as long
+    python scripts/bench.py long                       memory and open files over twenty minutes
     python scripts/bench.py cut                        frames after a cut against that shot alone
     python scripts/bench.py sync                       times of video and audio, mp4 and mkv
     python scripts/bench.py data CONFIG --steps N      clips read and degraded against those learnt
@@ -31,6 +32,7 @@ import numpy as np
 import torch
 import tyro
 from bench_gpu import gpu
+from bench_long import long
 from bench_networks import deform, limits, published
 from bench_training import data, train
 from measuring import (
@@ -66,6 +68,7 @@ def main() -> None:
             "seams": seams,
             "speed": speed,
             "memory": memory,
+            "long": long,
             "cut": cut,
             "sync": sync,
             "data": data,

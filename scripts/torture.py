@@ -84,7 +84,7 @@ def main() -> int:
     return 0 if good == total else 1
 
 
-def make_film(path: Path, frames: int) -> Path:
+def make_film(path: Path, frames: int, *, height: int = 48) -> Path:
     """Write a film with all that makes resuming hard."""
     ticks = [3000 + 40 * i + 11 * (i % 3) + 400 * (i // 97) for i in range(frames)]
     rng = np.random.default_rng(0)
@@ -92,12 +92,12 @@ def make_film(path: Path, frames: int) -> Path:
     options = {"movie_timescale": "90000"}
     with av.open(str(path), "w", container_options=options) as output:
         video = output.add_stream("libx264", rate=25, options={"bf": "2", "preset": "veryfast"})
-        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.width, video.height, video.pix_fmt = 64, height, "yuv420p"
         video.codec_context.time_base = video.time_base = Fraction(1, 1000)
         sound = output.add_stream("aac", rate=48000)
         for index, tick in enumerate(ticks):
             picture = scenes[index // 60].repeat(8, 0).repeat(8, 1)
-            picture = np.roll(picture, index % 60, axis=1)
+            picture = np.roll(picture, index % 60, axis=1)[:height]
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             frame.pts, frame.time_base = tick, Fraction(1, 1000)
             output.mux(video.encode(frame))
