@@ -49,6 +49,7 @@ from torch import Tensor
 
 from vsr.data.clips import Clip, open_clips
 from vsr.data.datasets import truth
+from vsr.data.degradations import Degradation
 from vsr.data.degrade import bicubic_down
 from vsr.media.options import EncodeOptions
 from vsr.models.zoo import find_model, load_network
@@ -83,13 +84,19 @@ def main() -> None:
 
 
 def quality(
-    data: Path, *, model: str = "compact-x4", frames: int = 32, cache: Path = CACHE
+    data: Path,
+    *,
+    model: str = "compact-x4",
+    degradation: Degradation = "bicubic",
+    frames: int = 32,
+    cache: Path = CACHE,
 ) -> None:
     """Print Y-PSNR and SSIM per clip: bicubic, frames one by one, whole clip.
 
     Args:
         data: Folder of videos, taken as the truth.
         model: Name or weight file.
+        degradation: How the input is made: bicubic, bd or real.
         frames: Of each video, from the first.
         cache: Where decoded frames are kept.
     """
@@ -104,13 +111,15 @@ def quality(
                 clip,
                 frames=frames,
                 scale=info.scale,
+                degradation=degradation,
                 device=torch.device(plan.device),
             )
         rows.append((clip.name[:30], *found.values()))
     rows.append(("mean", *np.mean([row[1:] for row in rows], axis=0)))
     head = ("clip", "PSNR", "SSIM", "bicubic", "one by one", "gain", "neighbours")
     table(head, [(row[0], *(f"{value:.4f}" for value in row[1:])) for row in rows])
-    print(f"\n{model}, x{info.scale} bicubic, Y channel, 8 bit, {plan.precision}, {frames} frames")
+    said = f"{model}, x{info.scale} {degradation}, Y channel, 8 bit, {plan.precision}"
+    print(f"\n{said}, {frames} frames")
 
 
 def seams(

@@ -16,6 +16,12 @@ from safetensors.torch import load_file
 from vsr.models.checkpoints import read_metadata, save_weights
 from vsr.models.zoo import WEIGHTS
 
+DEGRADATIONS = {
+    "bicubic": "bicubic (MATLAB imresize), 8 bit",
+    "bd": "Gaussian blur of sigma 1.6, every fourth pixel, 8 bit",
+    "real": "blur, resizing, noise, JPEG, video codecs, twice over (vsr/data/recipe.py)",
+}
+
 
 def hours(log: Path) -> float:
     """Sum the time between the lines of a run's log, leaving out the pauses between its parts."""
@@ -41,9 +47,10 @@ def main() -> None:
     for section, keys in (("data", ("train", "val", "cache")), ("run", ("output",))):
         for key in keys:
             options[section].pop(key, None)
+    options["optimizer"]["init"] = Path(options["optimizer"]["init"]).name
     facts = {
         "data": arguments.data,
-        "degradation": "bicubic x4 (MATLAB imresize), 8 bit",
+        "degradation": DEGRADATIONS[options["data"].get("degradation", "bicubic")],
         "step": metadata["step"],
         "hours": round(hours(arguments.run / "log.jsonl"), 2),
         "hardware": arguments.hardware,

@@ -58,8 +58,8 @@ def enhance_frames(
             or torch (3, H, W); uint8, 0 to 255, or floating, 0 to 1. They are not changed. What
             OpenCV reads is BGR: turn it round by `frame[..., ::-1]`.
         model: A name that `vsr models` lists, a weight file, or what `vsr.load_model` gave; by
-            default the bundled network. Networks of your own work, if they are as
-            `vsr.models.contract` says.
+            default the bundled one that makes real footage four times as large. Networks of your
+            own work, if they are as `vsr.models.contract` says.
         height, width: Of the pictures wanted, in pixels; one of them alone keeps the shape. By
             default the network's scale times the input's.
         strength: 1 for the network's picture, 0 for the bicubic one, between for a blend.

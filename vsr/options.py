@@ -20,7 +20,8 @@ class EnhanceOptions:
     """How one file is enhanced; the defaults suit most files."""
 
     model: str | None = None
-    """A name that `vsr models` lists, or a weight file; by default the bundled network."""
+    """A name that `vsr models` lists, or a weight file; by default the bundled one for real
+    footage that fits the size asked for."""
 
     scale: Literal[2, 4] | None = None
     """Times the input's width and height; by default the network's own scale."""

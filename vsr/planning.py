@@ -17,7 +17,7 @@ from vsr.media.decode import DecodeOptions, Decoder
 from vsr.media.encode import EncodePlan, plan_encoding
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
-from vsr.models.zoo import ModelInfo, find_model
+from vsr.models.zoo import ModelInfo, default_model, find_model
 from vsr.ops.color import ColorLayout
 from vsr.options import EnhanceOptions, check, parse_size, parse_time
 
@@ -91,11 +91,12 @@ def plan_job(
     """
     check(options)
     kind = check_target(source, target, overwrite=options.overwrite)
-    model = find_model(options.model)
+    named = find_model(options.model) if options.model else None
     info = probe(Path(os.fspath(source)))
     decode = decode_options(options)
     with Decoder(info, decode) as decoder:
         size = decoder.width, decoder.height
+        model = named or default_model(_factor(options, decoder, info))
         encode = _plan_encoding(info, kind, options, decoder, model.scale)
         source_layout, assumed = color_layout(info, decoder.format)
         time_range = kept_range(decoder, decode)
@@ -194,6 +195,15 @@ def _plan_encoding(
         plane_format=decoder.format,
         options=options.encode,
     )
+
+
+def _factor(options: EnhanceOptions, decoder: Decoder, info: SourceInfo) -> float:
+    """Say how many times larger the picture shall be; four times where nothing was asked for."""
+    size = decoder.width, decoder.height
+    width, height, _ = target_size(
+        options, size, 4, decoder.sample_aspect_ratio, info.video.rotation
+    )
+    return max(width / size[0], height / size[1])
 
 
 def target_size(

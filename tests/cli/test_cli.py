@@ -211,3 +211,14 @@ def test_interrupting_is_exit_code_130_and_the_same_command_goes_on(tmp_path: Pa
     assert "frames were finished by an earlier run" in again.stderr
     assert "300 frames in" in again.stdout
     assert sorted(os.listdir(tmp_path)) == ["in.mp4", "o.mp4"]
+
+
+def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=2)
+    command = [sys.executable, "-m", "vsr", "info", str(source)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        run.stdout.close()
+        assert run.stderr.read() == b""
+    assert run.returncode == 1

@@ -41,16 +41,23 @@ def test_every_model_loads_and_upscales_by_its_scale(name: str) -> None:
     assert sr.shape == (1, 1, 3, 6 * scale, 5 * scale)
 
 
-def test_bundled_weights_say_where_they_come_from() -> None:
-    facts = read_metadata(MODELS["compact-x4"].weights)  # type: ignore[arg-type]
-    assert facts["validation"]["gain"] > 1.3
-    assert facts["validation"]["neighbours"] > 0.15
+@pytest.mark.parametrize(
+    ("name", "gain", "neighbours"),
+    [("compact-x4", 1.3, 0.15), ("compact-x4-real", 0.5, 0.15), ("compact-x2-real", 0.5, 0.15)],
+)
+def test_bundled_weights_say_where_they_come_from(
+    name: str, gain: float, neighbours: float
+) -> None:
+    facts = read_metadata(MODELS[name].weights)  # type: ignore[arg-type]
+    assert facts["validation"]["gain"] > gain
+    assert facts["validation"]["neighbours"] > neighbours
     assert {"data", "degradation", "step", "hours", "hardware", "options"} <= facts.keys()
-    assert "/" not in str(facts["options"].get("data", {}).get("train", ""))
+    assert "/" not in str(facts["options"]["data"].get("train", ""))
+    assert "/" not in facts["options"]["optimizer"]["init"]
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="compact-x4, bicubic"):
+    with pytest.raises(ConfigError, match=r"known: compact-x4, .*bicubic"):
         find_model("edvr")
 
 

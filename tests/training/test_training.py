@@ -159,12 +159,15 @@ def test_frozen_flow_stays_as_it_is(videos: Path, tmp_path: Path) -> None:
     base = tiny(videos, tmp_path / "base", steps=1, lr=0.0, lr_final=0.0)
     frozen = tiny(videos, tmp_path / "frozen", steps=3, flow_frozen=2)
     thawed = tiny(videos, tmp_path / "thawed", steps=3, flow_frozen=3)
-    saved = {}
+    saved, known = {}, {}
     for name, options in (("base", base), ("frozen", frozen), ("thawed", thawed)):
         train(options, say=quiet)
         checkpoint = torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
         saved[name] = checkpoint["network"]["refine.layers.4.weight"]
+        moments = checkpoint["optimizer"]
+        known[name] = set(moments["param_groups"][0]["params"]) & set(moments["state"])
     assert torch.equal(saved["thawed"], saved["base"])
+    assert not known["thawed"]
     assert not torch.equal(saved["frozen"], saved["base"])
 
 

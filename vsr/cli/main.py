@@ -6,6 +6,7 @@ commands, so that `vsr --help` and `vsr info` are instant.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             args=given or ["--help"],
             config=(tyro.conf.FlagCreatePairsOff,),
         )
+        sys.stdout.flush()
         return code
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
@@ -60,3 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("vsr: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # Whoever read the output, such as `head`, has enough. Python would write the rest at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

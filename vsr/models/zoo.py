@@ -81,9 +81,31 @@ MODELS: Mapping[str, ModelInfo] = {
         scale=4,
         weights=WEIGHTS / "compact-x4.safetensors",
         licence="Apache-2.0",
-        purpose="clean video that was shrunk bicubically; the default",
+        purpose="clean video that was shrunk bicubically",
         lookahead=4,
         degradation="bicubic",
+    ),
+    "compact-x4-real": ModelInfo(
+        name="compact-x4-real",
+        architecture="compact",
+        hyper_parameters={"scale": 4, "channels": 48, "blocks": 5},
+        scale=4,
+        weights=WEIGHTS / "compact-x4-real.safetensors",
+        licence="Apache-2.0",
+        purpose="real footage, compressed or noisy; the default beyond twice the size",
+        lookahead=4,
+        degradation="real",
+    ),
+    "compact-x2-real": ModelInfo(
+        name="compact-x2-real",
+        architecture="compact",
+        hyper_parameters={"scale": 2, "channels": 48, "blocks": 5},
+        scale=2,
+        weights=WEIGHTS / "compact-x2-real.safetensors",
+        licence="Apache-2.0",
+        purpose="real footage, compressed or noisy; the default up to twice the size",
+        lookahead=4,
+        degradation="real",
     ),
     "bicubic": ModelInfo(
         name="bicubic",
@@ -97,7 +119,7 @@ MODELS: Mapping[str, ModelInfo] = {
         degradation="any",
     ),
 }
-DEFAULT = "compact-x4"
+_LARGEST, _TWICE = "compact-x4-real", "compact-x2-real"
 _SMALL_NEEDS = {"bytes_per_call": 12_000.0, "bytes_per_frame": 700.0}
 # What a network of a kind needs, whoever trained it. Lookahead: the smallest of 0, 1, 2, 4, 8, 16
 # with which the worst frame of each comes within 45 dB of the whole clip (`bench.py seams`, table
@@ -114,19 +136,28 @@ _NEEDS: Mapping[str, Mapping[str, Any]] = {
 _RESTORATION_NEEDS = {"lookahead": 8, "bytes_per_call": 1_100.0, "bytes_per_frame": 150.0}
 
 
+def default_model(factor: float) -> ModelInfo:
+    """Choose the bundled network for real footage that fits the size asked for.
+
+    Args:
+        factor: How many times wider or higher the picture shall be, the larger of both.
+    """
+    return MODELS[_TWICE if factor <= 2 else _LARGEST]
+
+
 def find_model(name: str | None = None) -> ModelInfo:
     """Find a network by its name or by the path of a weight file.
 
     Args:
         name: A key of `MODELS`; a key of `catalogue.PUBLISHED` that was downloaded; a file that
-            `vsr train` wrote; or a checkpoint of BasicSR, mmediting or mmagic. None for the bundled
-            default.
+            `vsr train` wrote; or a checkpoint of BasicSR, mmediting or mmagic. None for the default
+            of four times the size.
 
     Raises:
         ConfigError: If it is none of them; the known names are given.
         WeightsError: If the file is not there or cannot be used.
     """
-    name = name or DEFAULT
+    name = name or _LARGEST
     if name in MODELS:
         return MODELS[name]
     if name in PUBLISHED:

@@ -284,8 +284,7 @@ def update(parts: Parts, options: TrainOptions, batch: Batch, step: int) -> dict
     """
     schedule, adversary = options.optimizer, parts.adversary
     for group in parts.optimizer.param_groups:
-        frozen = step < group["frozen"]
-        group["lr"] = 0.0 if frozen else learning_rate(step, schedule) * group["factor"]
+        group["lr"] = learning_rate(step, schedule) * group["factor"]
     gt = batch.gt.float() / 255
     lq = None if batch.lq is None else batch.lq.float() / 255
     with _autocast(gt.device, options):
@@ -296,6 +295,11 @@ def update(parts: Parts, options: TrainOptions, batch: Batch, step: int) -> dict
             loss = loss + options.adversarial.weight * losses["adversarial"]
     parts.optimizer.zero_grad(set_to_none=True)
     parts.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    for group in parts.optimizer.param_groups:
+        if step < group["frozen"]:
+            # Without a gradient they count neither in its norm nor in Adam's momenta.
+            for p in group["params"]:
+                p.grad = None
     trained = [p for group in parts.optimizer.param_groups for p in group["params"]]
     if not descend(parts.optimizer, parts.scaler, trained, clip=schedule.grad_clip):
         return dict.fromkeys(losses, math.nan)
