@@ -14,6 +14,7 @@ import tyro
 
 from vsr.cli.enhance import ProgressKind
 from vsr.errors import ConfigError
+from vsr.media.durable import check_place, write_text
 from vsr.options import EnhanceOptions, check
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def batch(
     """
     from vsr.jobs.journal import open_journal
 
+    if summary is not None:
+        check_place(summary)
     if status is not None:
         with open_journal(status, create=False) as journal:
             return _report(journal.entries(), summary, sys.stdout)
@@ -113,7 +116,10 @@ def _run_cluster() -> Callable[..., None]:
 
 
 def _report(entries: Sequence[Entry], summary: Path | None, to: Any) -> int:  # noqa: ANN401
-    """Say what failed and why, and count; return the exit code."""
+    """Say what failed and why, what runs, and count; return the exit code."""
+    for entry in entries:
+        if entry.state == "running":
+            print(f"vsr: running: {entry.source}", file=to)
     failed = [entry for entry in entries if entry.state == "failed"]
     for entry in failed:
         reason = entry.error or ""
@@ -135,7 +141,7 @@ def _report(entries: Sequence[Entry], summary: Path | None, to: Any) -> int:  # 
             }
             for entry in entries
         ]
-        summary.write_text(json.dumps({"counts": counts, "jobs": jobs}, indent=2) + "\n")
+        write_text(summary, json.dumps({"counts": counts, "jobs": jobs}, indent=2) + "\n")
     return 1 if failed else 0
 
 
