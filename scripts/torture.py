@@ -139,7 +139,7 @@ def started(source: Path, target: Path, options: list[str]) -> Iterator[subproce
         [*COMMAND, str(source), str(target), *options],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=quiet(),
     )  # fmt: skip
-    while process.poll() is None and not (work_folder(target) / "000000.piece").exists():
+    while process.poll() is None and not any(work_folder(target).glob("000000.piece*")):
         time.sleep(0.002)
     yield process
 
@@ -199,7 +199,7 @@ def finish(
     """Give the same command again, compare, print a row, and clean up."""
     code, said = result
     work = work_folder(target)
-    kept = len(list(work.glob("*.json"))) - (work / "job.json").exists() if work.is_dir() else 0
+    kept = len(list(work.glob("[0-9]*.json")))
     if not target.exists():
         subprocess.run(
             [*COMMAND, str(source), str(target), *options],
