@@ -67,7 +67,8 @@ def evaluate(
     """Measure models, and `bicubic` before them, on the clips of a test set.
 
     Frames pass through decoder, degradation, engine and metrics one after the other; memory does
-    not grow with the length of a clip, unless `whole_clip` asks for it.
+    not grow with the length of a clip, unless `whole_clip` asks for it or the protocol degrades
+    clips as a whole (`folder-real`).
 
     Args:
         models: Names or weight files; all of one scale.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +19,10 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from synthetic import make_video
 
+from vsr.media.options import EncodeOptions
+from vsr.options import EnhanceOptions
 from vsr.report.compare import compare
+from vsr.report.preview import preview
 
 pytestmark = pytest.mark.browser
 
@@ -70,6 +72,24 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compare(dark, [bright], folder / "p.html", moments=3).page
 
 
+@pytest.fixture(scope="module")
+def taste(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A preview's page."""
+    folder = tmp_path_factory.mktemp("taste")
+    film = make_video(folder / "in.mp4", frames=24, size=(128, 96))
+    options = EnhanceOptions(model="bicubic", encode=EncodeOptions(preset="ultrafast"))
+    return preview(film, folder / "p.html", 1, options).page
+
+
+def show(browser: webdriver.Chrome, page: Path, width: int, scheme: str) -> webdriver.Chrome:
+    size = {"width": width, "height": 860, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
+    browser.get(page.as_uri())
+    return browser
+
+
 Open = Callable[[int], webdriver.Chrome]
 
 
@@ -78,12 +98,7 @@ def opened(chromium: webdriver.Chrome, page: Path) -> Iterator[Open]:
     """Open the page at a width; afterwards, nothing may have been logged."""
 
     def open_at(width: int, scheme: str = "light") -> webdriver.Chrome:
-        size = {"width": width, "height": 860, "deviceScaleFactor": 1, "mobile": width < 500}
-        chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
-        chromium.get(page.as_uri())
-        return chromium
+        return show(chromium, page, width, scheme)
 
     yield open_at
     assert chromium.get_log("browser") == []
@@ -117,6 +132,25 @@ def sides(browser: webdriver.Chrome) -> tuple[float, float]:
     row = int(box["y"] + box["height"] / 2)
     pixels = screenshot(browser)
     return float(pixels[row, int(divider) - 26]), float(pixels[row, int(divider) + 26])
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_preview_fits_and_says_what_each_moment_is(
+    chromium: webdriver.Chrome, taste: Path, width: int, scheme: str
+) -> None:
+    browser = show(chromium, taste, width, scheme)
+    assert browser.execute_script("return document.documentElement.scrollWidth") == width
+    whys = {found.text for found in browser.find_elements(By.CSS_SELECTOR, ".strip .why")}
+    assert whys == {"sharpest motion"}
+    for found in browser.find_elements(By.CSS_SELECTOR, ".strip span"):
+        assert found.get_property("scrollWidth") <= found.get_property("clientWidth")
+    assert "Time to make it" in find(browser, "#facts").text
+    assert browser.find_elements(By.CSS_SELECTOR, ".graph") == []
+    press(browser, Keys.ARROW_RIGHT, "]")
+    assert split(browser) == 52
+    assert "2 of" in find(browser, "#when").text
+    assert chromium.get_log("browser") == []
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -227,10 +261,3 @@ def test_it_fits_the_width_in_both_schemes(opened: Open, width: int, scheme: str
     brightness = [sum(map(int, c[4:-1].split(","))) / 3 for c in (text, ground)]
     assert (brightness[0] < 60 < 200 < brightness[1]) == (scheme == "light")
     assert (brightness[1] < 60 < 200 < brightness[0]) == (scheme == "dark")
-
-
-def test_it_opens_in_under_two_seconds(opened: Open) -> None:
-    begin = time.monotonic()
-    browser = opened(1280)
-    assert browser.execute_script("return document.images[0].complete")
-    assert time.monotonic() - begin < 2

@@ -270,3 +270,11 @@ def test_the_command_writes_page_and_film(
     assert "f.mp4: 8 frames of 192x128, verified" in text
     assert "p.html: 8 frames compared" in text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f.mp4", "p.html"]
+    again = ["--output", str(tmp_path / "q.html"), "--video", str(tmp_path / "f.mp4")]
+    assert main(["compare", str(dark), str(bright), *again]) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert not (tmp_path / "q.html").exists()
+    for more in (["--at", "1"], ["--open"]):
+        alone = ["--video", str(tmp_path / "g.mp4"), *more]
+        assert main(["compare", str(dark), str(bright), *alone]) == 2
+        assert f"{more[0]} " in capsys.readouterr().err

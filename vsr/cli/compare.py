@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -44,45 +44,82 @@ def compare(
 
     from vsr.cli.browser import open_page
     from vsr.errors import ConfigError
+    from vsr.media.containers import check_target
     from vsr.options import parse_time
 
     if output is None and video is None:
         raise ConfigError("compare wants --output page.html, --video film.mp4, or both")
     if open_ and output is None:
         raise ConfigError("--open opens the page of --output, which is not given")
+    if at and output is None:
+        raise ConfigError("--at chooses moments of the page of --output, which is not given")
+    if video is not None:
+        check_target(reference, video, overwrite=overwrite)
     begin = parse_time(start, "start") if start else Fraction(0)
     # Pictures are scaled one by one: threads cost more there than they give (11 ms with one, 64
     # with two on two shared cores), and decoding has its own.
     torch.set_num_threads(1)
     if output is not None:
-        from vsr.report.compare import compare as write_page
-
         times = [parse_time(time, "at") for time in at]
-        with _bar("comparing", reference, begin) as advance:
-            found = write_page(
-                reference, outputs, output, at=times, moments=moments, start=begin,
-                overwrite=overwrite, progress=advance,
-            )  # fmt: skip
-        for name, problems in zip(outputs, found.problems, strict=True):
-            _note(f"{name}: {problem}" for problem in problems)
-        size = output.stat().st_size / 1e6
-        print(
-            f"{output}: {found.frames} frames compared, {len(found.moments)} shown, {size:.1f} MB"
-        )
+        _write_page(reference, outputs, output, times, moments, begin, overwrite)
     if video is not None:
-        from vsr.report.film import film
-
-        with _bar("filming", reference, begin) as advance:
-            filmed = film(
-                reference, outputs, video, start=begin, divider=divider, overwrite=overwrite,
-                progress=advance,
-            )  # fmt: skip
-        _note(filmed.notes)
-        width, height = filmed.size
-        print(f"{filmed.path}: {filmed.frames} frames of {width}x{height}, verified")
+        _write_film(reference, outputs, video, divider, begin, overwrite)
     if open_ and output is not None:
         open_page(output)
     return 0
+
+
+def _write_page(
+    reference: str,
+    outputs: Sequence[str],
+    page: Path,
+    at: Sequence[Fraction],
+    moments: int,
+    start: Fraction,
+    overwrite: bool,
+) -> None:
+    from vsr.report.compare import compare
+
+    with _bar("comparing", reference, start) as advance:
+        found = compare(
+            reference,
+            outputs,
+            page,
+            at=at,
+            moments=moments,
+            start=start,
+            overwrite=overwrite,
+            progress=advance,
+        )
+    for name, problems in zip(outputs, found.problems, strict=True):
+        _note(f"{name}: {problem}" for problem in problems)
+    size = page.stat().st_size / 1e6
+    print(f"{page}: {found.frames} frames compared, {len(found.moments)} shown, {size:.1f} MB")
+
+
+def _write_film(
+    reference: str,
+    outputs: Sequence[str],
+    target: str,
+    divider: Literal["moving", "fixed"],
+    start: Fraction,
+    overwrite: bool,
+) -> None:
+    from vsr.report.film import film
+
+    with _bar("filming", reference, start) as advance:
+        found = film(
+            reference,
+            outputs,
+            target,
+            divider=divider,
+            start=start,
+            overwrite=overwrite,
+            progress=advance,
+        )
+    _note(found.notes)
+    width, height = found.size
+    print(f"{found.path}: {found.frames} frames of {width}x{height}, verified")
 
 
 def _note(sentences: Iterable[str]) -> None:

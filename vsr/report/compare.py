@@ -82,33 +82,41 @@ def compare(
     indices = sorted({*chosen, *asked}) or [0]
     checks = [_checks(films[0], output, start) for output in films[1:]]
     budget = PICTURE_BYTES // len(indices)
-    write_page(
-        page,
-        {
-            "title": " and ".join(Path(f.path).name for f in films),
-            "subtitle": _subtitle(films, measured),
-            "films": [_film(info) for info in films],
-            "moments": [
-                _moment(films, measured, index, start, budget, "asked" if index in asked else "")
-                for index in indices
-            ],
-            "graphs": graphs(films, measured),
-            "cuts": [float(measured.times[0][cut]) for cut in measured.cuts],
-            "facts": fact_rows(films, _frame_counts(films, checks)),
-            "checks": checks,
-            "notes": [
-                "Your browser scales the smaller pictures.",
-                *hdr_notes(films),
-                "Made by vsr compare.",
-            ],
-        },
-    )
+    shown = [
+        _moment(films, measured, index, start, budget, "asked" if index in asked else "")
+        for index in indices
+    ]
+    write_page(page, _value(films, measured, shown, checks))
     return Compared(
         page=page,
         frames=measured.frames,
-        moments=tuple(float(measured.times[0][index]) for index in indices),
+        moments=tuple(moment["time"] for moment in shown),
         problems=tuple(tuple(check["problems"]) for check in checks),
     )
+
+
+def _value(
+    films: Sequence[SourceInfo],
+    measured: Measured,
+    moments: Sequence[dict[str, Any]],
+    checks: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    """Put everything into what the page draws."""
+    return {
+        "title": " and ".join(Path(f.path).name for f in films),
+        "subtitle": _subtitle(films, measured),
+        "films": [_film(info) for info in films],
+        "moments": moments,
+        "graphs": graphs(films, measured),
+        "cuts": [float(measured.times[0][cut]) for cut in measured.cuts],
+        "facts": fact_rows(films, _frame_counts(films, checks)),
+        "checks": checks,
+        "notes": [
+            "Your browser scales the smaller pictures.",
+            *hdr_notes(films),
+            "Made by vsr compare.",
+        ],
+    }
 
 
 def _subtitle(films: Sequence[SourceInfo], measured: Measured) -> str:

@@ -70,7 +70,11 @@ def enhance_stretches(
     samples: list[Sample] = []
     expected = len(stretches) * round(length * info.video.frame_rate)
     for index, stretch in enumerate(stretches):
-        target = folder / f"{index}{suffix}"
+        before = sum(sample.result.frames for sample in samples)
+
+        def advance(now: Progress, before: int = before) -> None:
+            progress(replace(now, frames=before + now.frames, total=expected))
+
         wanted = replace(
             options,
             start=_decimal(stretch.start),
@@ -78,28 +82,32 @@ def enhance_stretches(
             overwrite=False,
             resume=False,
         )
-        before = sum(sample.result.frames for sample in samples)
-        begin = time.monotonic()
-        ready = begin
-
-        def advance(now: Progress, before: int = before) -> None:
-            nonlocal ready
-            if now.frames == 1:
-                ready = time.monotonic() - now.seconds
-            progress(Progress(frames=before + now.frames, total=expected, seconds=now.seconds))
-
-        result = enhance(info.path, target, wanted, progress=advance, load=load)
-        made = probe(target)
-        samples.append(
-            Sample(
-                stretch=stretch,
-                result=result,
-                seconds=time.monotonic() - ready,
-                info=made,
-                weight=weigh(made),
-            )
-        )
+        target = folder / f"{index}{suffix}"
+        samples.append(_enhance_one(info, stretch, target, wanted, load, advance))
     return samples
+
+
+def _enhance_one(
+    info: SourceInfo,
+    stretch: Stretch,
+    target: Path,
+    options: EnhanceOptions,
+    load: Callable[[ModelInfo, str], VideoNetwork],
+    progress: Callable[[Progress], None],
+) -> Sample:
+    """Enhance a stretch by the clock, which starts when its first frame is asked for."""
+    begin = time.monotonic()
+
+    def advance(now: Progress) -> None:
+        nonlocal begin
+        if now.frames == 1:
+            begin = time.monotonic() - now.seconds
+        progress(now)
+
+    result = enhance(info.path, target, options, progress=advance, load=load)
+    seconds = time.monotonic() - begin
+    made = probe(target)
+    return Sample(stretch=stretch, result=result, seconds=seconds, info=made, weight=weigh(made))
 
 
 def _decimal(seconds: Fraction) -> str:
