@@ -25,7 +25,7 @@ def compare(
     overwrite: bool = False,
     open_: Annotated[bool, tyro.conf.arg(name="open")] = False,
 ) -> int:
-    """Compare films on one self-contained HTML page (slider, zoom, graphs, facts), or as a film.
+    """Compare films on one self-contained HTML page, or as a split-screen film.
 
     Args:
         reference: The input of an enhancement, or the truth.
