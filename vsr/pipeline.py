@@ -206,7 +206,8 @@ def publish(
     check_room(replace(job, frames=None), ledger)
     with open_output(job, ledger) as output:
         output.join(ledger.piece_paths)
-        for warning in (*made.summary.warnings, *describe_losses(made.summary), *output.warnings):
+        losses = describe_losses(made.summary, captions=job.encode.captions)
+        for warning in (*made.summary.warnings, *losses, *output.warnings):
             warn(warning)
         checked = check_output(job, ledger, made.marks, warn)
         figures: dict[str, Any] = {

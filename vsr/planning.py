@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
 
 from vsr.data.layout import color_layout
 from vsr.inference.plan import NetworkFacts, Plan, make_plan
+from vsr.media.attached import expected_losses
+from vsr.media.chains import (
+    UPRIGHT,
+    deinterlacers,
+    turn_of,
+    turn_of_matrix,
+    upright_chain,
+)
 from vsr.media.containers import PICTURES, TargetKind, check_target
 from vsr.media.copying import TimeRange
 from vsr.media.decode import DecodeOptions, Decoder
@@ -96,8 +104,9 @@ def plan_job(
     decode = decode_options(options)
     with Decoder(info, decode) as decoder:
         size = decoder.width, decoder.height
-        model = named or default_model(_factor(options, decoder, info))
-        encode = _plan_encoding(info, kind, options, decoder, model.scale)
+        shown, turn_notes = _shown(info, options.filter)
+        model = named or default_model(_factor(options, decoder, shown))
+        encode = _plan_encoding(shown, kind, options, decoder, model.scale)
         source_layout, assumed = color_layout(info, decoder.format)
         time_range = kept_range(decoder, decode)
         frames = estimate_frames(info, decode, decoder.frame_rate)
@@ -122,7 +131,10 @@ def plan_job(
         warnings=(
             *footage_warnings(info, model),
             *assumed,
+            *turn_notes,
+            *_deinterlacing_notes(info, decode),
             *encode.warnings,
+            *expected_losses(info.video.attached, captions=encode.captions),
             *stream_warnings(streams),
             *container_warnings(info, kind.pattern),
             *inference.notes,
@@ -171,6 +183,39 @@ def decode_options(options: EnhanceOptions) -> DecodeOptions:
         duration=parse_time(options.duration, "duration") if options.duration else None,
         deinterlace=options.deinterlace,
         filter_chain=options.filter,
+    )
+
+
+def _shown(info: SourceInfo, chain: str | None) -> tuple[SourceInfo, tuple[str, ...]]:
+    """Take the rotation out where the filters have done it; warn where they turn otherwise."""
+    video = info.video
+    turn = turn_of(chain)
+    if video.display_matrix is None or turn == UPRIGHT:
+        return info, ()
+    asked = turn_of_matrix(video.display_matrix)
+    if asked == UPRIGHT:
+        return info, ()
+    if turn is not None and turn == asked:
+        return replace(info, video=replace(video, rotation=0, display_matrix=None)), (
+            f"the filters turn the picture as the input asks players to ({video.rotation} "
+            "degrees), so the output does not ask for it again",
+        )
+    upright = upright_chain(video.display_matrix)
+    advice = f"; only {upright} makes it upright for good" if upright else ""
+    return info, (
+        "the filters turn the picture as it lies in the file, and players will turn it by "
+        f"{video.rotation} degrees after that, as the input asks{advice}",
+    )
+
+
+def _deinterlacing_notes(info: SourceInfo, decode: DecodeOptions) -> tuple[str, ...]:
+    own = deinterlacers(decode.filter_chain)
+    interlaced = info.video.field_order in ("top-first", "bottom-first")
+    if decode.deinterlace != "auto" or not interlaced or not own:
+        return ()
+    return (
+        f"the video is interlaced and left to {', '.join(own)} of the filter chain; "
+        "--deinterlace frame runs bwdif before the chain",
     )
 
 

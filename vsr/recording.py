@@ -18,7 +18,7 @@ from vsr.inference.runner import Position, RgbFrame, enhance_frames
 from vsr.ledger import Ledger, ends_piece
 from vsr.media.clock import output_clock, output_range
 from vsr.media.containers import PICTURES
-from vsr.media.frames import PlanarFrame
+from vsr.media.frames import Captions, PlanarFrame
 from vsr.media.pictures import PictureWriter
 from vsr.media.pieces import PieceWriter
 from vsr.models.contract import VideoNetwork
@@ -39,12 +39,14 @@ class Finished:
         planes: (H, W) integers on any device.
         pts, duration: In ticks of the decoder.
         fidelity: As `inference.fidelity` measures it, in dB.
+        captions: As `PlanarFrame.captions`.
     """
 
     planes: tuple[Tensor, ...]
     pts: int
     duration: int
     fidelity: float
+    captions: Captions | None
 
 
 class Recorder:
@@ -100,7 +102,10 @@ class Recorder:
         if self._writer is None:
             self._writer = self._open()
         planes = [plane.cpu().numpy() for plane in item.planes]
-        self._writer.write(planes, item.pts, item.duration)
+        if isinstance(self._writer, PieceWriter):
+            self._writer.write(planes, item.pts, item.duration, item.captions)
+        else:
+            self._writer.write(planes, item.pts, item.duration)
         self._pts.append(item.pts)
         self._fidelity.append(item.fidelity)
 
@@ -157,11 +162,17 @@ def record(
     encode = job.encode
     weights = LUMA_WEIGHTS[job.source_layout.matrix]
     measured: list[float] = []
+    captions: dict[int, Captions] = {}
 
     def picture(sr: Tensor, lq: Tensor) -> Tensor:
         made = finish(sr, lq, height=encode.height, width=encode.width, strength=options.strength)
         measured.append(fidelity(made, lq, weights))
         return made
+
+    def read(frame: PlanarFrame) -> RgbFrame:
+        if frame.captions is not None:
+            captions[frame.pts] = frame.captions
+        return to_rgb(frame, job, device)
 
     decoded = prefetch(frames, _AHEAD)
     try:
@@ -172,7 +183,7 @@ def record(
             Sink(recorder.take, job.inference.window + 1) as sink,
         ):
             for done in enhance_frames(
-                (to_rgb(frame, job, device) for frame in decoded),
+                map(read, decoded),
                 network,
                 job.inference,
                 warn=warn,
@@ -187,6 +198,7 @@ def record(
                         pts=done.pts,
                         duration=done.duration,
                         fidelity=measured.pop(),
+                        captions=captions.pop(done.pts, None),
                     )
                 )
                 tick()

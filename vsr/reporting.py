@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from vsr.media.attached import counted_losses
 from vsr.media.decode import DecodeSummary
 from vsr.media.verify import VerifyResult
 from vsr.options import EnhanceOptions
@@ -127,8 +128,13 @@ def describe_fidelity(
     }
 
 
-def describe_losses(summary: DecodeSummary) -> Iterator[str]:
-    """Name the frames that the source's damage cost."""
+def describe_losses(summary: DecodeSummary, *, captions: bool) -> Iterator[str]:
+    """Name the frames that the source's damage cost, and what others lost.
+
+    Args:
+        summary: What decoding met.
+        captions: Whether the encoder carries closed captions.
+    """
     for lost in summary.lost:
         yield (
             f"frames lost between {float(lost.start):.3f} s and {float(lost.end):.3f} s: "
@@ -138,6 +144,7 @@ def describe_losses(summary: DecodeSummary) -> Iterator[str]:
         yield f"{len(summary.corrupt)} frames of the input are damaged, and enhanced as they are"
     if summary.repaired_pts:
         yield f"{summary.repaired_pts} frames had times that went backwards; repaired"
+    yield from counted_losses(summary.attached, captions=captions, captioned=summary.captioned)
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401

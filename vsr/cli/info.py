@@ -54,6 +54,8 @@ def describe(found: SourceInfo) -> list[str]:
         shape = f"pixel aspect {video.sample_aspect_ratio}"
     turned = f", rotated {video.rotation} degrees" if video.rotation else ""
     lines.append(f"  shape     {shape}{turned}, fields {video.field_order}")
+    if video.attached:
+        lines.append(f"  carries   {', '.join(video.attached)}")
     for stream in found.streams:
         name = f' "{stream.title}"' if stream.title else ""
         language = f" ({stream.language})" if stream.language else ""

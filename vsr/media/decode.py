@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import TracebackType
 from typing import Literal, Self
@@ -12,6 +12,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from vsr.errors import DecodeError
+from vsr.media.attached import caption_carrier
+from vsr.media.chains import deinterlacers
 from vsr.media.filters import FrameFilter, SceneScorer, StreamShape
 from vsr.media.frames import PlanarFrame, PlaneFormat
 from vsr.media.losses import LostFrames
@@ -35,8 +37,9 @@ class DecodeOptions:
     Attributes:
         start, duration: Seconds from the file's first frame: frames with
             start <= t < start + duration are given.
-        deinterlace: "auto" runs bwdif on interlaced streams only, one frame per frame; "frame"
-            on any stream; "field" makes one frame of each field, doubling the rate.
+        deinterlace: "auto" runs bwdif on interlaced streams only, one frame per frame, and leaves
+            it to `filter_chain` if that deinterlaces; "frame" runs it on any stream; "field"
+            makes one frame of each field, doubling the rate.
         filter_chain: Any libavfilter chain, run after deinterlacing.
         threads: Decoder threads; 0 takes all cores.
     """
@@ -64,6 +67,9 @@ class DecodeSummary:
         error_count: All of them.
         synthesised_pts, repaired_pts: Frames without a pts, and with one that went backwards.
         discontinuities: (seconds after repair, jump in seconds) of every splice in the clock.
+        attached: What frames of the input carry beside their pixels, and how many of them each;
+            see `attached.NAMES`.
+        captioned: How many frames had closed captions after filters.
         warnings: Whatever else the caller should say.
     """
 
@@ -78,6 +84,8 @@ class DecodeSummary:
     synthesised_pts: int
     repaired_pts: int
     discontinuities: tuple[tuple[Fraction, Fraction], ...]
+    attached: tuple[tuple[str, int], ...]
+    captioned: int
     warnings: tuple[str, ...]
 
     @property
@@ -128,6 +136,8 @@ class Decoder:
         self._lost: list[LostFrames] = []
         self._gaps: list[LostFrames] = []
         self._given = 0
+        self._captioned = 0
+        self._leaves_fields = bool(deinterlacers(options.filter_chain))
         self._interlaced = False
         self._order: PtsRepair | None = None
         self._packing: Packing | None = None
@@ -181,6 +191,8 @@ class Decoder:
             synthesised_pts=reader.repair.synthesised,
             repaired_pts=reader.repair.repaired,
             discontinuities=tuple(reader.fixer.jumps),
+            attached=tuple(reader.attached.items()),
+            captioned=self._captioned,
             warnings=tuple(self._warnings),
         )
 
@@ -228,7 +240,8 @@ class Decoder:
                 chain = self._chain(frame)
                 graph = FrameFilter(self._shape(frame), chain) if chain else None
             frame = self._conform(frame, shape)
-            if frame.interlaced_frame and self._options.deinterlace == "auto":
+            auto = self._options.deinterlace == "auto" and not self._leaves_fields
+            if frame.interlaced_frame and auto:
                 self._check_interlaced(frame)
             if graph is None:
                 yield frame
@@ -248,7 +261,9 @@ class Decoder:
         parts = []
         if mode in ("frame", "field"):
             parts.append(f"bwdif=mode=send_{mode}:parity=auto:deint=all")
-        elif mode == "auto" and video.field_order in ("top-first", "bottom-first"):
+        elif mode == "auto" and video.field_order not in ("unknown", "progressive"):
+            if self._leaves_fields:
+                return self._options.filter_chain or ""
             marked = first.interlaced_frame or video.codec in FIELD_MARKING_CODECS
             parity = "tff" if video.field_order == "top-first" else "bff"
             told = "parity=auto:deint=interlaced" if marked else f"parity={parity}:deint=all"
@@ -318,6 +333,8 @@ class Decoder:
             self._packing = self._describe(frame)
         if self._order is None:
             self._order = PtsRepair(max(1, round(1 / (self.frame_rate * self.time_base))))
+        captions = caption_carrier(frame, self._reformatter)
+        self._captioned += captions is not None
         return PlanarFrame(
             planes=frame_planes(frame, self._packing, self._reformatter),
             format=self._packing.format,
@@ -325,6 +342,7 @@ class Decoder:
             duration=frame.duration or 0,
             scene_score=self._scorer.score(frame),
             corrupt=frame.is_corrupt,
+            captions=captions,
         )
 
     def _describe(self, first: VideoFrame) -> Packing:
@@ -346,14 +364,7 @@ class Decoder:
 
 
 def _lasting(frame: PlanarFrame, duration: int) -> PlanarFrame:
-    return PlanarFrame(
-        planes=frame.planes,
-        format=frame.format,
-        pts=frame.pts,
-        duration=duration,
-        scene_score=frame.scene_score,
-        corrupt=frame.corrupt,
-    )
+    return replace(frame, duration=duration)
 
 
 def _depth(frame: VideoFrame) -> tuple[int, int]:

@@ -55,6 +55,7 @@ class EncodePlan:
         color: Tags to write; the planes handed over must be made by them.
         chroma_siting: Where the chroma samples of the planes must lie.
         hdr: What the stream carries of HDR10 metadata; None where there is none or no way.
+        captions: Whether the encoder writes closed captions that come with the frames.
         codec_tag: Four characters ("hvc1"), or None for the muxer's choice.
         options: FFmpeg options of the encoder, the libraries' own parameters merged in.
         warnings: Sentences about what could not be kept.
@@ -74,6 +75,7 @@ class EncodePlan:
     color: ColorTags
     chroma_siting: ChromaSiting
     hdr: HdrMetadata | None
+    captions: bool
     codec_tag: str | None
     options: Mapping[str, str]
     warnings: tuple[str, ...]
@@ -122,6 +124,7 @@ def plan_encoding(
     siting = _siting(info, codec.name, chosen.planes)
     parameters, hdr, hdr_warnings = _hdr_parameters(info.video.hdr, codec.name)
     parameters |= _siting_parameters(codec.name, chosen.planes, siting)
+    chosen_options = parse_options(options.encoder_option)
     shape, shape_warnings = _pixel_shape(sample_aspect_ratio, kind, codec)
     plan = EncodePlan(
         muxer=kind.muxer,
@@ -138,6 +141,7 @@ def plan_encoding(
         color=color,
         chroma_siting=siting,
         hdr=hdr,
+        captions=encoders.carries_captions(codec, chosen_options),
         codec_tag=_codec_tag(kind, codec),
         options=encoders.encoder_options(
             kind,
@@ -146,7 +150,7 @@ def plan_encoding(
             preset=options.preset,
             parameters=parameters,
             limited_range=color.range != 2,
-            chosen=parse_options(options.encoder_option),
+            chosen=chosen_options,
         ),
         warnings=(
             *_format_warnings(info, codec.name, chosen),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import av
 import numpy as np
 from av.codec.codec import UnknownCodecError
+from av.video.reformatter import Interpolation
 
 from vsr.errors import EncodeError
 from vsr.media.containers import MUXERS, PICTURES, TargetKind
@@ -35,6 +36,7 @@ PARAMETERS = {
     "libsvtav1": "svtav1-params",
 }  # fmt: skip
 QUIET = {"libx265": {"log-level": "none"}}
+CAPTIONS = {"libx265": {"a53cc": "1"}}  # the others write them unasked
 FASTER = {"libvpx-vp9": {"cpu-used": "4", "row-mt": "1"}, "ffv1": {"level": "3", "slicecrc": "1"}}
 # Encoders of FFmpeg's own that are steered by a quantiser: nearly lossless, 2 of 1 to 31.
 QUANTIZER = ("mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "msmpeg4", "h263", "flv")
@@ -145,7 +147,7 @@ def encoder_options(
             near = difflib.get_close_matches(key, sorted(known), n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else "see `ffmpeg -h encoder=...`"
             raise EncodeError(kind.pattern, f"{name} has no option {key!r}; {hint}")
-    options = dict(FASTER.get(name, {}))
+    options = dict(FASTER.get(name, CAPTIONS.get(name, {})))
     options |= _quality_options(kind, name, known, crf, bool(RATE_CONTROL & chosen.keys()))
     options |= _preset_options(kind, name, known, preset)
     if name == "mjpeg" and limited_range:
@@ -157,6 +159,11 @@ def encoder_options(
         if merged:
             options[key] = ":".join(f"{k}={v}" for k, v in merged.items())
     return options | dict(chosen)
+
+
+def carries_captions(codec: av.Codec, chosen: Mapping[str, str]) -> bool:
+    """Tell whether an encoder writes the closed captions of its frames into the stream."""
+    return "a53cc" in _known_options(codec) and chosen.get("a53cc") != "0"
 
 
 def _known_options(codec: av.Codec) -> set[str]:
@@ -229,9 +236,25 @@ def add_video_stream(output: av.container.OutputContainer, plan: EncodePlan) -> 
     return stream
 
 
-def make_frame(plan: EncodePlan, planes: tuple[Any, ...], pts: int, duration: int) -> av.VideoFrame:
-    """Wrap planes as a frame with its tags and times; see `pixel_formats.fill_frame`."""
-    frame = fill_frame(planes, plan.pix_fmt, plan.width, plan.height)
+def make_frame(
+    plan: EncodePlan,
+    planes: tuple[Any, ...],
+    pts: int,
+    duration: int,
+    captions: av.VideoFrame | None = None,
+) -> av.VideoFrame:
+    """Wrap planes as a frame with its tags and times; see `pixel_formats.fill_frame`.
+
+    Args:
+        captions: A frame of which the side data is taken over; see `attached.caption_carrier`.
+    """
+    base = None
+    if captions is not None:
+        base = captions.reformat(
+            plan.width, plan.height, plan.pix_fmt, interpolation=Interpolation.POINT
+        )
+        base.pict_type = 0  # the source's would be forced upon the encoder
+    frame = fill_frame(planes, plan.pix_fmt, plan.width, plan.height, base)
     frame.pts, frame.duration = pts, duration
     frame.time_base = plan.constant_interval or plan.time_base
     frame.color_primaries, frame.color_trc = plan.color.primaries, plan.color.transfer

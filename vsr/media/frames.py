@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 Chroma = Literal["gray", "420", "422", "444", "440", "411", "410", "rgb"]
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
+Captions = VideoFrame
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +43,7 @@ class PlanarFrame:
         scene_score: Score of libavfilter's `scdet` against the previous frame, 0 to 100; 0 for the
             first.
         corrupt: The decoder marked this frame as damaged.
+        captions: A tiny frame that holds the closed captions; see `attached.caption_carrier`.
     """
 
     planes: tuple[Plane, ...]
@@ -49,3 +52,4 @@ class PlanarFrame:
     duration: int
     scene_score: float = 0.0
     corrupt: bool = False
+    captions: Captions | None = None

@@ -96,13 +96,20 @@ class PieceWriter:
     ) -> None:
         self.close()
 
-    def write(self, planes: Sequence[Plane], pts: int, duration: int) -> None:
+    def write(
+        self,
+        planes: Sequence[Plane],
+        pts: int,
+        duration: int,
+        captions: av.VideoFrame | None = None,
+    ) -> None:
         """Encode one frame.
 
         Args:
             planes: (H, W) arrays laid out as `plan.planes`.
             pts: Ticks of `plan.time_base` on the source's clock; each greater than the last.
             duration: Ticks; 0 where unknown.
+            captions: Holds closed captions; left out where the encoder cannot write them.
 
         Raises:
             EncodeError: The encoder refused the frame.
@@ -113,7 +120,8 @@ class PieceWriter:
         self._last_pts = pts
         pts, duration = self._clock.place(pts, duration, self.target)
         self._wanted.add(pts)
-        self._encode(encoders.make_frame(self.plan, tuple(planes), pts, duration))
+        kept = captions if self.plan.captions else None
+        self._encode(encoders.make_frame(self.plan, tuple(planes), pts, duration, kept))
         self.frames += 1
 
     def finish(self) -> None:

@@ -156,13 +156,20 @@ def fits(planes: PlaneFormat, width: int, height: int) -> bool:
     return width % across == 0 and height % down == 0
 
 
-def fill_frame(planes: Sequence[Plane], pix_fmt: str, width: int, height: int) -> av.VideoFrame:
+def fill_frame(
+    planes: Sequence[Plane],
+    pix_fmt: str,
+    width: int,
+    height: int,
+    base: av.VideoFrame | None = None,
+) -> av.VideoFrame:
     """Copy planes into a frame of the encoder's pixel format, sample for sample.
 
     Args:
         planes: (H, W) arrays in the layout of `plane_format(pix_fmt)`, luma first or R, G, B.
         pix_fmt: What the encoder was opened with.
         width, height: Picture size in luma samples.
+        base: A frame of that format and size to fill; a new one without it.
 
     Raises:
         ValueError: Number, shape or type of the planes do not fit.
@@ -171,7 +178,7 @@ def fill_frame(planes: Sequence[Plane], pix_fmt: str, width: int, height: int) -
     if layout is None:
         raise ValueError(f"cannot fill frames of {pix_fmt}")
     _check_planes(planes, layout, width, height)
-    frame = av.VideoFrame(width, height, pix_fmt)
+    frame = base or av.VideoFrame(width, height, pix_fmt)
     views = [_view(plane, layout.bit_depth) for plane in frame.planes]
     samples: list[NDArray[Any]] = list(planes)
     if pix_fmt in ("nv12", "nv16", "p010le", "p210le"):

@@ -13,10 +13,12 @@ import av
 import av.error
 from av.container import InputContainer
 from av.stream import AttachmentStream, Disposition, Stream
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vsr.errors import ProbeError
+from vsr.media.attached import ALPHA, attached
 from vsr.media.facts import FrameFacts, frame_facts, side_data
 from vsr.media.images import DEFAULT_PICTURE_RATE, PictureSequence
 from vsr.media.source import main_video_stream, open_source, read_packets, short_name
@@ -78,6 +80,7 @@ class VideoInfo:
         chroma_siting: Where chroma samples lie, measured on the first frame for 4:2:0 and 4:2:2.
         field_order: By codec parameters and the first frames' flags.
         hdr: Static HDR metadata of the first frame or the container; None where there is none.
+        attached: What else the first frame carries, by `attached.NAMES`; later ones may have more.
     """
 
     index: int
@@ -98,6 +101,7 @@ class VideoInfo:
     chroma_siting: ChromaSiting
     field_order: FieldOrder
     hdr: HdrMetadata | None
+    attached: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -243,7 +247,14 @@ def _video_info(
         chroma_siting=_chroma_siting(facts.chroma_location, context.codec.canonical_name),
         field_order=_field_order(context.field_order, facts, frame),
         hdr=_hdr(frame) if frame else None,
+        attached=(*_layers(stream, pixel), *(attached(frame) if frame else ())),
     )
+
+
+def _layers(stream: VideoStream, decoded: VideoFormat) -> tuple[str, ...]:
+    """WebM has the alpha channel of VP8 and VP9 beside the frames, where FFmpeg passes it by."""
+    beside = stream.metadata.get("alpha_mode") == "1"
+    return (ALPHA,) if beside and not any(part.is_alpha for part in decoded.components) else ()
 
 
 def _frame_rate(container: InputContainer, stream: VideoStream) -> Fraction:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -14,6 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vsr.errors import DecodeError
+from vsr.media.attached import attached
 from vsr.media.losses import FrameLedger, LostFrames
 from vsr.media.probe import SourceInfo
 from vsr.media.source import open_source, read_packets, read_pictures
@@ -42,6 +44,7 @@ class FrameReader:
         errors, error_count: What demuxer and decoder said, the first ones kept.
         corrupt: pts of the frames within range that the decoder marked as damaged.
         frames: How many frames were given.
+        attached: What they carry beside their pixels, and how many of them each.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class FrameReader:
         self.error_count = 0
         self.corrupt: list[int] = []
         self.frames = 0
+        self.attached: Counter[str] = Counter()
         self._info = info
         self._threads = threads
         ticks = start / video.time_base
@@ -151,6 +155,7 @@ class FrameReader:
 
     def _count(self, frame: VideoFrame) -> VideoFrame:
         self.frames += 1
+        self.attached.update(attached(frame))
         if frame.is_corrupt:
             assert frame.pts is not None
             self.corrupt.append(frame.pts)
