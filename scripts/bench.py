@@ -13,6 +13,7 @@
     python scripts/bench.py deform                     torchvision's operator against ours
     python scripts/bench.py limits                     memory that was allowed and memory taken
     python scripts/bench.py gpu                        half precision, compiled; what 16 GB hold
+    python scripts/bench.py cluster                    Ray: two workers against one; an archive
 
 Each prints a table. Figures of speed are ratios within one run: machines differ and are shared.
 """
@@ -31,6 +32,7 @@ import av
 import numpy as np
 import torch
 import tyro
+from bench_cluster import cluster
 from bench_gpu import gpu
 from bench_long import long
 from bench_networks import deform, limits, published
@@ -78,6 +80,7 @@ def main() -> None:
             "deform": deform,
             "limits": limits,
             "gpu": gpu,
+            "cluster": cluster,
         },
         description=__doc__,
     )

@@ -33,7 +33,7 @@ from vsr.pipeline import EnhanceResult, Made, Progress, finished_before, open_wo
 from vsr.planning import Job
 
 LOCAL = "local"
-# Only plans, keys and marks of frames pass through it; 40 bytes per frame.
+# Only plans, keys and marks of frames pass through it: some hundred bytes per frame.
 _OBJECT_STORE = 128 * 2**20
 
 _load = loader()
