@@ -249,6 +249,18 @@ def test_other_frames_are_noticed(tmp_path: Path) -> None:
         work.remove()
 
 
+@pytest.mark.parametrize("scale", [2, 4])
+def test_the_network_chosen_by_size_is_found_again(tmp_path: Path, scale: int) -> None:
+    source = film(tmp_path / "in.mp4", frames=5)
+    chosen = options(model=None, scale=scale)
+    job = plan_here(str(source), str(tmp_path / "out.mp4"), chosen)
+    with open_work(job, chosen, print) as work:
+        stretch, _ = survey(job, chosen)
+        assert isinstance(stretch, Stretch)
+        assert len(stretch.keys) == 5
+        work.remove()
+
+
 def test_a_machine_that_sees_other_things_is_named(tmp_path: Path) -> None:
     source, target = film(tmp_path / "in.mp4", frames=20), tmp_path / "out.mp4"
     with pytest.raises(MediaError, match=r"gone.mp4: node \S+ cannot read it \(No such file"):

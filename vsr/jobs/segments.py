@@ -297,7 +297,7 @@ def _check_machine(job: Job, options: EnhanceOptions) -> ModelInfo:
         planned = read_job(folder)["job"]
     except OSError as error:
         raise _unreadable(folder, error) from error
-    model = find_model(options.model)
+    model = find_model(options.model or job.model.name)
     changed = list(differences(planned, identify(replace(job, model=model), options)))
     if changed:
         raise MediaError(
