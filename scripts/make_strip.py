@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--truth", type=Path, required=True, help="from make_sample.py --truth")
     parser.add_argument("--frame", type=int, default=12)
     parser.add_argument("--crop", type=int, nargs=4, default=(470, 130, 300, 330))
-    parser.add_argument("--model", default="compact-x4")
+    parser.add_argument("--model", default="compact-x4-real")
     parser.add_argument("--output", type=Path, default=SAMPLE.with_suffix(".jpg"))
     arguments = parser.parse_args()
     x, y, width, height = arguments.crop
