@@ -250,13 +250,15 @@ class Alignment(Recomputable):
         """
         warped_1, warped_2 = flow_warp(feature_1, flow_1), flow_warp(feature_2, flow_2)
         found = self.offset(torch.cat((warped_1, current, warped_2, flow_1, flow_2), dim=1))
-        offset, mask = found.float().split((18 * _GROUPS, 9 * _GROUPS), dim=1)
-        base = torch.cat(
-            [flow.flip(1).repeat(1, 9 * _GROUPS // 2, 1, 1) for flow in (flow_1, flow_2)], dim=1
-        )
+        # Turned once here, where channels last would be turned by each step that follows.
+        offset, mask = found.float().contiguous().split((18 * _GROUPS, 9 * _GROUPS), dim=1)
+        # Half of the groups read the one feature, half the other; (dy, dx) for each tap of each.
+        flows = torch.stack((flow_1, flow_2), dim=1).flip(2).unsqueeze(2)
+        moves = offset.tanh().unflatten(1, (2, 9 * _GROUPS // 2, 2))
+        offset = torch.add(flows, moves, alpha=_LONGEST_OFFSET).flatten(1, 3)
         return deform_conv(
-            torch.cat((feature_1, feature_2), dim=1),
-            _LONGEST_OFFSET * offset.tanh() + base,
+            torch.cat((feature_1, feature_2), dim=1).contiguous(),
+            offset,
             mask.sigmoid(),
             self.weight,
             self.bias,

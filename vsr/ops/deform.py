@@ -62,19 +62,22 @@ def deform_conv_plain(
     weighed = mask.reshape(batch * groups, 9, 1, height, width)
     rows = torch.arange(height, device=x.device, dtype=torch.float32).view(1, height, 1)
     columns = torch.arange(width, device=x.device, dtype=torch.float32).view(1, 1, width)
-    out = bias.view(1, -1, 1)
+    # align_corners=True: -1 and 1 are the centres of the outermost pixels.
+    right, down = 2 / max(width - 1, 1), 2 / max(height - 1, 1)
+    kernel = weight.expand(batch, *weight.shape)
+    out = bias.view(1, -1, 1).expand(batch, -1, height * width)
     for tap in range(9):
         below, beside = tap // 3 - 1, tap % 3 - 1
         grid = torch.stack(
             (
-                (columns + beside + moved[:, tap, 1]) * (2 / max(width - 1, 1)) - 1,
-                (rows + below + moved[:, tap, 0]) * (2 / max(height - 1, 1)) - 1,
+                torch.add((columns + beside) * right - 1, moved[:, tap, 1], alpha=right),
+                torch.add((rows + below) * down - 1, moved[:, tap, 0], alpha=down),
             ),
             dim=-1,
         )
         sampled = F.grid_sample(folded, grid, padding_mode="zeros", align_corners=True)
         flat = (sampled * weighed[:, tap]).view(batch, channels, height * width)
-        out = out + weight[:, :, tap // 3, tap % 3] @ flat
+        out = torch.baddbmm(out, kernel[..., tap // 3, tap % 3], flat)
     return out.view(batch, -1, height, width)
 
 
