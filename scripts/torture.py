@@ -57,7 +57,7 @@ def main() -> int:
         size = whole.stat().st_size
         print(f"uninterrupted: {seconds:.1f} s, {len(wanted)} frames and packets, {size} bytes")
         print(f"{'torture':<12} {'at':>12} {'kept':>6} {'said':<44} equal  left")
-        good = total = 0
+        found: dict[str, list[bool]] = {}
         counts = {
             signal.SIGKILL: given.kills,
             signal.SIGTERM: given.kills,
@@ -70,18 +70,20 @@ def main() -> int:
                 while (result := kill(source, target, options, kind, at))[0] == 0:
                     target.unlink()  # it was faster this time
                     at *= 0.8
-                good += finish(source, target, options, wanted, kind.name, f"{at:.2f} s", result)
-                total += 1
+                good = finish(source, target, options, wanted, kind.name, f"{at:.2f} s", result)
+                found.setdefault(kind.name, []).append(good)
         for _ in range(given.fulls):
             room = random.randint(size // 10, 3 * size // 2) // 4096 * 4096
             with small_disk(folder / "disk", room) as disk:
                 target = disk / f"out{given.suffix}"
                 result = attempt(source, target, options)
                 remount(disk, 100 * size)
-                good += finish(source, target, options, wanted, "full disk", f"{room} B", result)
-                total += 1
-    print(f"{good} of {total} equal, and nothing left behind")
-    return 0 if good == total else 1
+                good = finish(source, target, options, wanted, "full disk", f"{room} B", result)
+                found.setdefault("full disk", []).append(good)
+    print("\nequal, and nothing left behind:")
+    for name, results in found.items():
+        print(f"{name:<12} {sum(results)} of {len(results)}")
+    return 0 if all(map(all, found.values())) else 1
 
 
 def make_film(path: Path, frames: int, *, height: int = 48) -> Path:

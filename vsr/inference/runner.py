@@ -14,7 +14,7 @@ from vsr.inference.plan import Plan, describe, smaller
 from vsr.inference.scenes import segments
 from vsr.inference.windows import Window, windows
 from vsr.models.contract import State, VideoNetwork
-from vsr.ops.tiling import cut_tile, merge_tiles, tile_grid
+from vsr.ops.tiling import Merger, cut_tile, tile_grid
 
 Finish = Callable[[Tensor, Tensor], Tensor]
 
@@ -234,17 +234,17 @@ def _call(
     if plan.tile is None or plan.tile >= max(height, width):
         return network(lq, state, lookahead)
     grid = tile_grid(height, width, plan.tile, plan.margin)
-    states: list[State] = []
-
-    def pictures() -> Iterator[Tensor]:
-        for tile in grid.tiles:
-            own = None if state is None else tuple(cut_tile(layer, tile) for layer in state)
-            sr, after = network(cut_tile(lq, tile).contiguous(), own, lookahead)
-            states.append(tuple(layer.float() for layer in after))
-            yield sr.float()
-
-    merged = merge_tiles(pictures(), grid, network.scale)
-    return merged, tuple(merge_tiles(layer, grid) for layer in zip(*states, strict=True))
+    picture = Merger(grid, network.scale)
+    layers: list[Merger] = []
+    for tile in grid.tiles:
+        own = None if state is None else tuple(cut_tile(layer, tile) for layer in state)
+        sr, after = network(cut_tile(lq, tile).contiguous(), own, lookahead)
+        picture.add(tile, sr.float())
+        layers = layers or [Merger(grid) for _ in after]
+        for layer, part in zip(layers, after, strict=True):
+            layer.add(tile, part.float())
+    assert picture.merged is not None
+    return picture.merged, tuple(layer.merged for layer in layers if layer.merged is not None)
 
 
 def _is_broken(sr: Tensor, lq: Tensor, state: State, *, half: bool) -> bool:

@@ -77,11 +77,58 @@ def cut_tile(x: Tensor, tile: Tile) -> Tensor:
     return x[..., tile.top : tile.bottom, tile.left : tile.right]
 
 
-def merge_tiles(tiles: Iterable[Tensor], grid: TileGrid, scale: int = 1) -> Tensor:
-    """Blend processed tiles into one picture.
+class Merger:
+    """Blends processed tiles into one picture, one after the other.
 
     In an overlap the outer quarter of each tile, where it lacks context, is not used; between the
     quarters the weight goes over linearly. The weights add up to exactly one everywhere.
+
+    Attributes:
+        merged: (..., height * scale, width * scale), dtype and device of the first tile; None
+            before that.
+    """
+
+    def __init__(self, grid: TileGrid, scale: int = 1) -> None:
+        """Start with nothing.
+
+        Args:
+            grid: Where the tiles lie in the unscaled picture.
+            scale: By how much processing enlarges them.
+        """
+        self.merged: Tensor | None = None
+        self._grid = grid
+        self._scale = scale
+        self._rows = blend_weights(grid.rows, scale)
+        self._columns = blend_weights(grid.columns, scale)
+
+    def add(self, box: Tile, tile: Tensor) -> None:
+        """Add one tile; each of the grid's counts once.
+
+        Args:
+            box: One of `grid.tiles`.
+            tile: (..., h * scale, w * scale).
+
+        Raises:
+            ValueError: If its size is another.
+        """
+        grid, scale = self._grid, self._scale
+        wanted = ((box.bottom - box.top) * scale, (box.right - box.left) * scale)
+        if tuple(tile.shape[-2:]) != wanted:
+            raise ValueError(f"a tile must measure {wanted}, got {tuple(tile.shape[-2:])}")
+        if self.merged is None:
+            size = grid.height * scale, grid.width * scale
+            self.merged = tile.new_zeros(*tile.shape[:-2], *size)
+            self._rows, self._columns = self._rows.to(tile.device), self._columns.to(tile.device)
+        down = slice(box.top * scale, box.bottom * scale)
+        across = slice(box.left * scale, box.right * scale)
+        rows = self._rows[grid.rows.index((box.top, box.bottom)), down]
+        columns = self._columns[grid.columns.index((box.left, box.right)), across]
+        weighted = (rows[:, None] * columns * tile).to(self.merged.dtype)
+        self.merged[..., down, across].add_(weighted)
+
+
+def merge_tiles(tiles: Iterable[Tensor], grid: TileGrid, scale: int = 1) -> Tensor:
+    """Blend processed tiles into one picture; see `Merger`.
 
     Args:
         tiles: (..., h * scale, w * scale) in the order of `grid.tiles`; may be a generator, only
@@ -95,29 +142,12 @@ def merge_tiles(tiles: Iterable[Tensor], grid: TileGrid, scale: int = 1) -> Tens
     Raises:
         ValueError: If number or size of the tiles do not fit the grid.
     """
-    merged: Tensor | None = None
-    weights: tuple[Tensor, Tensor] | None = None
+    merger = Merger(grid, scale)
     for tile, box in zip(tiles, grid.tiles, strict=True):
-        wanted = ((box.bottom - box.top) * scale, (box.right - box.left) * scale)
-        if tuple(tile.shape[-2:]) != wanted:
-            raise ValueError(f"a tile must measure {wanted}, got {tuple(tile.shape[-2:])}")
-        if merged is None or weights is None:
-            merged = tile.new_zeros(*tile.shape[:-2], grid.height * scale, grid.width * scale)
-            weights = (
-                blend_weights(grid.rows, scale).to(tile.device),
-                blend_weights(grid.columns, scale).to(tile.device),
-            )
-        rows = weights[0][grid.rows.index((box.top, box.bottom))]
-        columns = weights[1][grid.columns.index((box.left, box.right))]
-        target = merged[
-            ..., box.top * scale : box.bottom * scale, box.left * scale : box.right * scale
-        ]
-        inner_rows = rows[box.top * scale : box.bottom * scale]
-        inner_columns = columns[box.left * scale : box.right * scale]
-        target.add_((inner_rows[:, None] * inner_columns * tile).to(merged.dtype))
-    if merged is None:
+        merger.add(box, tile)
+    if merger.merged is None:
         raise ValueError("no tiles to merge")
-    return merged
+    return merger.merged
 
 
 def blend_weights(intervals: tuple[tuple[int, int], ...], scale: int = 1) -> Tensor:
