@@ -113,7 +113,7 @@ def test_dropped_packets_without_other_damage_are_a_warning(tmp_path: Path) -> N
     assert numbers(frames) == [*range(7), *range(9, 20)]
     assert summary.lost == ()
     assert [(gap.count, gap.start) for gap in summary.gaps] == [(2, Fraction(7, 25))]
-    assert "skips 2 whole frames in 1 places (first at 0.280 s)" in summary.warnings[0]
+    assert "skips whole frames, 2 in all (first at 0.280 s)" in summary.warnings[0]
 
 
 def test_variable_rate_is_not_taken_for_loss_beside_real_damage(tmp_path: Path) -> None:

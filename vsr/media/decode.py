@@ -223,7 +223,7 @@ class Decoder:
         if self._gaps:
             count = sum(gap.count for gap in self._gaps)
             self._warn(
-                f"the clock skips {count} whole frames in {len(self._gaps)} places (first at "
+                f"the clock skips whole frames, {count} in all (first at "
                 f"{float(self._gaps[0].start):.3f} s): they may be missing from the file itself"
             )
         if held is not None:
