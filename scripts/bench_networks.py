@@ -60,7 +60,7 @@ class Taken:
 def published(
     *,
     models: tuple[str, ...] = ("basicvsr-reds4", "basicvsr-pp-reds4"),
-    frames: tuple[int, ...] = (4, 8),
+    frames: tuple[int, ...] = (6, 9),
     ways: tuple[Way, ...] = ("published", "fp32", "bf16"),
     window: int = 2,
     lookahead: int = 1,
@@ -157,8 +157,9 @@ def limits(
         taken = alone(run)
         estimated = estimate_bytes(plan, height, width, network_facts(info)) / _MIB
         measured = f"{taken.peak - taken.before:.0f} MiB"
-        rows.append((f"{limit} MiB", describe(plan), f"{estimated:.0f} MiB", measured))
-    table(("limit", "plan", "estimated", "taken"), rows)
+        warned = "yes" if any("may run out" in note for note in plan.notes) else "no"
+        rows.append((f"{limit} MiB", describe(plan), f"{estimated:.0f} MiB", measured, warned))
+    table(("limit", "plan", "estimated", "taken", "warned"), rows)
     print(f"\n{model}, {width}x{height}, fp32; taken: peak less what is resident before")
 
 
