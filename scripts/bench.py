@@ -91,6 +91,7 @@ def quality(
     *,
     model: str = "compact-x4",
     degradation: Degradation = "bicubic",
+    draws: int = 1,
     frames: int = 32,
     cache: Path = CACHE,
 ) -> None:
@@ -100,6 +101,7 @@ def quality(
         data: Folder of videos, taken as the truth.
         model: Name or weight file.
         degradation: How the input is made: bicubic, bd or real.
+        draws: Ways that "real" goes with each clip; the means over them are printed.
         frames: Of each video, from the first.
         cache: Where decoded frames are kept.
     """
@@ -109,20 +111,25 @@ def quality(
     rows = []
     for clip in open_clips(data, cache):
         with autocast(plan):
-            found = measure(
-                network,  # type: ignore[arg-type]
-                clip,
-                frames=frames,
-                scale=info.scale,
-                degradation=degradation,
-                device=torch.device(plan.device),
-            )
-        rows.append((clip.name[:30], *found.values()))
+            found = [
+                measure(
+                    network,  # type: ignore[arg-type]
+                    clip,
+                    frames=frames,
+                    scale=info.scale,
+                    degradation=degradation,
+                    draw=draw,
+                    device=torch.device(plan.device),
+                )
+                for draw in range(draws)
+            ]
+        rows.append((clip.name[:30], *np.mean([list(x.values()) for x in found], axis=0)))
     rows.append(("mean", *np.mean([row[1:] for row in rows], axis=0)))
     head = ("clip", "PSNR", "SSIM", "bicubic", "one by one", "gain", "neighbours")
     table(head, [(row[0], *(f"{value:.4f}" for value in row[1:])) for row in rows])
     said = f"{model}, x{info.scale} {degradation}, Y channel, 8 bit, {plan.precision}"
-    print(f"\n{said}, {frames} frames")
+    drawn = f", {draws} draws" if draws > 1 else ""
+    print(f"\n{said}, {frames} frames{drawn}")
 
 
 def seams(

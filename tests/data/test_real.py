@@ -17,7 +17,7 @@ from vsr.data.degradations import degrade_clip
 from vsr.data.degrade import bicubic_down
 from vsr.data.noise import film_grain, gaussian_noise, poisson_noise
 from vsr.data.real import degrade_real
-from vsr.data.recipe import Order, RealRecipe
+from vsr.data.recipe import Order, RealRecipe, opened
 from vsr.data.walk import walk
 from vsr.errors import EncodeError
 from vsr.media.roundtrip import CodecSettings
@@ -52,6 +52,54 @@ def test_what_is_measured_hangs_on_the_name_alone() -> None:
         assert torch.equal(found[0], found[2])
         assert not torch.equal(found[0], bicubic_down(gt, 4))
     assert not torch.equal(found[0], degrade_clip(gt, 4, "real", name="a.mp4"))
+
+
+def test_a_measured_clip_has_as_many_draws_as_are_asked_for() -> None:
+    gt = photograph(3)
+    first, again, second = (degrade_clip(gt, 4, "real", name="a.mp4", draw=i) for i in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+    assert torch.equal(first, degrade_clip(gt, 4, "real", name="a.mp4"))
+
+
+def ranges(recipe: RealRecipe) -> dict[str, tuple[float, float]]:
+    """All ranges and chances by name, a chance as the range from 0."""
+    found = {}
+    for part in (recipe, recipe.first, recipe.second):
+        for name, value in vars(part).items():
+            if isinstance(value, tuple) and len(value) == 2:
+                found[name, part is recipe.second] = value
+            elif isinstance(value, float):
+                found[name, part is recipe.second] = (0.0, value)
+    return found
+
+
+def test_ranges_open_with_severity() -> None:
+    recipe = RealRecipe()
+    whole = opened(recipe, 1.0)
+    assert replace(whole, severity=recipe.severity) == recipe
+    narrower = ranges(opened(recipe, 0.0))
+    for severity in (0.3, 0.7, 1.0):
+        wider = ranges(opened(recipe, severity))
+        for name, (low, high) in narrower.items():
+            assert wider[name][0] <= low <= high <= wider[name][1], name
+        narrower = wider
+    gentle = opened(recipe, 0.0)
+    assert gentle.first_codec == gentle.second.noise == gentle.second.blur == 0
+    assert gentle.first.resize == (1, recipe.first.resize[1])
+    assert gentle.first.jpeg_quality == (95, 95)
+    assert gentle.quantiser == (16, 16)
+
+
+def test_a_severe_clip_is_further_from_clean() -> None:
+    gt = photograph(3)[None]
+    clean = bicubic_down(gt, 4)
+    errors = []
+    for severity in (0.0, 0.5, 1.0):
+        recipe = RealRecipe(clean=0, severity=(severity, severity))
+        found = [degrade_real(gt, 4, seed=(seed,), recipe=recipe) - clean for seed in range(8)]
+        errors.append(float(torch.cat(found).square().mean()))
+    assert errors[0] < errors[1] < errors[2]
 
 
 @pytest.mark.parametrize("scale", [2, 4])

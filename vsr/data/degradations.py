@@ -48,7 +48,13 @@ def degrade(
 
 
 def degrade_clip(
-    gt: Tensor, scale: int, kind: Degradation, *, name: str, recipe: RealRecipe | None = None
+    gt: Tensor,
+    scale: int,
+    kind: Degradation,
+    *,
+    name: str,
+    draw: int = 0,
+    recipe: RealRecipe | None = None,
 ) -> Tensor:
     """Make the low-quality side of a clip that is measured: the same in every run.
 
@@ -60,6 +66,7 @@ def degrade_clip(
         gt: (T, 3, H, W), 0 to 1; H and W multiples of `scale`.
         scale, kind: See `degrade`.
         name: Of the file or folder, without the folders above it.
+        draw: Which of the ways "real" may go with that name.
         recipe: Of "real".
 
     Returns:
@@ -73,6 +80,6 @@ def degrade_clip(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return degrade(gt[None], scale, kind, seed=(seed,), recipe=recipe)[0]
+        return degrade(gt[None], scale, kind, seed=(seed, draw), recipe=recipe)[0]
     finally:
         torch.set_num_threads(threads)

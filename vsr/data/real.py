@@ -14,7 +14,7 @@ from vsr.data.blur import blur, gaussian_kernel, sinc_kernel
 from vsr.data.compress import compress_with_any, jpeg
 from vsr.data.degrade import bicubic_down, quantise
 from vsr.data.noise import film_grain, gaussian_noise, poisson_noise
-from vsr.data.recipe import Order, RealRecipe
+from vsr.data.recipe import Order, RealRecipe, opened
 from vsr.data.walk import walk
 from vsr.ops.color import Chroma
 
@@ -57,6 +57,7 @@ def _degrade(gt: Tensor, scale: int, rng: np.random.Generator, recipe: RealRecip
     clean = bicubic_down(gt, scale)
     if rng.random() < recipe.clean:
         return clean
+    recipe = opened(recipe, rng.uniform(*recipe.severity))
     height, width = clean.shape[-2:]
     archive = rng.random() < recipe.archive
     clip = _aged(gt, scale, rng, recipe) if archive else gt

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 Range = tuple[float, float]
 
@@ -72,13 +73,17 @@ class RealRecipe:
     4.1; `realbasicvsr_wogan_c64b20_2x30x8_lr1e-4_300k_reds.py`). The ranges are narrower: there,
     Gaussian noise reaches 30, pictures shrink to 0.6 of the low-quality size, JPEG goes down to 30
     and every stage always runs. Seen on contact sheets, that leaves samples in which nothing can
-    be told.
+    be told. And what befalls a clip hangs together (`severity`): drawn one by one from ranges this
+    wide, few clips are without something bad, which footage that people keep is not like.
     """
 
     __pydantic_config__ = _STRICT
 
     clean: float = 0.1
     """Chance that a clip is only shrunk bicubically: clean input must not get worse."""
+    severity: Range = (0.0, 1.0)
+    """How far the ranges below open, drawn per clip: 0 to their gentle end, 1 wholly. See `opened`.
+    """
     first: Order = field(default_factory=lambda: _FIRST)
     """What camera and first file did; at most the size of the truth."""
     second: Order = field(default_factory=lambda: _SECOND)
@@ -121,3 +126,56 @@ class RealRecipe:
     """How much of every other row comes from the next frame."""
     bleed: float = 0.4
     """Chance of colour as poor as on tape."""
+
+
+def opened(recipe: RealRecipe, severity: float) -> RealRecipe:
+    """Narrow a recipe to what a clip of one severity is drawn from.
+
+    Each range keeps its gentle end; its other end moves there as severity falls to 0. The second
+    generation of copying, its codec and the low-pass that rings become as much less likely. Chances
+    of what the picture shows from the start (blur, noise, JPEG, the last codec) stay.
+
+    Args:
+        recipe: At severity 1.
+        severity: 0 to 1.
+    """
+    return replace(
+        recipe,
+        severity=(1.0, 1.0),
+        first=_opened_order(recipe.first, severity, chance=1.0),
+        second=_opened_order(recipe.second, severity, chance=severity),
+        sinc_cutoff=_from_above(recipe.sinc_cutoff, severity),
+        final_sinc=recipe.final_sinc * severity,
+        first_codec=recipe.first_codec * severity,
+        quantiser=_from_below(recipe.quantiser, severity),
+        grain_sigma=_from_below(recipe.grain_sigma, severity),
+        flicker=recipe.flicker * severity,
+        comb_weight=_from_below(recipe.comb_weight, severity),
+    )
+
+
+def _opened_order(order: Order, severity: float, chance: float) -> Order:
+    smallest, largest = order.resize
+    # No smaller than the low-quality size is gentle; in ratios, as sizes are drawn.
+    gentle = min(largest, max(smallest, 1.0))
+    return replace(
+        order,
+        blur=order.blur * chance,
+        blur_sigma=_from_below(order.blur_sigma, severity),
+        resize=(gentle * math.exp(severity * math.log(smallest / gentle)), largest),
+        noise=order.noise * chance,
+        gaussian_sigma=_from_below(order.gaussian_sigma, severity),
+        poisson_scale=_from_below(order.poisson_scale, severity),
+        jpeg=order.jpeg * chance,
+        jpeg_quality=_from_above(order.jpeg_quality, severity),
+    )
+
+
+def _from_below(span: Range, severity: float) -> Range:
+    low, high = span
+    return low, low + (high - low) * severity
+
+
+def _from_above(span: Range, severity: float) -> Range:
+    low, high = span
+    return high - (high - low) * severity, high

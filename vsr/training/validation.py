@@ -71,6 +71,7 @@ def measure(
     scale: int,
     degradation: Degradation = "bicubic",
     recipe: RealRecipe | None = None,
+    draw: int = 0,
     device: torch.device,
     pictures: Path | None = None,
 ) -> dict[str, float]:
@@ -79,6 +80,7 @@ def measure(
     Args:
         network, frames, scale, degradation, recipe, device: See `validate`.
         clip: The truth.
+        draw: See `degrade_clip`.
         pictures: Folder for a strip: bicubic, frame by frame, whole clip, truth; or None.
 
     Returns:
@@ -88,7 +90,7 @@ def measure(
     was_training = network.training
     network.eval()
     gt = truth(clip, frames=frames, scale=scale)
-    lq = degrade_clip(gt, scale, degradation, name=clip.name, recipe=recipe).to(device)
+    lq = degrade_clip(gt, scale, degradation, name=clip.name, draw=draw, recipe=recipe).to(device)
     whole = network(lq[None])[0][0]
     single = torch.cat([network(frame[None, None])[0][0] for frame in lq])
     network.train(was_training)
