@@ -8,7 +8,16 @@ import pytest
 
 from vsr.errors import ConfigError
 from vsr.inference.options import InferenceOptions
-from vsr.inference.plan import NetworkFacts, Plan, describe, estimate_bytes, make_plan, smaller
+from vsr.inference.plan import (
+    NetworkFacts,
+    Plan,
+    describe,
+    estimate_bytes,
+    make_plan,
+    smaller,
+    work_per_frame,
+)
+from vsr.ops.tiling import tile_grid
 
 FACTS = NetworkFacts(window=16, lookahead=4, margin=16, bytes_per_call=0, bytes_per_frame=1000)
 HEIGHT, WIDTH = 180, 320
@@ -53,6 +62,21 @@ def test_the_window_shrinks_before_the_tile() -> None:
     assert small.tile is not None
     assert "window 1, lookahead 4, tiles of" in small.notes[0]
     assert "instead of window 16, lookahead 4, whole frames, to fit in 150 MiB" in small.notes[0]
+
+
+def test_what_a_small_plan_costs_is_said() -> None:
+    medium = make_plan(HEIGHT, WIDTH, options(memory_limit=500), FACTS)
+    # (4 + 4) / 4 against (16 + 4) / 16
+    assert medium.notes[0].endswith("to fit in 500 MiB: up to 1.6 times the work.")
+    small = make_plan(HEIGHT, WIDTH, options(memory_limit=150), FACTS)
+    assert small.tile is not None
+    seen = sum(
+        (tile.bottom - tile.top) * (tile.right - tile.left)
+        for tile in tile_grid(HEIGHT, WIDTH, small.tile, small.margin).tiles
+    )
+    cost = work_per_frame(small, HEIGHT, WIDTH)
+    assert cost == pytest.approx(5 * seen / (HEIGHT * WIDTH))
+    assert small.notes[0].endswith(f"up to {cost / 1.25:.1f} times the work.")
 
 
 def test_a_window_that_was_asked_for_is_kept_and_tiles_are_used() -> None:

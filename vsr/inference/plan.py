@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from vsr.inference.device import Precision, choose_device, choose_precision, free_memory
 from vsr.inference.options import InferenceOptions, check_options
+from vsr.ops.tiling import tile_grid
 
 _SHARE_OF_FREE_MEMORY = 0.7  # the rest is for decoding, encoding and the allocator's gaps
 _HALF_SAVES = 0.85  # measured: flow, sums and pictures stay in float32
@@ -124,6 +125,19 @@ def smaller(plan: Plan, height: int, width: int) -> Plan | None:
     return _smaller_tile(plan, height, width)
 
 
+def work_per_frame(plan: Plan, height: int, width: int) -> float:
+    """Count the frames' worth of pixels the network sees for each frame it gives, at most.
+
+    1 with nothing done twice: no lookahead, whole frames.
+    """
+    tiles = 1.0
+    if plan.tile is not None:
+        grid = tile_grid(height, width, plan.tile, plan.margin)
+        rows, columns = (sum(stop - start for start, stop in x) for x in (grid.rows, grid.columns))
+        tiles = rows * columns / (height * width)
+    return (plan.window + plan.lookahead) / plan.window * tiles
+
+
 def describe(plan: Plan) -> str:
     """Say what a plan gives the network at once."""
     tiles = "whole frames" if plan.tile is None else f"tiles of {plan.tile}"
@@ -156,8 +170,10 @@ def _fit(
     needed = estimate_bytes(plan, height, width, facts)
     notes = []
     if plan != wanted:
+        more = work_per_frame(plan, height, width) / work_per_frame(wanted, height, width)
         notes.append(
-            f"{describe(plan)} instead of {describe(wanted)}, to fit in {budget // _MIB} MiB."
+            f"{describe(plan)} instead of {describe(wanted)}, to fit in {budget // _MIB} MiB: "
+            f"up to {more:.1f} times the work."
         )
     if needed > budget:
         notes.append(

@@ -1,0 +1,83 @@
+"""Train variants of a configuration, each for as much work, and print what each gave.
+
+    python scripts/variants.py configs/compact_x4.toml "" "network.channels=64 network.blocks=2"
+
+A variant is a list of overrides as `vsr train --set` takes them, "" the configuration as it is. All
+run for the multiplications that the first needs for --steps steps: a variant whose step costs twice
+as much takes half as many.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+from measuring import table
+from torch.utils.flop_counter import FlopCounterMode
+
+from vsr.models.zoo import ARCHITECTURES
+from vsr.training.config import read_options
+from vsr.training.loop import train
+from vsr.training.options import NetworkOptions, TrainOptions
+
+Overrides = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set")]
+
+
+def main(
+    config: tyro.conf.Positional[Path],
+    variants: tyro.conf.Positional[tuple[str, ...]],
+    *,
+    set_: Overrides = (),
+    steps: int = 500,
+) -> None:
+    """Train and print.
+
+    Args:
+        config: Of a training run.
+        variants: Overrides of each, separated by spaces.
+        set_: Overrides of all.
+        steps: Of the first variant.
+    """
+    runs = [read_options(config, (*set_, *variant.split())) for variant in variants]
+    budget = steps * work(runs[0])
+    rows = []
+    for variant, options in zip(variants, runs, strict=True):
+        count = max(1, round(budget / work(options)))
+        with tempfile.TemporaryDirectory() as folder:
+            found = train(limited(options, count, folder))
+        cost = (f"{gmac(options.network):.1f}", str(count))
+        got = (f"{found[name]:.3f}" for name in ("gain", "neighbours"))
+        rows.append((variant or "as configured", *cost, *got))
+    table(("variant", "GMAC per frame", "steps", "gain (dB)", "of it neighbours"), rows)
+
+
+def limited(options: TrainOptions, steps: int, folder: str) -> TrainOptions:
+    """Give the run that many steps, validated once, in a folder of its own."""
+    schedule = replace(options.optimizer, steps=steps)
+    run = replace(options.run, output=folder, validate_every=steps, save_every=steps)
+    return replace(options, optimizer=schedule, run=run)
+
+
+def work(options: TrainOptions) -> float:
+    """Billions of multiplications of a step's forward pass."""
+    data = options.data
+    frames = data.batch * data.length * (2 if data.mirror else 1)
+    return gmac(options.network) * frames * data.crop**2 / (320 * 180)
+
+
+def gmac(network: NetworkOptions) -> float:
+    """Billions of multiplications of the convolutions, per frame of 320x180."""
+    shape = asdict(network)
+    built = ARCHITECTURES[shape.pop("name")](**shape)
+    frames = 4
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        built(torch.rand(1, frames, 3, 180, 320))
+    return counter.get_total_flops() / 2 / frames / 1e9
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
