@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,10 +16,20 @@ from numpy.typing import NDArray
 from synthetic import draw_number, make_pictures, make_video, read_number
 from torch import Tensor
 
-from vsr.errors import ConfigError, DecodeError, EncodeError, MuxError, ProbeError, VsrError
+from vsr.errors import (
+    ConfigError,
+    DecodeError,
+    EncodeError,
+    MuxError,
+    ProbeError,
+    VerifyError,
+    VsrError,
+)
 from vsr.inference.options import InferenceOptions
+from vsr.media.checks import check
 from vsr.media.options import EncodeOptions
 from vsr.media.probe import probe
+from vsr.media.verify import VerifyResult, verify
 from vsr.models.bicubic import Bicubic
 from vsr.models.compact import Compact
 from vsr.models.contract import State
@@ -279,6 +290,30 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     source = make_video(tmp_path / "in.mp4", frames=3)
     enhance(source, tmp_path / "out.mp4", bicubic())
     assert {path.name for path in tmp_path.iterdir()} == {"in.mp4", "out.mp4"}
+
+
+def test_a_file_that_is_not_what_it_should_be_is_kept_under_another_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*arguments: object, **named: object) -> VerifyResult:
+        found = verify(*arguments, **named)  # type: ignore[arg-type]
+        return replace(found, checks=(*found.checks, check("sums", False, "1 became 2")))
+
+    source = make_video(tmp_path / "in.mp4", frames=3)
+    with monkeypatch.context() as patch:
+        patch.setattr("vsr.pipeline.verify", fault)
+        with pytest.raises(VerifyError, match=r"sums: 1 became 2.*kept as '.*out.unverified.mp4'"):
+            enhance(source, tmp_path / "out.mp4", bicubic())
+    assert {path.name for path in tmp_path.iterdir()} == {"in.mp4", "out.unverified.mp4"}
+    enhance(source, tmp_path / "out.mp4", bicubic())
+    kept, made = tmp_path / "out.unverified.mp4", tmp_path / "out.mp4"
+    assert kept.read_bytes() == made.read_bytes()
+
+
+def test_untagged_small_footage_as_mjpeg_keeps_its_matrix(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=2)
+    enhance(source, tmp_path / "out.mkv", bicubic(encode=EncodeOptions(codec="mjpeg")))
+    assert probe(tmp_path / "out.mkv").video.color.matrix in (5, 6)
 
 
 def truncated(folder: Path) -> Path:

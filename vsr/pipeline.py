@@ -326,7 +326,7 @@ def check_output(
     """Verify what was written against all that the job knows.
 
     Raises:
-        VerifyError: It is wrong, and with it the work, which its holder removes.
+        VerifyError: It is wrong, and with it the pieces, which their holder removes.
     """
     checked = verify(
         job.info.path,
@@ -344,10 +344,11 @@ def check_output(
         warn(warning)
     if checked.passed:
         return checked
+    kept = ledger.set_aside()
     raise VerifyError(
         job.target.pattern,
-        "the finished file is not what its source calls for "
-        f"({'; '.join(checked.problems)}); it was removed",
+        f"the finished file is not what its source calls for ({'; '.join(checked.problems)}); "
+        + (f"it is kept as '{kept}', to look at" if kept else "it was removed"),
     )
 
 

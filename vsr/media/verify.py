@@ -31,6 +31,10 @@ BLACK, NOT_BLACK = 0.03, 0.1
 MOVES, FROZEN = 0.01, 0.1
 
 
+# Two codes of one matrix (H.273, table 4); MJPEG is read back as the first.
+_BT601 = (5, 6)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Expected:
     """What the job that wrote the file knows of it.
@@ -295,6 +299,8 @@ def _check_color(wanted: ColorTags, found: ColorTags, plan: EncodePlan | None) -
     """Compare the tags that the source has; what it leaves open may be filled in."""
     if plan is not None and plan.planes.chroma == "gray":
         wanted = replace(wanted, matrix=2)
+    if found.matrix in _BT601 and wanted.matrix in _BT601:
+        found = replace(found, matrix=wanted.matrix)
     names = ("primaries", "transfer", "matrix", "range")
     wrong = [
         f"{name} {getattr(wanted, name)} became {getattr(found, name)}"
