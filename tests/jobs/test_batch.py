@@ -140,6 +140,21 @@ def test_containers_that_can_be_written_are_kept(tmp_path: Path) -> None:
     assert targets == [out / "a.mp4", out / "b.mkv", out / "c.ts"]
 
 
+def test_a_file_is_the_same_however_it_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tapes").mkdir()
+    (tmp_path / "tapes" / "a.mp4").touch()
+    wanted = [(tmp_path / "tapes" / "a.mp4", tmp_path / "out" / "a.mkv")]
+    for cwd, given, out in (
+        (tmp_path, ["tapes"], "out"),
+        (tmp_path, ["./tapes/a.mp4", "tapes"], str(tmp_path / "out")),
+        (tmp_path / "tapes", ["a.mp4", "*.mp4", "../tapes/a.mp4"], "../out"),
+    ):
+        monkeypatch.chdir(cwd)
+        assert plan_files(given, Path(out), ".mkv") == wanted
+
+
 @pytest.mark.parametrize("given", ["none.mp4", "no*.mp4", "."])
 def test_inputs_that_are_nothing_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -119,12 +120,12 @@ def _report(entries: Sequence[Entry], summary: Path | None, to: Any) -> int:  # 
     """Say what failed and why, what runs, and count; return the exit code."""
     for entry in entries:
         if entry.state == "running":
-            print(f"vsr: running: {entry.source}", file=to)
+            print(f"vsr: running: {_shown(entry.source)}", file=to)
     failed = [entry for entry in entries if entry.state == "failed"]
     for entry in failed:
         reason = entry.error or ""
-        name = "" if reason.startswith(entry.source) else f"{entry.source}: "
-        print(f"vsr: failed: {name}{reason}", file=to)
+        reason = reason.removeprefix(entry.source).removeprefix(": ")
+        print(f"vsr: failed: {_shown(entry.source)}: {reason}", file=to)
     counts = {state: sum(entry.state == state for entry in entries) for state in _STATES}
     print(
         ", ".join(f"{count} {state}" for state, count in counts.items() if count or state == "done")
@@ -225,4 +226,10 @@ def _display(
 
 
 def _note(event: Event) -> str:
-    return f"vsr: note: {event.entry.source}: {event.warning}"
+    return f"vsr: note: {_shown(event.entry.source)}: {event.warning}"
+
+
+def _shown(path: str) -> str:
+    """Name a file from here, if it lies below; the journal has whole paths."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith(os.pardir) else relative

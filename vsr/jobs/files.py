@@ -33,7 +33,8 @@ def plan_files(
             written.
 
     Returns:
-        (source, target), sorted. Where two sources would give one target, theirs keep the whole
+        (source, target), absolute and sorted, so that the journal knows a file however it was
+        typed, and from wherever. Where two sources would give one target, theirs keep the whole
         name: "a.avi.mkv" and "a.mpg.mkv".
 
     Raises:
@@ -44,7 +45,7 @@ def plan_files(
     found: dict[Path, Path] = {}
     for given in inputs:
         for source, place in _expand(given, output_dir.resolve()):
-            found.setdefault(source, place)
+            found.setdefault(_absolute(source), place)
     named = {
         source: place.with_suffix(_suffix(source, container)) for source, place in found.items()
     }
@@ -52,10 +53,16 @@ def plan_files(
     return sorted(
         (
             source,
-            output_dir / (target if taken[target] == 1 else _whole_name(found[source], target)),
+            _absolute(output_dir)
+            / (target if taken[target] == 1 else _whole_name(found[source], target)),
         )
         for source, target in named.items()
     )
+
+
+def _absolute(path: Path) -> Path:
+    """Without links followed, as `Path.absolute` does, but without "..": one name for a place."""
+    return Path(os.path.abspath(path))
 
 
 def _expand(given: str, output_dir: Path) -> Iterator[tuple[Path, Path]]:

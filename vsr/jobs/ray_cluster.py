@@ -211,7 +211,7 @@ def _park(
 async def _film(
     entry: Entry, options: EnhanceOptions, crew: _Crew, tell: Callable[[Event], None]
 ) -> EnhanceResult:
-    source, target = os.path.abspath(entry.source), os.path.abspath(entry.target)
+    source, target = entry.source, entry.target
     begin, warnings = time.monotonic(), list[str]()
 
     def warn(sentence: str) -> None:
@@ -312,8 +312,7 @@ def _reason(error: Exception, source: str) -> str:
     """Say what went wrong in a task."""
     error = _cause(error)
     if isinstance(error, VsrError | OSError):
-        said, absolute = str(error), os.path.abspath(source)
-        return source + said.removeprefix(absolute) if said.startswith(absolute) else said
+        return str(error)
     if is_out_of_memory(error):
         return f"{source}: out of memory; lower --tile, or use fewer --workers"
     said = str(error).strip().partition("\n")[0]
