@@ -156,3 +156,38 @@ def test_a_piece_that_was_cut_short_is_damaged(tmp_path: Path, plan: EncodePlan)
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(MuxError, match="damaged on the disk"):
         list(read_packets([path]))
+
+
+@pytest.mark.parametrize(
+    ("pts", "last"),
+    [
+        # A late start, and fewer ticks to the second packet than between most frames.
+        ([500, 3012, 15024, 9600, 6015, 12021], 3476),
+        ([500, 3300, 5800, 800], None),
+        ([9000, 10300, 14800, 11300, 18300, 19300, 10000, 22300], 2500),
+        ([1, 4101, 3801, 3501], 1000),
+        ([2000, 6500, 5500, 3000], 1000),
+        ([2000, 12021, 6015, 3012, 9000], 3000),
+    ],
+)
+def test_mp4_keeps_a_late_start_with_reordering(
+    tmp_path: Path, pts: list[int], last: int | None
+) -> None:
+    dts = decoding_times(pts, 3034)
+    if last is not None:
+        let_last_frame_last(dts, pts, last)
+    with av.open(str(make_video(tmp_path / "in.mp4", frames=2))) as source:
+        template = source.streams.video[0]
+        payload = next(bytes(packet) for packet in source.demux(template))
+        path = tmp_path / "out.mp4"
+        with av.open(str(path), "w", options={"movie_timescale": "90000"}) as file:
+            stream = file.add_stream_from_template(template)
+            stream.time_base = Fraction(1, 90000)
+            for shown, decoded in zip(pts, dts, strict=True):
+                packet = av.Packet(payload)
+                packet.stream, packet.time_base = stream, stream.time_base
+                packet.pts, packet.dts, packet.is_keyframe = shown, decoded, shown == pts[0]
+                file.mux(packet)
+    with av.open(str(path)) as file:
+        found = file.streams.video[0].time_base
+        assert [p.pts * found * 90000 for p in file.demux(video=0) if p.size] == pts

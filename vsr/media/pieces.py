@@ -237,13 +237,18 @@ def decoding_times(pts: Sequence[int], step: int) -> list[int]:
     A packet is decoded when the frame is shown that comes as many frames earlier as the most
     reordered packet is moved. So they depend on all pieces together, not on each alone.
 
+    Of those decoded before the first frame is shown, none comes nearer to its pts than the first:
+    FFmpeg's MP4 writer takes the nearest for the track's delay, and a late start would be lost.
+
     Args:
         pts: Of all packets, in decoding order.
-        step: Ticks between the decoding times before the first frame is shown, from 1 up.
+        step: Most ticks between the decoding times before the first frame is shown, from 1 up.
     """
     shown = sorted(pts)
     rank = {time: index for index, time in enumerate(shown)}
     delay = max((index - rank[time] for index, time in enumerate(pts)), default=0)
+    room = [(pts[index] - pts[0]) // index for index in range(1, min(delay, len(pts)))]
+    step = max(1, min([step, *room]))
     early = [shown[0] - (delay - index) * step for index in range(min(delay, len(pts)))]
     return early + shown[: len(shown) - len(early)]
 
@@ -264,12 +269,16 @@ def let_last_frame_last(dts: list[int], pts: Sequence[int], duration: int) -> No
         return
     if dts[last + 1] - dts[last] > duration:
         dts[last + 1] = dts[last] + duration
-        return
-    dts[last] = dts[last + 1] - duration
-    for index in range(last - 1, -1, -1):
-        if dts[index] < dts[index + 1]:
-            break
-        dts[index] = dts[index + 1] - 1
+    else:
+        dts[last] = dts[last + 1] - duration
+        for index in range(last - 1, -1, -1):
+            if dts[index] < dts[index + 1]:
+                break
+            dts[index] = dts[index + 1] - 1
+    # The start too must stay, as `decoding_times` says.
+    early = [index for index in range(1, len(pts)) if dts[index] < pts[0]]
+    nearest = max((dts[index] - (pts[index] - pts[0]) for index in early), default=dts[0])
+    dts[0] = min(max(dts[0], nearest), dts[1] - 1)
 
 
 def _read_header(path: Path, file: BinaryIO) -> bytes:
