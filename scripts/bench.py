@@ -38,6 +38,7 @@ from bench_long import long
 from bench_networks import deform, limits, published
 from bench_training import data, train
 from measuring import (
+    CACHE,
     autocast,
     decibels,
     moving_frames,
@@ -60,7 +61,6 @@ from vsr.pipeline import TimedNetwork, enhance
 from vsr.training.validation import measure
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "street.mp4"
-CACHE = Path("~/.cache/vsr/frames").expanduser()
 LOOKAHEADS = (0, 1, 2, 4, 8, 16)
 
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from measuring import CACHE
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,8 +20,6 @@ import vsr
 from vsr.data.clips import Clip, open_clips
 from vsr.data.datasets import truth
 from vsr.data.degradations import degrade_clip
-
-CACHE = Path.home() / ".cache" / "vsr" / "frames"
 
 
 def columns(clip: Clip, arguments: argparse.Namespace) -> dict[str, Tensor]:

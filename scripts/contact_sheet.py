@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import torch
 import tyro
+from measuring import CACHE
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -23,7 +24,6 @@ from vsr.data.degrade import bicubic_down
 from vsr.data.real import degrade_real
 from vsr.training.validation import to_uint8
 
-CACHE = Path("~/.cache/vsr/frames").expanduser()
 GAP = 4
 
 

@@ -26,6 +26,8 @@ from vsr.training.validation import to_uint8
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 import golden
 
+CACHE = Path("~/.cache/vsr/frames").expanduser()
+
 
 def named_network(name: str, device: str = "cpu") -> tuple[ModelInfo, nn.Module, str]:
     """Find a network and say whose weights it has.

@@ -12,10 +12,10 @@ from __future__ import annotations
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
 
 import torch
 import tyro
+from bench_training import Overrides
 from measuring import table
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -23,8 +23,6 @@ from vsr.models.zoo import ARCHITECTURES
 from vsr.training.config import read_options
 from vsr.training.loop import train
 from vsr.training.options import NetworkOptions, TrainOptions
-
-Overrides = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set")]
 
 
 def main(
@@ -43,13 +41,14 @@ def main(
         steps: Of the first variant.
     """
     runs = [read_options(config, (*set_, *variant.split())) for variant in variants]
-    budget = steps * work(runs[0])
+    costs = [gmac(options.network) for options in runs]
+    budget = steps * costs[0] * pixels(runs[0])
     rows = []
-    for variant, options in zip(variants, runs, strict=True):
-        count = max(1, round(budget / work(options)))
+    for variant, options, each in zip(variants, runs, costs, strict=True):
+        count = max(1, round(budget / (each * pixels(options))))
         with tempfile.TemporaryDirectory() as folder:
             found = train(limited(options, count, folder))
-        cost = (f"{gmac(options.network):.1f}", str(count))
+        cost = (f"{each:.1f}", str(count))
         got = (f"{found[name]:.3f}" for name in ("gain", "neighbours"))
         rows.append((variant or "as configured", *cost, *got))
     table(("variant", "GMAC per frame", "steps", "gain (dB)", "of it neighbours"), rows)
@@ -62,11 +61,10 @@ def limited(options: TrainOptions, steps: int, folder: str) -> TrainOptions:
     return replace(options, optimizer=schedule, run=run)
 
 
-def work(options: TrainOptions) -> float:
-    """Billions of multiplications of a step's forward pass."""
+def pixels(options: TrainOptions) -> int:
+    """Input pixels of a step."""
     data = options.data
-    frames = data.batch * data.length * (2 if data.mirror else 1)
-    return gmac(options.network) * frames * data.crop**2 / (320 * 180)
+    return data.batch * data.length * (2 if data.mirror else 1) * data.crop**2
 
 
 def gmac(network: NetworkOptions) -> float:

@@ -87,23 +87,6 @@ class Ledger:
         """All pieces of the film put together: a file, or the folder of pictures."""
         return self.folder / "joined"
 
-    def set_aside(self) -> Path | None:
-        """Keep a joined file that is not what it should be, as TARGET.unverified.SUFFIX.
-
-        It may be hours of work, and its fault one that its owner can live with.
-
-        Returns:
-            The file; None where pictures were to be published, or it cannot be renamed.
-        """
-        kept = self._target.with_name(f"{self._target.stem}.unverified{self._target.suffix}")
-        try:
-            if self.joined.is_file():
-                self.joined.replace(kept)
-                return kept
-        except OSError:
-            pass
-        return None
-
     @property
     def frames(self) -> int:
         """How many frames are finished."""
@@ -213,6 +196,20 @@ class Ledger:
         if index > 0:
             with suppress(OSError):
                 self._file(index - 1, "state").unlink(missing_ok=True)
+
+    def set_aside(self) -> Path | None:
+        """Keep a joined file that is not what it should be, as TARGET.unverified.SUFFIX.
+
+        It may be hours of work, and its fault one that its owner can live with.
+
+        Returns:
+            The file; None where pictures were to be published, or it cannot be renamed.
+        """
+        kept = self._target.with_name(f"{self._target.stem}.unverified{self._target.suffix}")
+        with suppress(OSError):
+            if self.joined.is_file():
+                return self.joined.replace(kept)
+        return None
 
     def _file(self, index: int, suffix: str) -> Path:
         return self.folder / f"{self.first_piece + index:06d}.{suffix}"

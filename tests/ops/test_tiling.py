@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vsr.ops.tiling import blend_weights, cut_tile, merge_tiles, tile_grid
+from vsr.ops.tiling import Merger, TileGrid, blend_weights, cut_tile, tile_grid
 
 SIZES = [(37, 53, 24, 6), (64, 64, 32, 8), (100, 17, 20, 3), (41, 90, 30, 0), (50, 50, 13, 6)]
+
+
+def merged(tiles: Iterable[Tensor], grid: TileGrid, scale: int = 1) -> Tensor:
+    merger = Merger(grid, scale)
+    for tile, box in zip(tiles, grid.tiles, strict=True):
+        merger.add(box, tile)
+    assert merger.merged is not None
+    return merger.merged
 
 
 @pytest.mark.parametrize(("height", "width", "tile", "margin"), SIZES)
@@ -68,7 +77,7 @@ def test_weights_add_up_to_exactly_one(
 ) -> None:
     grid = tile_grid(height, width, tile, margin)
     ones = [torch.ones((b.bottom - b.top) * scale, (b.right - b.left) * scale) for b in grid.tiles]
-    assert torch.equal(merge_tiles(ones, grid, scale), torch.ones(height * scale, width * scale))
+    assert torch.equal(merged(ones, grid, scale), torch.ones(height * scale, width * scale))
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4])
@@ -89,8 +98,8 @@ def test_the_identity_through_tiles_is_the_identity(
 ) -> None:
     clip = torch.rand(2, 3, height, width)
     grid = tile_grid(height, width, tile, margin)
-    merged = merge_tiles((cut_tile(clip, box) for box in grid.tiles), grid)
-    torch.testing.assert_close(merged, clip, atol=1e-6, rtol=0)
+    whole = merged((cut_tile(clip, box) for box in grid.tiles), grid)
+    torch.testing.assert_close(whole, clip, atol=1e-6, rtol=0)
 
 
 def blurred_and_enlarged(x: Tensor) -> Tensor:
@@ -103,16 +112,14 @@ def test_a_local_operation_through_tiles_equals_it_on_the_whole() -> None:
     picture = torch.rand(3, 61, 83)
     grid = tile_grid(61, 83, 30, 4)
     assert len(grid.tiles) > 4
-    merged = merge_tiles(
-        (blurred_and_enlarged(cut_tile(picture, box)) for box in grid.tiles), grid, 2
-    )
-    torch.testing.assert_close(merged, blurred_and_enlarged(picture), atol=1e-6, rtol=0)
+    whole = merged((blurred_and_enlarged(cut_tile(picture, box)) for box in grid.tiles), grid, 2)
+    torch.testing.assert_close(whole, blurred_and_enlarged(picture), atol=1e-6, rtol=0)
 
 
 def test_tiles_that_differ_are_blended_gradually() -> None:
     grid = tile_grid(1, 60, 36, 6)
     left, right = (torch.full((1, 36), value) for value in (0.0, 1.0))
-    steps = merge_tiles([left, right], grid)[0].diff()
+    steps = merged([left, right], grid)[0].diff()
     assert (steps >= 0).all()
     assert steps.max() < 0.2
 
@@ -122,10 +129,10 @@ def test_the_dtype_of_the_tiles_is_kept() -> None:
     tiles = [torch.ones(1, 22, 22, dtype=torch.float16)] * len(grid.tiles)
     size = grid.rows[0][1]
     tiles = [tile.new_ones(1, size, size) for tile in tiles]
-    assert merge_tiles(tiles, grid).dtype == torch.float16
+    assert merged(tiles, grid).dtype == torch.float16
 
 
 def test_tiles_of_the_wrong_size_are_refused() -> None:
     grid = tile_grid(40, 40, 24, 4)
     with pytest.raises(ValueError, match="a tile must measure"):
-        merge_tiles([torch.ones(3, 5, 5)] * len(grid.tiles), grid)
+        merged([torch.ones(3, 5, 5)] * len(grid.tiles), grid)

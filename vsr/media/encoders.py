@@ -147,7 +147,7 @@ def encoder_options(
             near = difflib.get_close_matches(key, sorted(known), n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else "see `ffmpeg -h encoder=...`"
             raise EncodeError(kind.pattern, f"{name} has no option {key!r}; {hint}")
-    options = dict(FASTER.get(name, CAPTIONS.get(name, {})))
+    options = FASTER.get(name, {}) | CAPTIONS.get(name, {})
     options |= _quality_options(kind, name, known, crf, bool(RATE_CONTROL & chosen.keys()))
     options |= _preset_options(kind, name, known, preset)
     if name == "mjpeg" and limited_range:

@@ -29,8 +29,6 @@ SHIFTED = ("mpegts", "avi")
 MEAN_TOLERANCE = 0.1
 BLACK, NOT_BLACK = 0.03, 0.1
 MOVES, FROZEN = 0.01, 0.1
-
-
 # Two codes of one matrix (H.273, table 4); MJPEG is read back as the first.
 _BT601 = (5, 6)
 

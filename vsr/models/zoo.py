@@ -73,39 +73,33 @@ class ModelInfo:
         return None if self.weights is None else sha256(self.weights)
 
 
+def _compact(name: str, scale: int, degradation: Degradation, purpose: str) -> ModelInfo:
+    return ModelInfo(
+        name=name,
+        architecture="compact",
+        hyper_parameters={"scale": scale, "channels": 48, "blocks": 5},
+        scale=scale,
+        weights=WEIGHTS / f"{name}.safetensors",
+        licence="Apache-2.0",
+        purpose=purpose,
+        lookahead=4,
+        degradation=degradation,
+    )
+
+
 MODELS: Mapping[str, ModelInfo] = {
-    "compact-x4": ModelInfo(
-        name="compact-x4",
-        architecture="compact",
-        hyper_parameters={"scale": 4, "channels": 48, "blocks": 5},
-        scale=4,
-        weights=WEIGHTS / "compact-x4.safetensors",
-        licence="Apache-2.0",
-        purpose="clean video that was shrunk bicubically",
-        lookahead=4,
-        degradation="bicubic",
+    "compact-x4": _compact("compact-x4", 4, "bicubic", "clean video that was shrunk bicubically"),
+    "compact-x4-real": _compact(
+        "compact-x4-real",
+        4,
+        "real",
+        "real footage, compressed or noisy; the default beyond twice the size",
     ),
-    "compact-x4-real": ModelInfo(
-        name="compact-x4-real",
-        architecture="compact",
-        hyper_parameters={"scale": 4, "channels": 48, "blocks": 5},
-        scale=4,
-        weights=WEIGHTS / "compact-x4-real.safetensors",
-        licence="Apache-2.0",
-        purpose="real footage, compressed or noisy; the default beyond twice the size",
-        lookahead=4,
-        degradation="real",
-    ),
-    "compact-x2-real": ModelInfo(
-        name="compact-x2-real",
-        architecture="compact",
-        hyper_parameters={"scale": 2, "channels": 48, "blocks": 5},
-        scale=2,
-        weights=WEIGHTS / "compact-x2-real.safetensors",
-        licence="Apache-2.0",
-        purpose="real footage, compressed or noisy; the default up to twice the size",
-        lookahead=4,
-        degradation="real",
+    "compact-x2-real": _compact(
+        "compact-x2-real",
+        2,
+        "real",
+        "real footage, compressed or noisy; the default up to twice the size",
     ),
     "bicubic": ModelInfo(
         name="bicubic",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -125,29 +124,6 @@ class Merger:
         columns = self._columns[grid.columns.index((box.left, box.right)), across]
         weighted = (rows[:, None] * columns * tile).to(self.merged.dtype)
         self.merged[..., down, across].add_(weighted)
-
-
-def merge_tiles(tiles: Iterable[Tensor], grid: TileGrid, scale: int = 1) -> Tensor:
-    """Blend processed tiles into one picture; see `Merger`.
-
-    Args:
-        tiles: (..., h * scale, w * scale) in the order of `grid.tiles`; may be a generator, only
-            one is held at a time.
-        grid: Where the tiles lie in the unscaled picture.
-        scale: By how much processing has enlarged them.
-
-    Returns:
-        (..., height * scale, width * scale), dtype and device of the first tile.
-
-    Raises:
-        ValueError: If number or size of the tiles do not fit the grid.
-    """
-    merger = Merger(grid, scale)
-    for tile, box in zip(tiles, grid.tiles, strict=True):
-        merger.add(box, tile)
-    if merger.merged is None:
-        raise ValueError("no tiles to merge")
-    return merger.merged
 
 
 def blend_weights(intervals: tuple[tuple[int, int], ...], scale: int = 1) -> Tensor:
