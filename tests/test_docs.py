@@ -129,6 +129,7 @@ def run(command: str) -> None:
         assert words[0] == "python", "the tests know how to run vsr, python and pip"
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", words[1:])
+            patch.syspath_prepend(Path(words[1]).resolve().parent)
             runpy.run_path(words[1], run_name="__main__")
 
 
