@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -34,6 +35,10 @@ def ladder(plan: Plan) -> list[Plan]:
     return steps
 
 
+def cost(plan: Plan) -> float:
+    return work_per_frame(plan, HEIGHT, WIDTH)
+
+
 def test_with_room_the_networks_own_defaults_are_used() -> None:
     plan = make_plan(HEIGHT, WIDTH, options(memory_limit=100_000), FACTS)
     assert (plan.window, plan.lookahead, plan.tile, plan.margin) == (16, 4, None, 16)
@@ -54,29 +59,39 @@ def test_the_estimate_fits_in_the_limit(limit: int) -> None:
     assert (plan.notes == ()) == (limit == 1200)
 
 
-def test_the_window_shrinks_before_the_tile() -> None:
-    medium = make_plan(HEIGHT, WIDTH, options(memory_limit=500), FACTS)
-    small = make_plan(HEIGHT, WIDTH, options(memory_limit=150), FACTS)
-    assert (medium.window, medium.tile) == (4, None)
-    assert small.window == 1
-    assert small.tile is not None
-    assert "window 1, lookahead 4, tiles of" in small.notes[0]
-    assert "instead of window 16, lookahead 4, whole frames, to fit in 150 MiB" in small.notes[0]
+@pytest.mark.parametrize("limit", [120, 170, 300, 500])
+def test_of_all_windows_and_tiles_that_fit_the_cheapest_are_taken(limit: int) -> None:
+    plan = make_plan(HEIGHT, WIDTH, options(memory_limit=limit), FACTS)
+    others = [
+        replace(plan, window=w, tile=t) for w in (16, 8, 4, 2, 1) for t in (None, 160, 80, 48)
+    ]
+    fitting = [p for p in others if estimate_bytes(p, HEIGHT, WIDTH, FACTS) <= limit * 2**20]
+    assert cost(plan) == min(map(cost, fitting))
 
 
-def test_what_a_small_plan_costs_is_said() -> None:
+def test_what_was_given_up_and_its_cost_are_said() -> None:
     medium = make_plan(HEIGHT, WIDTH, options(memory_limit=500), FACTS)
     # (4 + 4) / 4 against (16 + 4) / 16
-    assert medium.notes[0].endswith("to fit in 500 MiB: up to 1.6 times the work.")
-    small = make_plan(HEIGHT, WIDTH, options(memory_limit=150), FACTS)
-    assert small.tile is not None
+    assert medium.notes == (
+        "window 4, lookahead 4, whole frames instead of window 16, lookahead 4, whole frames, "
+        "to fit in 500 MiB: up to 1.6 times the work.",
+    )
+
+
+def test_work_counts_what_windows_and_tiles_see_twice() -> None:
+    plan = make_plan(HEIGHT, WIDTH, options(window=4, tile=80), FACTS)
     seen = sum(
         (tile.bottom - tile.top) * (tile.right - tile.left)
-        for tile in tile_grid(HEIGHT, WIDTH, small.tile, small.margin).tiles
+        for tile in tile_grid(HEIGHT, WIDTH, 80, plan.margin).tiles
     )
-    cost = work_per_frame(small, HEIGHT, WIDTH)
-    assert cost == pytest.approx(5 * seen / (HEIGHT * WIDTH))
-    assert small.notes[0].endswith(f"up to {cost / 1.25:.1f} times the work.")
+    assert cost(plan) == pytest.approx(8 / 4 * seen / (HEIGHT * WIDTH))
+
+
+def test_large_frames_are_cut_into_tiles_before_windows_get_costly() -> None:
+    plan = make_plan(1080, 1920, options(memory_limit=5600), NetworkFacts())
+    assert (plan.window, plan.tile) == (4, 480)
+    windows_alone = replace(plan, window=1, tile=None)
+    assert work_per_frame(plan, 1080, 1920) < work_per_frame(windows_alone, 1080, 1920)
 
 
 def test_a_window_that_was_asked_for_is_kept_and_tiles_are_used() -> None:
@@ -103,12 +118,14 @@ def test_tiles_are_reckoned_with_the_pictures_they_are_put_into() -> None:
     assert estimate_bytes(plan, 100, 100, facts) == 50 * 50 * 110 + 400 * 400 * 12
 
 
-def test_smaller_plans_halve_the_window_to_one_then_tiles_until_they_are_mostly_margin() -> None:
+def test_smaller_plans_give_less_at_once_until_tiles_are_mostly_margin() -> None:
     steps = ladder(make_plan(HEIGHT, WIDTH, options(memory_limit=100_000), FACTS))
-    assert [step.window for step in steps][:6] == [16, 8, 4, 2, 1, 1]
-    tiles = [step.tile for step in steps[5:]]
-    assert tiles == [160, 80, 48]
+    assert (steps[-1].window, steps[-1].tile) == (1, 48)
     assert {step.lookahead for step in steps} == {4}
+    for more, less in pairwise(steps):
+        assert (less.window, less.tile or WIDTH) != (more.window, more.tile or WIDTH)
+        assert less.window <= more.window
+        assert (less.tile or WIDTH) <= (more.tile or WIDTH)
 
 
 def test_every_smaller_plan_is_estimated_smaller() -> None:

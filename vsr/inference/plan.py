@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vsr.inference.device import Precision, choose_device, choose_precision, free_memory
@@ -12,6 +13,7 @@ _SHARE_OF_FREE_MEMORY = 0.7  # the rest is for decoding, encoding and the alloca
 _HALF_SAVES = 0.85  # measured: flow, sums and pictures stay in float32
 _FLOAT_RGB = 12  # bytes per pixel
 _MIB = 2**20
+_LESS = 0.75  # of the frames at once: half a window leaves more than half, the lookahead stays
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,8 +74,8 @@ class Plan:
 def make_plan(height: int, width: int, options: InferenceOptions, facts: NetworkFacts) -> Plan:
     """Plan for frames of a size.
 
-    What the options leave open is made smaller, the window first, then the tile, until the
-    estimate fits in `memory_limit` or most of what is free.
+    Where the estimate does not fit in `memory_limit` or most of what is free, what the options
+    leave open is made smaller: of all windows and tiles that fit, those that cost the least work.
 
     Args:
         height, width: Of a frame, lq.
@@ -116,13 +118,16 @@ def estimate_bytes(plan: Plan, height: int, width: int, facts: NetworkFacts) -> 
 
 
 def smaller(plan: Plan, height: int, width: int) -> Plan | None:
-    """Return the next smaller plan: half the window, then tiles, then half the tile.
+    """Return the plan for when memory ran out: the cheapest that gives clearly less at once.
 
     None where nothing smaller makes sense. The lookahead stays: it is what keeps windows alike.
     """
-    if plan.window > 1:
-        return replace(plan, window=plan.window // 2)
-    return _smaller_tile(plan, height, width)
+    now = _pixels_at_once(plan, height, width)
+    less = [p for p in _shrunk(plan, height, width) if _pixels_at_once(p, height, width) < now]
+    enough = [p for p in less if _pixels_at_once(p, height, width) <= now * _LESS]
+    if enough:
+        return _cheapest(enough, height, width)
+    return min(less, key=lambda p: _pixels_at_once(p, height, width), default=None)
 
 
 def work_per_frame(plan: Plan, height: int, width: int) -> float:
@@ -144,10 +149,26 @@ def describe(plan: Plan) -> str:
     return f"window {plan.window}, lookahead {plan.lookahead}, {tiles}"
 
 
-def _smaller_tile(plan: Plan, height: int, width: int) -> Plan | None:
+def _shrunk(plan: Plan, height: int, width: int) -> list[Plan]:
+    """List the plan and all with smaller windows, smaller tiles, or both; each halves the last."""
+    windows, tiles = [plan.window], [plan.tile]
+    while windows[-1] > 1:
+        windows.append(windows[-1] // 2)
     side = min(plan.tile or max(height, width), max(height, width))
-    tile = max(plan.smallest_tile, -(-side // 16) * 8)
-    return replace(plan, tile=tile) if tile < side else None
+    while side > (half := max(plan.smallest_tile, -(-side // 16) * 8)):
+        tiles.append(half)
+        side = half
+    return [replace(plan, window=window, tile=tile) for window in windows for tile in tiles]
+
+
+def _pixels_at_once(plan: Plan, height: int, width: int) -> int:
+    side = plan.tile or max(height, width)
+    return (plan.window + plan.lookahead) * min(height, side) * min(width, side)
+
+
+def _cheapest(plans: Sequence[Plan], height: int, width: int) -> Plan:
+    """Return the plan with the least work; among equals the one with the longest window."""
+    return min(plans, key=lambda p: (work_per_frame(p, height, width), -p.window))
 
 
 def _fit(
@@ -159,14 +180,16 @@ def _fit(
     budget: int,
 ) -> Plan:
     wanted = plan
-    while estimate_bytes(plan, height, width, facts) > budget:
-        if options.window is None and plan.window > 1:
-            less: Plan | None = replace(plan, window=plan.window // 2)
-        else:
-            less = None if options.tile is not None else _smaller_tile(plan, height, width)
-        if less is None:
-            break
-        plan = less
+    allowed = [
+        p
+        for p in _shrunk(plan, height, width)
+        if (options.window is None or p.window == plan.window)
+        and (options.tile is None or p.tile == plan.tile)
+    ]
+    fitting = [p for p in allowed if estimate_bytes(p, height, width, facts) <= budget]
+    if wanted not in fitting:
+        smallest = min(allowed, key=lambda p: estimate_bytes(p, height, width, facts))
+        plan = _cheapest(fitting, height, width) if fitting else smallest
     needed = estimate_bytes(plan, height, width, facts)
     notes = []
     if plan != wanted:
