@@ -1,7 +1,7 @@
 """Measure what the README states: quality, seams, speed, memory, cuts, sound in step.
 
     python scripts/bench.py quality --data FOLDER      Y-PSNR of a model on a folder of videos
-    python scripts/bench.py seams --data FOLDER        windowed against whole-clip output
+    python scripts/bench.py seams --data FOLDER        windows and tiles against the whole clip
     python scripts/bench.py speed                      `vsr enhance` against the network alone
     python scripts/bench.py memory                     peak memory on a clip ten times as long
     python scripts/bench.py long                       memory and open files over twenty minutes
@@ -140,9 +140,10 @@ def seams(
     frames: int = 48,
     clips: int | None = None,
     crop: str | None = None,
+    tiles: tuple[int, ...] = (),
     cache: Path = CACHE,
 ) -> None:
-    """Print how near windowed output comes to that of the whole clip, in dB, per lookahead.
+    """Print how near windows, per lookahead, and tiles come to the whole clip at once, in dB.
 
     Args:
         data: Folder of videos, taken as the truth.
@@ -151,23 +152,26 @@ def seams(
         frames: Of each video, from the first.
         clips: So many videos only, the first ones.
         crop: WIDTHxHEIGHT of the middle of the input that is taken; by default all of it.
+        tiles: Longest sides of tiles to measure as well, each on the whole clip at once.
         cache: Where decoded frames are kept.
     """
     info, network, said = named_network(model)
     plan = plan_for(info, 180, 320, window=window)
     network.to(plan.device)
-    means: dict[int, list[float]] = {lookahead: [] for lookahead in LOOKAHEADS}
+    at_once = replace(plan, window=frames, lookahead=0)
+    plans = {f"lookahead {n}": replace(plan, lookahead=n) for n in LOOKAHEADS}
+    plans |= {f"tiles of {tile}": replace(at_once, tile=tile) for tile in tiles}
+    means: dict[str, list[float]] = {name: [] for name in plans}
     for clip in list(open_clips(data, cache))[:clips]:
         lq = middle(degraded(clip, frames, info.scale), crop)
-        whole = run_frames(network, lq, replace(plan, window=len(lq), lookahead=0))
-        for lookahead in LOOKAHEADS:
-            parts = run_frames(network, lq, replace(plan, lookahead=lookahead))
-            means[lookahead] += [decibels(a, b) for a, b in zip(parts, whole, strict=True)]
+        whole = run_frames(network, lq, at_once)
+        for name, parted in plans.items():
+            parts = run_frames(network, lq, parted)
+            means[name] += [decibels(a, b) for a, b in zip(parts, whole, strict=True)]
     rows = [
-        (str(lookahead), f"{min(values):.1f}", f"{np.median(values):.1f}")
-        for lookahead, values in means.items()
+        (name, f"{min(values):.1f}", f"{np.median(values):.1f}") for name, values in means.items()
     ]
-    table(("lookahead", "worst frame, dB", "median frame, dB"), rows)
+    table(("", "worst frame, dB", "median frame, dB"), rows)
     print(f"\n{said}, windows of {plan.window}, {plan.precision}; infinite: bit for bit the same")
 
 
