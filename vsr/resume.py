@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +32,7 @@ from vsr.media.pictures import PictureFolder
 from vsr.options import EnhanceOptions
 
 _NOTE = "published.json"
+_ASKING = 0.1  # seconds; `at_work` holds the lock for a moment
 
 
 class WorkFolder:
@@ -221,14 +223,32 @@ def take_lock(folder: Path, target: Path) -> IO[bytes]:
         MuxError: Another process has it.
     """
     lock = (folder / "lock").open("ab")
-    try:
-        _lock(lock)
-    except OSError as error:
-        lock.close()
-        raise MuxError(
-            target, "another vsr is at work on this output; wait for it, or end it"
-        ) from error
+    for patience in (_ASKING, 0):
+        try:
+            _lock(lock)
+        except OSError as error:
+            if not patience:
+                lock.close()
+                raise MuxError(
+                    target, "another vsr is at work on this output; wait for it, or end it"
+                ) from error
+            time.sleep(patience)
+        else:
+            break
     return lock
+
+
+def at_work(target: Path) -> bool:
+    """Tell whether a process is at work on a target."""
+    folder = work_path(target)
+    try:
+        with (folder / "lock").open("ab") as lock:
+            _lock(lock)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def work_path(target: Path) -> Path:

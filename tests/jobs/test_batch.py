@@ -68,14 +68,20 @@ def test_good_files_are_done_bad_ones_named_and_a_second_run_does_nothing(
     assert "empty.mp4" in capfd.readouterr().out
 
 
-def interrupted(command: list[str], until: Path) -> tuple[int, str, str]:
-    """Press Ctrl-C once a file is there: all processes of the terminal hear it."""
+def started(command: list[str], until: Path) -> subprocess.Popen[str]:
+    """Start a command, as a terminal would, and wait until a file is there."""
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     deadline = time.monotonic() + 300
     while not until.exists() and time.monotonic() < deadline:
         time.sleep(0.005)
+    return process
+
+
+def interrupted(command: list[str], until: Path) -> tuple[int, str, str]:
+    """Press Ctrl-C once a file is there: all processes of the terminal hear it."""
+    process = started(command, until)
     os.killpg(process.pid, signal.SIGINT)
     output, error = process.communicate(timeout=300)
     return process.returncode, output, error
@@ -103,6 +109,24 @@ def test_interrupted_it_parks_what_it_is_at_says_so_and_does_what_is_left(tmp_pa
     with open_journal(out) as journal:
         assert journal.entries()[1].result["resumed"] > 0
         assert journal.entries()[1].attempts == 1
+
+
+def test_the_status_tells_work_from_what_a_kill_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_video(tmp_path / "a.mp4", frames=200)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "vsr", "batch", str(tmp_path / "a.mp4"), "--output-dir"]
+    command += [str(out), *FAST, "--piece", "16"]
+    process = started(command, out / ".a.mp4.vsr" / "000000.json")
+    assert main(["batch", "--status", str(out)]) == 0
+    assert f"running: {tmp_path / 'a.mp4'}\n" in capsys.readouterr().out
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=300)
+    assert main(["batch", "--status", str(out)]) == 0
+    assert f"running: {tmp_path / 'a.mp4'} (it starts, or was killed" in capsys.readouterr().out
+    assert main([*command[3:]]) == 0
+    assert frames(out / "a.mp4") == 200
 
 
 def test_interrupted_while_its_workers_load_it_ends_without_a_traceback(tmp_path: Path) -> None:

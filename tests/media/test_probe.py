@@ -202,8 +202,9 @@ def test_what_is_no_media_is_refused_with_a_reason(tmp_path: Path) -> None:
 
 def test_mp4_without_its_index_is_explained(tmp_path: Path) -> None:
     path = synthetic.cut_file(synthetic.make_video(tmp_path / "a.mp4"), 0.6)
-    with pytest.raises(ProbeError, match=r"without its index .moov atom not found.*cut short"):
-        probe(path)
+    for _ in range(2):  # FFmpeg leaves out what it has just said
+        with pytest.raises(ProbeError, match=r"without its index .moov atom not found.*cut short"):
+            probe(path)
 
 
 def test_probing_leaves_no_file_open(tmp_path: Path) -> None:

@@ -117,10 +117,13 @@ def _run_cluster() -> Callable[..., None]:
 
 
 def _report(entries: Sequence[Entry], summary: Path | None, to: Any) -> int:  # noqa: ANN401
-    """Say what failed and why, what runs, and count; return the exit code."""
+    """Say what runs, what failed and why, and count; return the exit code."""
+    from vsr.resume import at_work
+
     for entry in entries:
         if entry.state == "running":
-            print(f"vsr: running: {_shown(entry.source)}", file=to)
+            idle = "" if at_work(Path(entry.target)) else " (it starts, or was killed: no work now)"
+            print(f"vsr: running: {_shown(entry.source)}{idle}", file=to)
     failed = [entry for entry in entries if entry.state == "failed"]
     for entry in failed:
         reason = entry.error or ""

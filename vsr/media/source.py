@@ -34,12 +34,14 @@ _log_level_lock = RLock()
 def libav_messages(level: int = av.logging.ERROR) -> Iterator[list[str]]:
     """Collect what FFmpeg logs in this thread; its exceptions alone say only "Invalid argument".
 
-    The log level is global to the process, so it is raised only inside the block.
+    The log level is global to the process, so it is raised only inside the block. So is the habit
+    of leaving out a message that is the same as the last one, be that of another file.
     """
     messages: list[str] = []
     with _log_level_lock:
-        before = av.logging.get_level()
+        before, skipping = av.logging.get_level(), av.logging.get_skip_repeated()
         av.logging.set_level(level)
+        av.logging.set_skip_repeated(False)
         try:
             with av.logging.Capture() as logs:
                 try:
@@ -48,6 +50,7 @@ def libav_messages(level: int = av.logging.ERROR) -> Iterator[list[str]]:
                     messages += [text for _, _, text in logs]
         finally:
             av.logging.set_level(before)
+            av.logging.set_skip_repeated(skipping)
 
 
 def short_name(container: InputContainer) -> str:
