@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +23,7 @@ from vsr.errors import MuxError, VerifyError
 from vsr.identity import differences, request
 from vsr.inference.plan import Plan
 from vsr.ledger import UNFINISHED, Ledger, count_frames, read_job, write_job
+from vsr.media import locks
 from vsr.media.containers import PICTURES, TargetKind
 from vsr.media.durable import write_durably, write_error
 from vsr.media.images import find_pictures
@@ -32,7 +31,6 @@ from vsr.media.pictures import PictureFolder
 from vsr.options import EnhanceOptions
 
 _NOTE = "published.json"
-_ASKING = 0.1  # seconds; `at_work` holds the lock for a moment
 
 
 class WorkFolder:
@@ -75,7 +73,7 @@ class WorkFolder:
         self._lock: IO[bytes] | None = None
         try:
             self.path.mkdir(exist_ok=True)
-            self._lock = take_lock(self.path, target)
+            self._lock = take_lock(self.path, target, warn)
             if not (resume and self._read()):
                 self._start()
         except OSError as error:
@@ -202,7 +200,7 @@ def _go_on_moving(folder: Path, pattern: Path, note: dict[str, Any]) -> bool:
     place = pattern.parent
     if not place.exists():
         return False
-    lock = take_lock(folder, place)
+    lock = take_lock(folder, place, lambda _: None)
     try:
         if not (folder / "joined").exists():  # it was renamed as a whole
             return bool(note["joined"][:2] == _identity(place)[:2])
@@ -216,54 +214,19 @@ def _identity(path: Path) -> list[int]:
     return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns]
 
 
-def take_lock(folder: Path, target: Path) -> IO[bytes]:
+def take_lock(folder: Path, target: Path, warn: Callable[[str], None]) -> IO[bytes]:
     """Lock a work folder for this process; the system unlocks it however the process ends.
 
     Raises:
         MuxError: Another process has it.
     """
-    lock = (folder / "lock").open("ab")
-    for patience in (_ASKING, 0):
-        try:
-            _lock(lock)
-        except OSError as error:
-            if not patience:
-                lock.close()
-                raise MuxError(
-                    target, "another vsr is at work on this output; wait for it, or end it"
-                ) from error
-            time.sleep(patience)
-        else:
-            break
+    lock = locks.take(folder / "lock", warn)
+    if lock is None:
+        raise MuxError(target, "another vsr is at work on this output; wait for it, or end it")
     return lock
-
-
-def at_work(target: Path) -> bool:
-    """Tell whether a process is at work on a target."""
-    folder = work_path(target)
-    try:
-        with (folder / "lock").open("ab") as lock:
-            _lock(lock)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
 
 
 def work_path(target: Path) -> Path:
     """Name the hidden folder beside a target."""
     target = target.resolve()
     return target.with_name(f".{target.name}.vsr")
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: IO[bytes]) -> None:
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -57,7 +57,7 @@ def test_good_files_are_done_bad_ones_named_and_a_second_run_does_nothing(
     assert found["one.mp4"]["report"]["verified"]
     assert found["rotten.mp4"]["attempts"] == 2
     assert sorted(path.name for path in out.rglob("*") if path.is_file()) == [
-        ".vsr-batch.sqlite", "one.mp4", "two.avi",
+        ".vsr-batch.lock", ".vsr-batch.sqlite", "one.mp4", "two.avi",
     ]  # fmt: skip
 
     before = (out / "one.mp4").stat()
@@ -120,12 +120,18 @@ def test_the_status_tells_work_from_what_a_kill_left(
     command += [str(out), *FAST, "--piece", "16"]
     process = started(command, out / ".a.mp4.vsr" / "000000.json")
     assert main(["batch", "--status", str(out)]) == 0
-    assert f"running: {tmp_path / 'a.mp4'}\n" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"vsr: running: {tmp_path / 'a.mp4'}\n" in told
+    assert "0 done, 1 running\n" in told
+    assert main(command[3:]) == 2
+    assert "another vsr batch is at work on" in capsys.readouterr().err
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=300)
     assert main(["batch", "--status", str(out)]) == 0
-    assert f"running: {tmp_path / 'a.mp4'} (it starts, or was killed" in capsys.readouterr().out
-    assert main([*command[3:]]) == 0
+    told = capsys.readouterr().out
+    assert f"vsr: interrupted: {tmp_path / 'a.mp4'}\n" in told
+    assert "0 done, 1 interrupted\n" in told
+    assert main(command[3:]) == 0
     assert frames(out / "a.mp4") == 200
 
 

@@ -190,7 +190,7 @@ def test_two_workers_make_the_files_of_one_machine_and_name_what_they_cannot_rea
     for name in ("long.mp4", "short.mp4"):
         assert (out / name).read_bytes() == (expected / name).read_bytes()
     assert sorted(path.name for path in out.iterdir()) == [
-        ".vsr-batch.sqlite", "long.mp4", "short.mp4",
+        ".vsr-batch.lock", ".vsr-batch.sqlite", "long.mp4", "short.mp4",
     ]  # fmt: skip
     jobs = {Path(job["source"]).name: job for job in json.loads(summary.read_text())["jobs"]}
     assert jobs["long.mp4"]["frames"] == FRAMES

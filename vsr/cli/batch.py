@@ -55,13 +55,14 @@ def batch(
         progress: bar for people, json for programs (lines on stdout), or none.
         status: Say how the batch of this output folder stands, and do nothing.
     """
-    from vsr.jobs.journal import open_journal
+    from vsr.jobs.journal import claim, is_claimed, open_journal
 
     if summary is not None:
         check_place(summary)
     if status is not None:
         with open_journal(status, create=False) as journal:
-            return _report(journal.entries(), summary, sys.stdout)
+            running = "running" if is_claimed(status) else "interrupted"
+            return _report(journal.entries(), summary, sys.stdout, running=running)
     if output_dir is None or not inputs:
         raise ConfigError("vsr batch wants files or folders, and --output-dir")
     for name, value, least in (("workers", workers, 1), ("retries", retries, 0)):
@@ -76,7 +77,7 @@ def batch(
     find_model(options.model)
     files = plan_files(inputs, output_dir, container)
     output_dir.mkdir(parents=True, exist_ok=True)
-    with open_journal(output_dir) as journal:
+    with claim(output_dir, _warn), open_journal(output_dir) as journal:
         waiting = enqueue(journal, files, options, retries=retries)
         try:
             with _display(progress, files, waiting) as tell:
@@ -116,20 +117,27 @@ def _run_cluster() -> Callable[..., None]:
     return run_cluster
 
 
-def _report(entries: Sequence[Entry], summary: Path | None, to: Any) -> int:  # noqa: ANN401
-    """Say what runs, what failed and why, and count; return the exit code."""
-    from vsr.resume import at_work
+def _report(
+    entries: Sequence[Entry],
+    summary: Path | None,
+    to: Any,  # noqa: ANN401
+    *,
+    running: str = "interrupted",
+) -> int:
+    """Say what runs, what failed and why, and count; return the exit code.
 
+    `running` is the word for what the journal knows as running: no batch may be at work any more.
+    """
     for entry in entries:
         if entry.state == "running":
-            idle = "" if at_work(Path(entry.target)) else " (it starts, or was killed: no work now)"
-            print(f"vsr: running: {_shown(entry.source)}{idle}", file=to)
+            print(f"vsr: {running}: {_shown(entry.source)}", file=to)
     failed = [entry for entry in entries if entry.state == "failed"]
     for entry in failed:
         reason = entry.error or ""
         reason = reason.removeprefix(entry.source).removeprefix(": ")
         print(f"vsr: failed: {_shown(entry.source)}: {reason}", file=to)
-    counts = {state: sum(entry.state == state for entry in entries) for state in _STATES}
+    states = [running if entry.state == "running" else entry.state for entry in entries]
+    counts = {state: states.count(state) for state in _STATES}
     print(
         ", ".join(f"{count} {state}" for state, count in counts.items() if count or state == "done")
     )
@@ -138,18 +146,18 @@ def _report(entries: Sequence[Entry], summary: Path | None, to: Any) -> int:  # 
             {
                 "source": entry.source,
                 "target": entry.target,
-                "state": entry.state,
+                "state": state,
                 "attempts": entry.attempts,
                 "error": entry.error,
                 **entry.result,
             }
-            for entry in entries
+            for entry, state in zip(entries, states, strict=True)
         ]
         write_text(summary, json.dumps({"counts": counts, "jobs": jobs}, indent=2) + "\n")
     return 1 if failed else 0
 
 
-_STATES = ("done", "failed", "running", "queued")
+_STATES = ("done", "failed", "running", "interrupted", "queued")
 
 
 class _Share:
@@ -226,6 +234,10 @@ def _display(
         print(json.dumps(facts), file=out, flush=True)
 
     yield lines
+
+
+def _warn(text: str) -> None:
+    print(f"vsr: note: {text}", file=sys.stderr)
 
 
 def _note(event: Event) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from vsr.errors import ConfigError
+from vsr.media import locks
 
 State = Literal["queued", "running", "done", "failed"]
 NAME = ".vsr-batch.sqlite"
+_LOCK = ".vsr-batch.lock"
 _SCHEMA = """
 create table if not exists jobs (
     source text primary key,
@@ -85,6 +87,32 @@ class Journal:
                     entry.error, json.dumps(dict(entry.result)),
                 ),
             )  # fmt: skip
+
+
+@contextmanager
+def claim(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
+    """Keep other batches away from an output folder: each would take the other's work for its own.
+
+    Args:
+        folder: It exists.
+        warn: Told where its file system has no locks.
+
+    Raises:
+        ConfigError: Another batch is at work there.
+    """
+    lock = locks.take(folder / _LOCK, warn)
+    if lock is None:
+        raise ConfigError(
+            f"another vsr batch is at work on '{folder}': wait for it, or take another "
+            "--output-dir; --status tells how it stands, --workers does several files at once"
+        )
+    with lock:
+        yield
+
+
+def is_claimed(folder: Path) -> bool:
+    """Tell whether a batch is at work on an output folder."""
+    return locks.is_taken(folder / _LOCK)
 
 
 @contextmanager
