@@ -18,7 +18,6 @@ from whole_clip import whole_clip
 
 from vsr.inference.plan import describe, estimate_bytes
 from vsr.inference.runner import RgbFrame, enhance_frames
-from vsr.models.zoo import published_model
 from vsr.ops.deform import deform_conv_plain, torchvision_operator
 from vsr.planning import network_facts
 
@@ -136,11 +135,11 @@ def limits(
     """Print what is taken where `--memory-limit` says how much may be.
 
     Args:
-        model: A published name.
+        model: A name.
         mebibytes: Limits.
         height, width: Of the frames.
     """
-    info = published_model(model)
+    info, _, said = named_network(model)
     rows = []
     for limit in mebibytes:
         plan = plan_for(info, height, width, memory_limit=limit, device="cpu", precision="fp32")
@@ -160,7 +159,7 @@ def limits(
         warned = "yes" if any("may run out" in note for note in plan.notes) else "no"
         rows.append((f"{limit} MiB", describe(plan), f"{estimated:.0f} MiB", measured, warned))
     table(("limit", "plan", "estimated", "taken", "warned"), rows)
-    print(f"\n{model}, {width}x{height}, fp32; taken: peak less what is resident before")
+    print(f"\n{said}, {width}x{height}, fp32; taken: peak less what is resident before")
 
 
 def alone(run: Run) -> Taken:
@@ -178,6 +177,7 @@ def take(run: Run) -> Taken:
     """Do a run here."""
     info, network, _ = named_network(run.model)
     network(clip(1, 16, 16))
+    next(stream(1, 64, 36))  # what it imports
     before = peak_memory()
     wall, processor = time.perf_counter(), time.process_time()
     with torch.inference_mode():

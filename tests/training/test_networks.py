@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -108,6 +109,22 @@ def test_recomputing_is_left_out_where_nothing_is_learnt() -> None:
             if isinstance(part, Recomputable):
                 part.recompute = True
         assert torch.equal(trained(lq)[0], wanted)
+
+
+@pytest.mark.parametrize(
+    ("picture", "formula"),
+    [
+        ("charbonnier", lambda difference: (difference**2 + 1e-12) ** 0.5),
+        ("l1", abs),
+        ("mse", lambda difference: difference**2),
+    ],
+)
+def test_the_picture_loss_is_the_one_asked_for(
+    picture: Literal["charbonnier", "l1", "mse"], formula: Callable[[Tensor], Tensor]
+) -> None:
+    trained, lq, gt = network("compact"), clip(), torch.rand(2, 3, 3, 48, 64)
+    judged = Objective(trained, LossOptions(picture=picture, photometric=0))(gt, lq)
+    torch.testing.assert_close(judged.loss, formula(judged.sr - gt).mean())
 
 
 def test_cleaning_is_held_against_the_shrunk_truth() -> None:

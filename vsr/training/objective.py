@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,12 @@ from vsr.models.contract import TrainableNetwork
 from vsr.training.losses import charbonnier, photometric
 from vsr.training.options import LossOptions
 from vsr.training.perceptual import PerceptualLoss
+
+_PICTURE_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "charbonnier": charbonnier,
+    "l1": F.l1_loss,
+    "mse": F.mse_loss,
+}
 
 
 class Judged(NamedTuple):
@@ -55,7 +62,7 @@ class Objective(nn.Module):
         super().__init__()
         self.network = network
         self._weights = losses
-        self._picture = charbonnier if losses.picture == "charbonnier" else F.l1_loss
+        self._picture = _PICTURE_LOSSES[losses.picture]
         self._perceptual = PerceptualLoss(Path(losses.vgg)) if losses.perceptual else None
         self._degradation = degradation
         self._sharpen = sharpen

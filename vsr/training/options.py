@@ -167,8 +167,8 @@ class LossOptions:
 
     __pydantic_config__ = _STRICT
 
-    picture: Literal["charbonnier", "l1"] = "charbonnier"
-    """Output against truth."""
+    picture: Literal["charbonnier", "l1", "mse"] = "charbonnier"
+    """Output against truth; mse is what PSNR measures, and gives the mean where there is doubt."""
     photometric: NotNegative = 0.1
     """Weight of frames against their neighbours, warped by flow: teaches flow that can learn."""
     cleaning: NotNegative = 0.0
