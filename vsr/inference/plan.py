@@ -13,6 +13,8 @@ _SHARE_OF_FREE_MEMORY = 0.7  # the rest is for decoding, encoding and the alloca
 _HALF_SAVES = 0.85  # measured: flow, sums and pictures stay in float32
 _FLOAT_RGB = 12  # bytes per pixel
 _MIB = 2**20
+# The C library keeps freed blocks of up to 32 MiB, which tiles come in: 100 to 140 MiB measured.
+_KEPT_FREE = 128 * _MIB
 _LESS = 0.75  # of the frames at once: half a window leaves more than half, the lookahead stays
 
 
@@ -113,7 +115,7 @@ def estimate_bytes(plan: Plan, height: int, width: int, facts: NetworkFacts) -> 
     side = plan.tile or max(height, width)
     needed = min(height, side) * min(width, side) * each
     if side < max(height, width):
-        needed += height * width * _FLOAT_RGB * facts.scale**2 * frames
+        needed += height * width * _FLOAT_RGB * facts.scale**2 * frames + _KEPT_FREE
     return int(needed)
 
 
