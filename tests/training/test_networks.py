@@ -13,7 +13,7 @@ from vsr.errors import ConfigError
 from vsr.models.contract import TrainableNetwork
 from vsr.models.layers import Recomputable
 from vsr.models.zoo import ARCHITECTURES
-from vsr.training.losses import charbonnier
+from vsr.training.losses import charbonnier, photometric
 from vsr.training.objective import Objective
 from vsr.training.options import LossOptions
 
@@ -125,6 +125,17 @@ def test_the_picture_loss_is_the_one_asked_for(
     trained, lq, gt = network("compact"), clip(), torch.rand(2, 3, 3, 48, 64)
     judged = Objective(trained, LossOptions(picture=picture, photometric=0))(gt, lq)
     torch.testing.assert_close(judged.loss, formula(judged.sr - gt).mean())
+
+
+def test_flow_is_held_against_the_neighbours() -> None:
+    trained, lq, gt = network("compact"), clip(), torch.rand(2, 3, 3, 48, 64)
+    judged = Objective(trained, LossOptions(picture="l1", photometric=0.5))(gt, lq)
+    made = trained.forward_for_training(lq)
+    assert made.flow_to_previous is not None
+    assert made.flow_to_next is not None
+    wanted = (made.sr - gt).abs().mean()
+    wanted += 0.5 * photometric(lq, made.flow_to_previous, made.flow_to_next)
+    torch.testing.assert_close(judged.loss, wanted)
 
 
 def test_cleaning_is_held_against_the_shrunk_truth() -> None:

@@ -169,7 +169,7 @@ class LossOptions:
 
     picture: Literal["charbonnier", "l1", "mse"] = "charbonnier"
     """Output against truth; mse is what PSNR measures, and gives the mean where there is doubt."""
-    photometric: NotNegative = 0.1
+    photometric: NotNegative = 0.0
     """Weight of frames against their neighbours, warped by flow: teaches flow that can learn."""
     cleaning: NotNegative = 0.0
     """Weight of cleaned input against the shrunk truth (RealBasicVSR)."""
