@@ -202,6 +202,7 @@ def test_inputs_that_are_nothing_are_refused(
         (["batch", "in.mp4", "--output-dir", "o", "--container", "doc"], "--container"),
         (["batch", "in.mp4", "--output-dir", "o", "--workers", "0"], "--workers"),
         (["batch", "--status", "nowhere"], "no journal"),
+        (["batch", "in.mp4", "--output-dir", "closed"], "'closed' cannot be written to"),
     ],
 )
 def test_wrong_usage_is_named(
@@ -213,6 +214,7 @@ def test_wrong_usage_is_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in.mp4").touch()
+    (tmp_path / "closed" / ".vsr-batch.lock").mkdir(parents=True)
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
 

@@ -98,9 +98,14 @@ def claim(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
         warn: Told where its file system has no locks.
 
     Raises:
-        ConfigError: Another batch is at work there.
+        ConfigError: Another batch is at work there, or the folder cannot be written to.
     """
-    lock = locks.take(folder / _LOCK, warn)
+    try:
+        lock = locks.take(folder / _LOCK, warn)
+    except OSError as error:
+        raise ConfigError(
+            f"'{folder}' cannot be written to ({error.strerror}); take another --output-dir"
+        ) from error
     if lock is None:
         raise ConfigError(
             f"another vsr batch is at work on '{folder}': wait for it, or take another "
