@@ -2,6 +2,7 @@
 
     python scripts/bench.py quality --data FOLDER      Y-PSNR of a model on a folder of videos
     python scripts/bench.py seams --data FOLDER        windows and tiles against the whole clip
+    python scripts/bench.py stability --data FOLDER    long shots: does what is remembered do harm
     python scripts/bench.py speed                      `vsr enhance` against the network alone
     python scripts/bench.py memory                     peak memory on a clip ten times as long
     python scripts/bench.py long                       memory and open files over twenty minutes
@@ -36,6 +37,7 @@ from bench_cluster import cluster
 from bench_gpu import gpu
 from bench_long import long
 from bench_networks import deform, limits, published
+from bench_stability import stability
 from bench_training import data, train
 from measuring import (
     CACHE,
@@ -69,6 +71,7 @@ def main() -> None:
         {
             "quality": quality,
             "seams": seams,
+            "stability": stability,
             "speed": speed,
             "memory": memory,
             "long": long,
