@@ -200,6 +200,7 @@ def _go_on_moving(folder: Path, pattern: Path, note: dict[str, Any]) -> bool:
     place = pattern.parent
     if not place.exists():
         return False
+    # Where there are no locks, the run that began to move them has said so.
     lock = take_lock(folder, place, lambda _: None)
     try:
         if not (folder / "joined").exists():  # it was renamed as a whole

@@ -119,6 +119,7 @@ def test_the_status_tells_work_from_what_a_kill_left(
     command = [sys.executable, "-m", "vsr", "batch", str(tmp_path / "a.mp4"), "--output-dir"]
     command += [str(out), *FAST, "--piece", "16"]
     process = started(command, out / ".a.mp4.vsr" / "000000.json")
+    os.killpg(process.pid, signal.SIGSTOP)  # it must not end while it is asked about
     assert main(["batch", "--status", str(out)]) == 0
     told = capsys.readouterr().out
     assert f"vsr: running: {tmp_path / 'a.mp4'}\n" in told

@@ -13,7 +13,8 @@ _SHARE_OF_FREE_MEMORY = 0.7  # the rest is for decoding, encoding and the alloca
 _HALF_SAVES = 0.85  # measured: flow, sums and pictures stay in float32
 _FLOAT_RGB = 12  # bytes per pixel
 _MIB = 2**20
-# The C library keeps freed blocks of up to 32 MiB, which tiles come in: 100 to 140 MiB measured.
+# The C library keeps freed blocks of up to 32 MiB, which tiles come in. To measure it: `bench.py
+# limits --model compact-x4-real --mebibytes 200 400 --height 270 --width 480`, less the estimate.
 _KEPT_FREE = 128 * _MIB
 _LESS = 0.75  # of the frames at once: half a window leaves more than half, the lookahead stays
 
