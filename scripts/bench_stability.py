@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vsr.data.clips import open_clips
 from vsr.data.datasets import truth
-from vsr.data.degrade import bicubic_down
+from vsr.data.degradations import Degradation, degrade_clip
 from vsr.models.zoo import find_model, load_network
 from vsr.ops.resize import resize
 from vsr.training.validation import to_uint8
@@ -23,6 +23,7 @@ def stability(
     data: Path,
     *,
     model: str = "compact-x4",
+    degradation: Degradation = "bicubic",
     rounds: int = 3,
     frames: int = 32,
     clips: int | None = None,
@@ -36,6 +37,7 @@ def stability(
     Args:
         data: Folder of videos, taken as the truth.
         model: Name or weight file.
+        degradation: How the input is made; "real" by its first draw for the name of each video.
         rounds: How often each clip is played forth and back, without a cut.
         frames: Of each video, from the first.
         clips: So many videos only, the first ones.
@@ -47,7 +49,7 @@ def stability(
     rows = []
     for clip in list(open_clips(data, cache))[:clips]:
         gt = truth(clip, frames=frames, scale=info.scale)
-        lq = bicubic_down(gt, info.scale)
+        lq = degrade_clip(gt, info.scale, degradation, name=clip.name)
         order = [*range(len(lq)), *range(len(lq) - 2, 0, -1)]
         true, base = to_uint8(gt), to_uint8(resize(lq, *gt.shape[-2:]))
         sr = run_frames(network, lq[order * rounds], plan)
@@ -65,7 +67,7 @@ def stability(
                 )
             )
     table(("clip", "round", "mean gain, dB", "worst frame", "worst block"), rows)
-    print(f"\n{model}, x{info.scale} bicubic, RGB, {plan.precision}; blocks of {BLOCK} pixels")
+    print(f"\n{model}, x{info.scale} {degradation}, RGB, {plan.precision}; blocks of {BLOCK} pixels")
 
 
 def compare(

@@ -13,8 +13,9 @@ from vsr.errors import ConfigError
 from vsr.models.contract import TrainableNetwork
 from vsr.models.layers import Recomputable
 from vsr.models.zoo import ARCHITECTURES
+from vsr.training.loop import replays
 from vsr.training.losses import charbonnier, photometric
-from vsr.training.objective import Objective
+from vsr.training.objective import Objective, replayed
 from vsr.training.options import LossOptions
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -160,3 +161,44 @@ def test_a_loss_that_sees_nothing_is_refused(name: str, losses: LossOptions) -> 
     objective = Objective(network(name), losses)
     with pytest.raises(ConfigError, match=r"loss\.\w+ = [\d.]+ wants .* does not show; take 0"):
         objective(torch.rand(1, 2, 3, 48, 48), torch.rand(1, 2, 3, 12, 12))
+
+
+@NETWORKS
+def test_replayed_gives_the_state_after_the_clip_forth_and_back(name: str) -> None:
+    lq, trained = clip(), network(name).eval()
+    with torch.no_grad():
+        _, once = trained(lq[:, [0, 1, 2, 1]])
+        _, twice = trained(lq[:, [0, 1, 2, 1]], once)
+    torch.testing.assert_close(replayed(trained, lq, 1), once)
+    torch.testing.assert_close(replayed(trained, lq, 2), twice)
+    if name == "compact":  # The others' flow, from random weights, points out of the picture.
+        assert not torch.equal(once[0], twice[0])
+
+
+@NETWORKS
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_after_replays_a_clip_is_the_next_window_and_all_that_learnt_still_learns(
+    name: str, precision: torch.dtype
+) -> None:
+    lq, trained = clip(), network(name)
+    gt = torch.rand(2, 3, 3, lq.shape[-2] * trained.scale, lq.shape[-1] * trained.scale)
+    objective = Objective(trained, LossOptions(picture="l1"))
+    learning: list[set[str]] = []
+    for times in (0, 2):
+        trained.zero_grad()
+        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+            judged = objective(gt, lq, times)
+        judged.loss.backward()
+        gradients = {name: p.grad for name, p in trained.named_parameters()}
+        learning.append({name for name, g in gradients.items() if g is not None and g.any()})
+    assert learning[0]
+    assert learning[0] <= learning[1]
+    if name != "realbasicvsr":  # It cleans once in training, and as often as it needs elsewhere.
+        with torch.no_grad(), torch.autocast("cpu", precision, enabled=precision != torch.float32):
+            expected, _ = trained(lq, replayed(trained, lq, 2))
+        torch.testing.assert_close(judged.sr.detach(), expected.float())
+
+
+def test_replays_take_turns_and_are_rare() -> None:
+    assert [replays(step, 2) for step in range(8)] == [1, 0, 2, 0, 3, 0, 1, 0]
+    assert not any(replays(step, 0) for step in range(8))

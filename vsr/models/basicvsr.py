@@ -58,9 +58,9 @@ class BasicVSR(TrainableNetwork):
         sr, state, _, _ = self._with_flow(lq, state, lookahead)
         return sr, state
 
-    def forward_for_training(self, lq: Tensor) -> TrainingOutput:
+    def forward_for_training(self, lq: Tensor, state: State | None = None) -> TrainingOutput:
         """Upscale a clip; see `contract.TrainableNetwork`."""
-        sr, _, to_previous, to_next = self._with_flow(lq, None, 0)
+        sr, _, to_previous, to_next = self._with_flow(lq, state, 0)
         return TrainingOutput(sr, to_previous, to_next)
 
     def flow_parameters(self) -> Iterable[nn.Parameter]:

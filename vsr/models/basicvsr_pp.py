@@ -86,12 +86,12 @@ class BasicVSRPlusPlus(TrainableNetwork):
         sr, state, _, _ = self._with_flow(lq, state, lookahead)
         return sr, state
 
-    def forward_for_training(self, lq: Tensor) -> TrainingOutput:
+    def forward_for_training(self, lq: Tensor, state: State | None = None) -> TrainingOutput:
         """Upscale or restore a clip; see `contract.TrainableNetwork`.
 
         At `scale` 1 no flow is shown: it is of a quarter of the size.
         """
-        sr, _, to_previous, to_next = self._with_flow(lq, None, 0)
+        sr, _, to_previous, to_next = self._with_flow(lq, state, 0)
         if self.scale == 1 or lq.shape[1] == 1:
             return TrainingOutput(sr)
         return TrainingOutput(sr, torch.stack(to_previous, dim=1), torch.stack(to_next, dim=1))

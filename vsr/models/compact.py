@@ -64,9 +64,9 @@ class Compact(TrainableNetwork):
         sr, state, _, _ = self.forward_with_flow(lq, state, lookahead)
         return sr, state
 
-    def forward_for_training(self, lq: Tensor) -> TrainingOutput:
+    def forward_for_training(self, lq: Tensor, state: State | None = None) -> TrainingOutput:
         """Upscale a clip; see `contract.TrainableNetwork`."""
-        sr, _, to_previous, to_next = self.forward_with_flow(lq)
+        sr, _, to_previous, to_next = self.forward_with_flow(lq, state)
         return TrainingOutput(sr, to_previous, to_next)
 
     def flow_parameters(self) -> Iterable[nn.Parameter]:

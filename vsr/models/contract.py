@@ -65,8 +65,8 @@ class TrainableNetwork(nn.Module, ABC):
     scale: int
 
     @abstractmethod
-    def forward_for_training(self, lq: Tensor) -> TrainingOutput:
-        """Upscale a whole clip, (N, T, 3, H, W), as `forward` does without state or lookahead."""
+    def forward_for_training(self, lq: Tensor, state: State | None = None) -> TrainingOutput:
+        """Upscale a whole clip, (N, T, 3, H, W), as `forward` does without lookahead."""
 
     @abstractmethod
     def flow_parameters(self) -> Iterable[nn.Parameter]:

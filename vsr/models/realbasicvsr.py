@@ -72,13 +72,13 @@ class RealBasicVSR(TrainableNetwork):
         sr, state = self.basicvsr(cleaned, state, lookahead)
         return sr, state
 
-    def forward_for_training(self, lq: Tensor) -> TrainingOutput:
+    def forward_for_training(self, lq: Tensor, state: State | None = None) -> TrainingOutput:
         """Upscale a clip after one pass of cleaning, as published; how many come later decides.
 
         No flow is shown: it does not learn.
         """
         cleaned = torch.stack([x + self.cleaning(x).float() for x in lq.unbind(dim=1)], dim=1)
-        sr, _ = self.basicvsr(cleaned)
+        sr, _ = self.basicvsr(cleaned, state)
         return TrainingOutput(sr, cleaned=cleaned)
 
     def flow_parameters(self) -> Iterable[nn.Parameter]:

@@ -288,7 +288,7 @@ def update(parts: Parts, options: TrainOptions, batch: Batch, step: int) -> dict
     gt = batch.gt.float() / 255
     lq = None if batch.lq is None else batch.lq.float() / 255
     with _autocast(gt.device, options):
-        judged: Judged = parts.objective(gt, lq)
+        judged: Judged = parts.objective(gt, lq, replays(step, options.data.replay_every))
         loss, losses = judged.loss, judged.losses
         if adversary is not None:
             losses["adversarial"] = adversary.judge(judged.sr)
@@ -308,6 +308,11 @@ def update(parts: Parts, options: TrainOptions, batch: Batch, step: int) -> dict
     if adversary is not None:
         values["discriminator"] = adversary.learn(judged.sr, gt, _autocast(gt.device, options))
     return values
+
+
+def replays(step: int, every: int) -> int:
+    """How often the clips of a step are played first: once to three times in turn, mostly never."""
+    return 1 + step // every % 3 if every and step % every == 0 else 0
 
 
 def learning_rate(step: int, schedule: OptimizerOptions) -> float:

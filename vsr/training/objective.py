@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsr.data.degradations import Degradation, degrade
 from vsr.data.sharpen import sharpened
 from vsr.errors import ConfigError
-from vsr.models.contract import TrainableNetwork
+from vsr.models.contract import State, TrainableNetwork
 from vsr.training.losses import charbonnier, photometric
 from vsr.training.options import LossOptions
 from vsr.training.perceptual import PerceptualLoss
@@ -67,12 +68,13 @@ class Objective(nn.Module):
         self._degradation = degradation
         self._sharpen = sharpen
 
-    def forward(self, gt: Tensor, lq: Tensor | None = None) -> Judged:
+    def forward(self, gt: Tensor, lq: Tensor | None = None, replays: int = 0) -> Judged:
         """Compute the loss of true clips.
 
         Args:
             gt: (N, T, 3, H, W), 0 to 1.
             lq: (N, T, 3, H / scale, W / scale), 0 to 1; None: made here.
+            replays: How often the network first sees the clip, see `replayed`.
 
         Raises:
             ConfigError: If a loss looks at what the network does not show.
@@ -81,7 +83,8 @@ class Objective(nn.Module):
             gt = sharpened(gt)
         if lq is None:
             lq = degrade(gt, self.network.scale, self._degradation)
-        made = self.network.forward_for_training(lq)
+        state = replayed(self.network, lq, replays) if replays else None
+        made = self.network.forward_for_training(lq, state)
         sr = made.sr.float()
         losses = {"loss": self._picture(sr, gt)}
         loss = losses["loss"]
@@ -105,3 +108,31 @@ class Objective(nn.Module):
         weight = getattr(self._weights, name)
         kind = type(self.network).__name__
         return f"loss.{name} = {weight} wants {wanted}, which {kind} does not show; take 0"
+
+
+@torch.no_grad()
+def replayed(network: TrainableNetwork, lq: Tensor, times: int) -> State:
+    """Play clips forth and back, and give what the network remembers of it.
+
+    A recurrent network trained on short clips only never meets the state that it has itself after
+    a long shot, and may feed on its own artefacts there (Chiche et al., "Stable Long-Term Recurrent
+    Video Super-Resolution", CVPR 2022). Going on from this state, a step shows it some.
+
+    Args:
+        network: In training; nothing is learnt here.
+        lq: (N, T, 3, H, W), 0 to 1.
+        times: Of 2 * T - 2 frames each, so that the first frame comes next.
+
+    Returns:
+        The state before frame 0.
+    """
+    round_trip = torch.cat((lq, lq[:, 1:-1].flip(1)), dim=1) if lq.shape[1] > 1 else lq
+    state: State | None = None
+    for _ in range(times):
+        _, state = network(round_trip, state)
+    # Older PyTorch keeps the weights it cast here, without a gradient, for the step that follows
+    # (pytorch/pytorch#112583).
+    torch.clear_autocast_cache()
+    if state is None:
+        raise ValueError(f"times {times}: nothing to remember")
+    return state

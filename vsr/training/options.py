@@ -112,6 +112,9 @@ class DataOptions:
     """Play each clip forth and back: `length` 7 gives 14 frames (Vimeo-90K)."""
     reverse: bool = True
     """Play half of the clips backwards."""
+    replay_every: Annotated[int, Field(ge=0)] = 0
+    """Each so-manieth step goes on from what the network remembers after its clip was played forth
+    and back, once to three times, so that long shots stay stable; 0: none."""
     sharpen: bool = False
     """Sharpen the truth, for all but the adversarial loss: "real" degrades the sharpened clip."""
     half_size: tuple[str, ...] = ()
