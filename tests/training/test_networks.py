@@ -199,6 +199,20 @@ def test_after_replays_a_clip_is_the_next_window_and_all_that_learnt_still_learn
         torch.testing.assert_close(judged.sr.detach(), expected.float())
 
 
+@NETWORKS
+def test_flow_after_replays_is_that_of_the_clip_itself(name: str) -> None:
+    lq, trained = clip(side=20), network(name)
+    made = trained.forward_for_training(lq, replayed(trained, lq, 1))
+    if name == "realbasicvsr":
+        assert made.flow_to_previous is None
+        return
+    alone = trained.forward_for_training(lq)
+    torch.testing.assert_close(made.flow_to_previous, alone.flow_to_previous)
+    torch.testing.assert_close(made.flow_to_next, alone.flow_to_next)
+    assert alone.flow_to_next is not None
+    assert alone.flow_to_next.shape == (2, 2, 2, *lq.shape[-2:])
+
+
 def test_replays_take_turns_and_are_rare() -> None:
     assert [replays(step, 2) for step in range(8)] == [1, 0, 2, 0, 3, 0, 1, 0]
     assert not any(replays(step, 0) for step in range(8))

@@ -94,7 +94,9 @@ class BasicVSRPlusPlus(TrainableNetwork):
         sr, _, to_previous, to_next = self._with_flow(lq, state, 0)
         if self.scale == 1 or lq.shape[1] == 1:
             return TrainingOutput(sr)
-        return TrainingOutput(sr, torch.stack(to_previous, dim=1), torch.stack(to_next, dim=1))
+        # Before those of the clip lie those of the pictures that the state brought.
+        own = to_previous[-len(to_next) :]
+        return TrainingOutput(sr, torch.stack(own, dim=1), torch.stack(to_next, dim=1))
 
     def flow_parameters(self) -> Iterable[nn.Parameter]:
         """Give SpyNet's."""
