@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from skimage import data
 from torch import Tensor
 
@@ -124,6 +126,42 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not() -> None:
         assert torch.equal(first, again)
         assert not torch.equal(first, other)
         assert not torch.equal(first[0], first[1])
+
+
+def test_the_number_of_threads_changes_nothing() -> None:
+    gt = F.interpolate(photograph(3), scale_factor=2)[None]
+    usual = torch.get_num_threads()
+    made = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        made.append([degrade_real(gt, 2, seed=(0, seed, 0)) for seed in (0, 2)])
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(usual)
+    assert all(torch.equal(one, two) for one, two in zip(*made, strict=True))
+
+
+def test_blurs_that_ring_have_a_cutoff_of_their_own() -> None:
+    gt = photograph()[None]
+    ringing = replace(RealRecipe().first, blur=1, noise=0, jpeg=0, resize=(4.0, 4.0))
+    recipe = RealRecipe(
+        clean=0,
+        severity=(1, 1),
+        kernels=(0, 0, 0, 0, 0, 0, 1),
+        second=replace(ringing, blur=0),
+        first_codec=0,
+        last_codec=0,
+        final_sinc=0,
+        archive=0,
+    )
+    sharp, soft = (
+        degrade_real(
+            gt, 4, seed=(3,), recipe=replace(recipe, first=replace(ringing, sinc_cutoff=(x, x)))
+        )
+        for x in (4 * math.pi, 1.0)
+    )
+    none = degrade_real(gt, 4, seed=(3,), recipe=replace(recipe, first=replace(ringing, blur=0)))
+    # A cutoff of pi at the picture's own pixels is no low-pass at all, but for the corners.
+    assert (sharp - none).abs().mean() < 0.01 < 0.02 < (soft - none).abs().mean()
 
 
 def test_the_picture_stays_in_its_place() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from vsr.data.recipe import RealRecipe
 from vsr.errors import ConfigError
 from vsr.training.config import read_options
 
@@ -35,6 +37,13 @@ def test_sections_are_read_and_overridden(tmp_path: Path) -> None:
         (GOOD + '[optimizer]\nsteps = "many"\n', r"optimizer\.steps.*many"),
         (GOOD + '[network]\nname = "edvr"\n', r"network\.name.*edvr.*compact"),
         ('[data]\ntrain = "a"\n', r"data\.val.*missing"),
+        (GOOD + "[real]\nclean = 7\n", r"\[real\]: clean is 7.*from 0 to 1"),
+        (GOOD + "[real]\nseverity = [0.0, 3.0]\n", r"\[real\]: severity is .*3.*from 0 to 1"),
+        (GOOD + "[real]\nkernels = [1.0]\n", r"\[real\]: kernels is .*wanted 7"),
+        (GOOD + "[real]\ncodecs = []\n", r"\[real\]: codecs is empty"),
+        (GOOD + "[real]\ngop = [0, 0]\n", r"\[real\]: gop is .*from 1"),
+        (GOOD + "[real.first]\njpeg_quality = [95, 30]\n", r"\[real\.first\]: jpeg_quality is"),
+        (GOOD + "[real.second]\nblur_step = -1\n", r"\[real\.second\]: blur_step is -1"),
         ("[data\n", "not TOML"),
     ],
 )
@@ -46,6 +55,21 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
 def test_a_missing_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         read_options(tmp_path / "none.toml")
+
+
+def test_one_value_of_an_order_can_be_set_and_the_others_stay(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD + "[real.second]\nblur = 0.5\n")
+    real = read_options(path, ["real.first.jpeg=0.25", "real.clean=0.5"]).real
+    usual = RealRecipe()
+    assert real.first == replace(usual.first, jpeg=0.25)
+    assert real.second == replace(usual.second, blur=0.5)
+    assert real == replace(usual, first=real.first, second=real.second, clean=0.5)
+
+
+@pytest.mark.parametrize("override", ["real.clean.x=1", "data.val.x.y=1"])
+def test_an_override_below_a_value_is_refused(tmp_path: Path, override: str) -> None:
+    with pytest.raises(ConfigError, match=r"wanted a table|real"):
+        read_options(write(tmp_path, GOOD + "[real]\nclean = 0.5\n"), [override])
 
 
 @pytest.mark.parametrize("override", ["steps=3", "optimizer.steps", "=", "optimizer.=3"])

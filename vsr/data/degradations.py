@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import replace
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from vsr.data.degrade import bicubic_down, blur_down
@@ -59,8 +58,7 @@ def degrade_clip(
     """Make the low-quality side of a clip that is measured: the same in every run.
 
     What "real" draws hangs on the clip's name and shape alone, not on its place in a list, and is
-    never clean. One thread does it: with another number sums round otherwise, and a codec, or a
-    draw that is rejected, makes other pixels of the last bit.
+    never clean.
 
     Args:
         gt: (T, 3, H, W), 0 to 1; H and W multiples of `scale`.
@@ -77,9 +75,4 @@ def degrade_clip(
     """
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
     recipe = replace(recipe or RealRecipe(), clean=0.0)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return degrade(gt[None], scale, kind, seed=(seed, draw), recipe=recipe)[0]
-    finally:
-        torch.set_num_threads(threads)
+    return degrade(gt[None], scale, kind, seed=(seed, draw), recipe=recipe)[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import pi
 
 import numpy as np
@@ -29,7 +31,8 @@ def degrade_real(
     """Degrade clips as real footage is; a function of its arguments alone.
 
     Blur, resizing and noise run on the device of `gt`, JPEG and video codecs on the CPU. On one CPU
-    the same seed gives the same bits.
+    the same seed gives the same bits. One thread does it: with another number sums round otherwise,
+    and a codec, or a draw that is rejected, makes other pixels of the last bit.
 
     Args:
         gt: (N, T, 3, H, W), 0 to 1; H and W multiples of `scale`.
@@ -46,11 +49,22 @@ def degrade_real(
     """
     recipe = recipe or RealRecipe()
     clips = []
-    for number, clip in enumerate(gt):
-        # (seed, 0) would draw what the sampler drew from (seed): numpy pads with zeros.
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
-        clips.append(_degrade(clip, scale, rng, recipe))
+    with _one_thread():
+        for number, clip in enumerate(gt):
+            # (seed, 0) would draw what the sampler drew from (seed): numpy pads with zeros.
+            rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
+            clips.append(_degrade(clip, scale, rng, recipe))
     return torch.stack(clips)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _degrade(gt: Tensor, scale: int, rng: np.random.Generator, recipe: RealRecipe) -> Tensor:
@@ -113,8 +127,8 @@ def _kernels(
     odds = np.array(recipe.kernels)
     kind = int(rng.choice(len(odds), p=odds / odds.sum()))
     if kind == len(odds) - 1:
-        cutoffs = walk(rng, recipe.sinc_cutoff, order.blur_step, frames) / pixel
-        return torch.stack([sinc_kernel(cutoff) for cutoff in cutoffs])
+        cutoffs = walk(rng, order.sinc_cutoff, order.sinc_step, frames) / pixel
+        return torch.stack([sinc_kernel(min(cutoff, pi)) for cutoff in cutoffs])
     form, anisotropic = divmod(kind, 2)
     low, high = order.blur_sigma
     limits = (low * pixel, high * pixel)

@@ -11,6 +11,23 @@ Range = tuple[float, float]
 _STRICT = {"extra": "forbid"}
 
 
+def _check(drawn_from: object, chances: tuple[str, ...]) -> None:
+    """Hold chances against 0 to 1, and ranges against their order.
+
+    Raises:
+        ValueError: Naming the value.
+    """
+    for name, value in vars(drawn_from).items():
+        if name in chances and not 0 <= value <= 1:
+            raise ValueError(f"{name} is {value}; wanted a chance, from 0 to 1")
+        # kernels and codecs are lists.
+        ranged = isinstance(value, tuple) and name not in ("kernels", "codecs")
+        if ranged and not 0 <= value[0] <= value[1]:
+            raise ValueError(f"{name} is {value}; wanted the lower end first, from 0 on")
+        if name.endswith("_step") and value < 0:
+            raise ValueError(f"{name} is {value}; wanted 0 or more")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """One generation of copying: blur, resize, noise, JPEG, in this order.
@@ -37,11 +54,21 @@ class Order:
     """Chance of JPEG on every frame."""
     jpeg_quality: Range
     """From 0 (nothing left) to 100."""
+    sinc_cutoff: Range = (1.6, 3.14)
+    """Of the blurs that ring, in radians per low-quality pixel; up to pi at the picture's own."""
     blur_step: float = 0.01
+    sinc_step: float = 0.01
     gaussian_step: float = 0.1
     poisson_step: float = 0.005
     jpeg_step: float = 3.0
 
+    def __post_init__(self) -> None:
+        """Refuse what nothing can be drawn from; see `_check`."""
+        _check(self, chances=("blur", "noise", "jpeg"))
+
+
+# Six Gaussians and the sinc.
+_KERNELS = 7
 
 _FIRST = Order(
     blur=0.7,
@@ -95,7 +122,7 @@ class RealRecipe:
     plateau_beta: Range = (1.0, 2.0)
     """Shape of the plateau."""
     sinc_cutoff: Range = (1.6, 3.14)
-    """Of the low-pass that rings, in radians per low-quality pixel."""
+    """Of that at the end, in radians per low-quality pixel."""
     final_sinc: float = 0.3
     """Chance of such a low-pass at the end: sharpening and ringing of scalers."""
     gray_noise: float = 0.4
@@ -126,6 +153,22 @@ class RealRecipe:
     """How much of every other row comes from the next frame."""
     bleed: float = 0.4
     """Chance of colour as poor as on tape."""
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing can be drawn from; see `_check`."""
+        chances = ("clean", "gray_noise", "final_sinc", "first_codec", "last_codec", "archive")
+        _check(self, chances=(*chances, "comb", "bleed"))
+        if not self.severity[1] <= 1:
+            raise ValueError(f"severity is {self.severity}; wanted two numbers from 0 to 1")
+        if len(self.kernels) != _KERNELS or min(self.kernels) < 0 or not sum(self.kernels):
+            raise ValueError(f"kernels is {self.kernels}; wanted {_KERNELS} odds, not all 0")
+        if not self.codecs:
+            raise ValueError("codecs is empty; wanted names of encoders")
+        if self.gop[0] < 1 or self.scratches < 0:
+            raise ValueError(
+                f"gop is {self.gop} and scratches {self.scratches}; "
+                "wanted gop from 1 frame on, and no less than 0 scratches"
+            )
 
 
 def opened(recipe: RealRecipe, severity: float) -> RealRecipe:
@@ -162,6 +205,7 @@ def _opened_order(order: Order, severity: float, chance: float) -> Order:
         order,
         blur=order.blur * chance,
         blur_sigma=_from_below(order.blur_sigma, severity),
+        sinc_cutoff=_from_above(order.sinc_cutoff, severity),
         resize=(gentle * math.exp(severity * math.log(smallest / gentle)), largest),
         noise=order.noise * chance,
         gaussian_sigma=_from_below(order.gaussian_sigma, severity),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from vsr.data.recipe import RealRecipe
 from vsr.errors import ConfigError
 from vsr.training.options import TrainOptions
 
@@ -34,6 +35,7 @@ def read_options(path: Path, overrides: Sequence[str] = ()) -> TrainOptions:
         _override(values, override)
     if isinstance(network := values.setdefault("network", {}), dict):
         network.setdefault("name", "compact")
+    _fill_orders(values)
     try:
         return validated(values)
     except ConfigError as error:
@@ -54,17 +56,28 @@ def validated(values: Mapping[str, Any]) -> TrainOptions:
 
 def _override(values: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
-    section, dot, name = key.strip().partition(".")
-    if not (equals and dot and name):
+    *sections, name = key.strip().split(".")
+    if not (equals and name and sections and all(sections)):
         raise ConfigError(f"--set wants section.name=value, such as run.seed=1; got '{text}'")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value
-    table = values.setdefault(section, {})
-    if not isinstance(table, dict):
-        raise ConfigError(f"'{section}' is {table!r} in the file; wanted a table, [{section}]")
+    table = values
+    for number, section in enumerate(sections, start=1):
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            place = ".".join(sections[:number])
+            raise ConfigError(f"'{place}' is {table!r} in the file; wanted a table, [{place}]")
     table[name] = parsed
+
+
+def _fill_orders(values: dict[str, Any]) -> None:
+    """Give what `[real.first]` and `[real.second]` leave out their own defaults."""
+    real = values.get("real")
+    for name in ("first", "second"):
+        if isinstance(real, dict) and isinstance(given := real.get(name), dict):
+            real[name] = {**asdict(getattr(RealRecipe(), name)), **given}
 
 
 def _explain(error: ValidationError) -> str:
@@ -80,6 +93,8 @@ def _explain(error: ValidationError) -> str:
         return f"unknown key '{key}'; known here: {', '.join(_known(place[:-1]))}"
     if first["type"] in ("missing", "missing_argument"):
         return f"key '{key}' is missing"
+    if first["type"] == "value_error":
+        return f"[{key}]: {first['ctx']['error']}"
     return f"'{key}' is {first['input']!r}: {first['msg']}"
 
 
