@@ -67,7 +67,8 @@ def stability(
                 )
             )
     table(("clip", "round", "mean gain, dB", "worst frame", "worst block"), rows)
-    print(f"\n{model}, x{info.scale} {degradation}, RGB, {plan.precision}; blocks of {BLOCK} pixels")
+    made = f"x{info.scale} {degradation}, RGB, {plan.precision}"
+    print(f"\n{model}, {made}; blocks of {BLOCK} pixels")
 
 
 def compare(

@@ -66,9 +66,11 @@ def main(
         for above, below in zip(clean, real, strict=True)
     ]
     enlarged = [framed(np.kron(cell, np.ones((zoom, zoom, 1), np.uint8))) for cell in cells]
+    enlarged += [np.zeros_like(enlarged[0])] * (-len(enlarged) % columns)
     rows = [np.hstack(enlarged[i : i + columns]) for i in range(0, len(enlarged), columns)]
-    sheet = np.vstack([row for row in rows if row.shape == rows[0].shape])
-    cv2.imwrite(str(output), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    sheet = np.vstack(rows)
+    if not cv2.imwrite(str(output), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
+        raise SystemExit(f"'{output}' could not be written; is its folder there?")
     print(f"{output}: {sheet.shape[1]}x{sheet.shape[0]}, {len(cells)} samples, seed {seed}")
     errors = (clean - real).square().mean((1, 2, 3, 4)).clamp(min=1e-10)
     print("dB from bicubic: " + " ".join(f"{-10 * np.log10(float(x)):.1f}" for x in errors))

@@ -47,7 +47,8 @@ def main() -> None:
     for section, keys in (("data", ("train", "val", "cache")), ("run", ("output",))):
         for key in keys:
             options[section].pop(key, None)
-    options["optimizer"]["init"] = Path(options["optimizer"]["init"]).name
+    for section, key in (("optimizer", "init"), ("optimizer", "flow_init"), ("loss", "vgg")):
+        options[section][key] = Path(options[section].get(key, "")).name
     facts = {
         "data": arguments.data,
         "degradation": DEGRADATIONS[options["data"].get("degradation", "bicubic")],

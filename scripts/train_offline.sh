@@ -4,7 +4,7 @@
 #   scripts/train_offline.sh CONFIG MINUTES OUT [--set section.name=value ...]
 #
 # Reads wheels from $WHEELS (default: wheels/) and videos from $DATA (default: data/, with train/
-# and val/). A run found in OUT/checkpoint.pt, or given as $FROM, is resumed. Afterwards OUT holds
+# and val/). A run found in OUT/checkpoint.pt, or else $FROM, is resumed. Afterwards OUT holds
 # checkpoint.pt, weights.safetensors, log.jsonl, validation/*.png and train.log.
 set -euo pipefail
 config=$1 minutes=$2 out=$3
@@ -16,10 +16,10 @@ if ! python3 -c 'import av, tyro, pydantic, safetensors, skimage, cv2, tqdm' 2>/
         av tyro pydantic safetensors scikit-image opencv-python tqdm
 fi
 mkdir -p "$out"
-if [ -n "${FROM:-}" ]; then cp "$FROM" "$out/checkpoint.pt"; fi
+if [ -n "${FROM:-}" ] && [ ! -f "$out/checkpoint.pt" ]; then cp "$FROM" "$out/checkpoint.pt"; fi
 resume=()
 if [ -f "$out/checkpoint.pt" ]; then resume=(--resume); fi
 python3 -m vsr train "$config" "${resume[@]}" \
     --set data.train="$data/train" --set data.val="$data/val" --set data.cache="$data/frames" \
     --set data.workers=8 --set run.output="$out" --set run.max_minutes="$minutes" "$@" \
-    2>&1 | tee "$out/train.log"
+    2>&1 | tee -i "$out/train.log"

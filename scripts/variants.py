@@ -61,10 +61,13 @@ def limited(options: TrainOptions, steps: int, folder: str) -> TrainOptions:
     return replace(options, optimizer=schedule, run=run)
 
 
-def pixels(options: TrainOptions) -> int:
-    """Input pixels of a step."""
+def pixels(options: TrainOptions) -> float:
+    """Input pixels of a step, on average; two thirds of its work are the backward pass."""
     data = options.data
-    return data.batch * data.length * (2 if data.mirror else 1) * data.crop**2
+    length = data.length * (2 if data.mirror else 1)
+    # Twice on average, forward only.
+    replayed = 2 * (2 * length - 2) / 3 / data.replay_every if data.replay_every else 0
+    return data.batch * (length + replayed) * data.crop**2
 
 
 def gmac(network: NetworkOptions) -> float:

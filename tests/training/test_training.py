@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +20,14 @@ from safetensors.torch import load_file
 from skimage import data
 from synthetic import make_video
 
-from vsr.errors import CheckpointFormatError, ConfigError, DatasetError, WeightsError
+from vsr.data.recipe import RealRecipe
+from vsr.errors import (
+    CheckpointFormatError,
+    ConfigError,
+    DatasetError,
+    EncodeError,
+    WeightsError,
+)
 from vsr.models.checkpoints import read_metadata
 from vsr.training.config import read_options
 from vsr.training.loop import build, learning_rate, train
@@ -216,6 +224,15 @@ def test_a_device_that_is_not_there_is_refused(videos: Path, tmp_path: Path) -> 
     options = tiny(videos, tmp_path)
     with pytest.raises(ConfigError, match="GPUs found"):
         train(replace(options, run=replace(options.run, device="cuda:99")), say=quiet)
+    for device in ("meta", "mps", "cuda:", "cpu:0"):
+        with pytest.raises(ConfigError, match="wanted auto, cpu, cuda or cuda:N"):
+            train(replace(options, run=replace(options.run, device=device)), say=quiet)
+
+
+def test_neighbours_of_a_single_frame_are_refused(videos: Path, tmp_path: Path) -> None:
+    options = replace(tiny(videos, tmp_path), loss=LossOptions(photometric=0.1))
+    with pytest.raises(ConfigError, match=r"data\.length = 1 leaves none"):
+        train(replace(options, data=replace(options.data, length=1)), say=quiet)
 
 
 def test_weights_say_how_they_came_about(videos: Path, tmp_path: Path) -> None:
@@ -249,6 +266,58 @@ def test_sigterm_saves_and_stops(videos: Path, tmp_path: Path) -> None:
         signal.signal(signal.SIGALRM, previous)
     saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert 0 < saved["step"] < 10_000
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork, from 3.12 on
+def test_a_signal_to_the_whole_group_leaves_a_checkpoint(videos: Path, tmp_path: Path) -> None:
+    sets = {
+        "data.train": videos,
+        "data.val": videos,
+        "data.cache": videos / "cache",
+        "data.crop": 12,
+        "data.length": 3,
+        "data.batch": 1,
+        "data.workers": 1,
+        "data.val_frames": 2,
+        "network.channels": 8,
+        "network.blocks": 1,
+        "run.output": tmp_path,
+        "run.log_every": 1,
+    }
+    config = tmp_path / "run.toml"
+    config.write_text("")
+    chosen = [word for key, value in sets.items() for word in ("--set", f"{key}={value}")]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "vsr", "train", str(config), *chosen],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+    log = tmp_path / "log.jsonl"
+    while run.poll() is None and not (log.is_file() and log.read_text().count("\n") > 2):
+        time.sleep(0.05)
+    os.killpg(run.pid, signal.SIGTERM)
+    _, said = run.communicate(timeout=120)
+    assert run.returncode == 0, said.decode()
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert saved["step"] > 2
+    assert read_metadata(tmp_path / "weights.safetensors")["validation"]["psnr"] > 10
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork, from 3.12 on
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_fails_while_clips_are_made_keeps_its_name(
+    videos: Path, tmp_path: Path, workers: int
+) -> None:
+    options = tiny(videos, tmp_path)
+    options = replace(
+        options,
+        data=replace(options.data, degradation="real", workers=workers),
+        real=RealRecipe(clean=0, last_codec=1, codecs=("no-such-encoder",)),
+    )
+    with pytest.raises(EncodeError, match="no-such-encoder"):
+        train(options, say=quiet)
 
 
 def test_a_clip_too_short_is_said(videos: Path, tmp_path: Path) -> None:

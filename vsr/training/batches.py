@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from vsr.data.datasets import Stretch, mirrored, sample_batch, sample_pairs
 from vsr.data.real import degrade_real
 from vsr.data.sharpen import sharpened
+from vsr.errors import VsrError
 from vsr.training.options import TrainOptions
 from vsr.training.world import World
 
@@ -33,11 +35,14 @@ class Batch(NamedTuple):
         return Batch(self.gt.to(device, non_blocking=True), lq)
 
 
-class Batches(Dataset[Batch]):
+class Batches(Dataset[Batch | VsrError]):
     """This process's share of batch number `step`.
 
     Clip i of step n is a function of the run's seed, n and i alone: whatever the workers and the
     processes, and wherever the run was stopped and resumed, the steps see the same clips.
+
+    What a user can mend is given instead of the clips, not raised: torch would turn it into
+    another error on its way from a worker.
     """
 
     def __init__(self, found: Sequence[Stretch], options: TrainOptions, world: World) -> None:
@@ -53,8 +58,11 @@ class Batches(Dataset[Batch]):
             stretch.clip.lq is not None for stretch in found
         )
 
-    def __getitem__(self, step: int) -> Batch:
-        clips = [self._clip((self._seed, step, clip)) for clip in self._clips]
+    def __getitem__(self, step: int) -> Batch | VsrError:
+        try:
+            clips = [self._clip((self._seed, step, clip)) for clip in self._clips]
+        except VsrError as error:
+            return error
         lqs = [clip.lq for clip in clips if clip.lq is not None]
         return Batch(torch.cat([clip.gt for clip in clips]), torch.cat(lqs) if lqs else None)
 
@@ -93,12 +101,19 @@ class Batches(Dataset[Batch]):
 
 def batches(
     found: Sequence[Stretch], options: TrainOptions, world: World, *, first: int
-) -> DataLoader[Batch]:
-    """Give the batches of the steps from `first` to the run's last, in order."""
+) -> DataLoader[Batch | VsrError]:
+    """Give the batches of the steps from `first` to the run's last, in order; see `Batches`."""
     return DataLoader(
         Batches(found, options, world),
         batch_size=None,
         sampler=range(first, options.optimizer.steps),
         num_workers=options.data.workers,
+        worker_init_fn=_outlive_signals,
         pin_memory=world.device.type == "cuda",
     )
+
+
+def _outlive_signals(worker: int) -> None:
+    """Leave it to the run to end its workers: the signal to stop may reach the whole group."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

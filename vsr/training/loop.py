@@ -6,7 +6,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tqdm import tqdm
 from vsr.data.clips import Clip
 from vsr.data.datasets import Stretch, stretches
 from vsr.data.layouts import open_training
-from vsr.errors import ConfigError
+from vsr.errors import ConfigError, VsrError
 from vsr.models.checkpoints import save_weights
 from vsr.models.contract import TrainableNetwork
 from vsr.models.layers import Recomputable
@@ -122,8 +122,12 @@ def train(
                 parts.output / "checkpoint.pt", shape=parts.shape, parts=parts.saved()
             )
             say(f"resumed at step {step}")
-        writing = Record(parts.output, tensorboard=options.run.tensorboard)
-        with _stop_on_signal() as stopped, writing if world.first else nullcontext() as record:
+        writing: AbstractContextManager[Record | None] = (
+            Record(parts.output, tensorboard=options.run.tensorboard)
+            if world.first
+            else nullcontext()
+        )
+        with _stop_on_signal() as stopped, writing as record:
             return fit(parts, data, options, world, step, record, stopped, say)
 
 
@@ -139,6 +143,11 @@ def check(options: TrainOptions) -> None:
     if options.loss.perceptual and not options.loss.vgg:
         raise ConfigError(
             "loss.perceptual wants the weights of VGG-19: name the published file as loss.vgg"
+        )
+    if options.data.length == 1 and options.loss.photometric and not options.data.mirror:
+        raise ConfigError(
+            f"loss.photometric = {options.loss.photometric} compares neighbours, and "
+            "data.length = 1 leaves none; take a length of 2 or more, or 0"
         )
     if options.data.degradation == "bd" and options.network.scale != 4:
         raise ConfigError(
@@ -247,6 +256,8 @@ def fit(
     hidden = None if world.first else True
     with tqdm(total=steps, initial=step, unit="step", dynamic_ncols=True, disable=hidden) as bar:
         for batch in batches(data.found, options, world, first=step):
+            if isinstance(batch, VsrError):
+                raise batch
             losses = update(parts, options, batch.to(world.device), step)
             step += 1
             if all(map(math.isfinite, losses.values())):
@@ -262,12 +273,14 @@ def fit(
                 rate = learning_rate(step - 1, options.optimizer)
                 record.add(step, **means, lr=rate, skipped=skipped)
                 seen = []
+            # Before validating: whoever stops a run may not wait for that.
+            if record is not None and (step % run.save_every == 0 or last):
+                _save(parts, options, step, numbers)
             if record is not None and (step % run.validate_every == 0 or last):
                 numbers = _validated(parts, data, options, world.device)
                 record.add(step, **numbers)
+                _save_weights(parts, options, step, numbers)
                 say(f"step {step}: " + "  ".join(f"{k} {v:.3f}" for k, v in numbers.items()))
-            if record is not None and (step % run.save_every == 0 or last):
-                _save(parts, options, step, numbers)
             if last:
                 break
     if skipped:
@@ -344,6 +357,12 @@ def _save(parts: Parts, options: TrainOptions, step: int, numbers: dict[str, flo
     save_checkpoint(
         parts.output / "checkpoint.pt", step=step, shape=parts.shape, parts=parts.saved()
     )
+    _save_weights(parts, options, step, numbers)
+
+
+def _save_weights(
+    parts: Parts, options: TrainOptions, step: int, numbers: dict[str, float]
+) -> None:
     facts = {"step": step, "options": asdict(options), "validation": numbers}
     save_weights(parts.output / "weights.safetensors", parts.ema.weights, parts.shape, facts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,10 +80,9 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"run.device '{name}': wanted auto, cpu, cuda or cuda:N") from error
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise ConfigError(f"run.device '{name}': wanted auto, cpu, cuda or cuda:N")
+    device = torch.device(name)
     if device.type == "cuda":
         index = local_rank if device.index is None else device.index
         if index >= torch.cuda.device_count():
