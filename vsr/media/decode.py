@@ -226,6 +226,13 @@ class Decoder:
                 f"the clock skips whole frames, {count} in all (first at "
                 f"{float(self._gaps[0].start):.3f} s): they may be missing from the file itself"
             )
+        ledger = self._reader.ledger
+        if ledger.first_empty is not None:
+            self._warn(
+                f"packets of the video that are empty: {ledger.empties} (the first at "
+                f"{float(ledger.first_empty * self._info.video.time_base):.3f} s); the picture "
+                "before stays until the next one"
+            )
         if held is not None:
             step = max(1, round(1 / (self.frame_rate * self.time_base)))
             yield held if held.duration else _lasting(held, step)
