@@ -54,9 +54,8 @@ def _checksum(page: bytes) -> int:
 def _headers() -> tuple[bytes, bytes, bytes]:
     size = struct.pack(">HH", SIDE // 16, SIDE // 16) + SIDE.to_bytes(3, "big") * 2 + b"\0\0"
     rate = struct.pack(">II", RATE.numerator, RATE.denominator)
-    rest = (
-        b"\0\0\1" * 2 + b"\0" + b"\0\0\0" + struct.pack(">H", KEYFRAME_SHIFT << 5)
-    )  # square pixels
+    aspect, colours, bit_rate = b"\0\0\1" * 2, b"\0", b"\0\0\0"
+    rest = aspect + colours + bit_rate + struct.pack(">H", KEYFRAME_SHIFT << 5)
     identity = b"\x80theora\3\2\1" + size + rate + rest
     comment = b"\x81theora" + struct.pack("<II", 0, 0)
     return identity, comment, b"\x82theora" + _pack(_tables())
