@@ -49,6 +49,8 @@ class FrameReader:
         corrupt: pts of the frames within range that the decoder marked as damaged.
         frames: How many frames were given.
         attached: What they carry beside their pixels, and how many of them each.
+        stated_aspect: Sample aspect ratio that the container sets over the codec's; None where
+            that of each frame counts.
     """
 
     def __init__(
@@ -103,6 +105,11 @@ class FrameReader:
             held.duration = max(lasts, self.ledger.empty_until - held.pts)
             yield self._count(held)
 
+    @property
+    def aspect(self) -> Fraction | None:
+        """The sample aspect ratio that the decoder has met last, some frames ahead."""
+        return self._stream.codec_context.sample_aspect_ratio
+
     def account(self) -> tuple[list[LostFrames], list[LostFrames]]:
         """List lost frames, and gaps that may be losses, in seconds; call at the end.
 
@@ -152,6 +159,9 @@ class FrameReader:
                 self._info.path, "wanted the video that was probed, got another file; start again"
             )
         self._stream = stream
+        aspect = stream.sample_aspect_ratio
+        told = stream.codec_context.sample_aspect_ratio
+        self.stated_aspect = aspect if aspect != told else None
         stream.thread_type = "SLICE"
         stream.thread_count = self._threads
         stream.codec_context.flags |= AV_CODEC_FLAG_OUTPUT_CORRUPT
