@@ -15,6 +15,7 @@ from typing import Any
 
 from vsr.media.attached import counted_losses
 from vsr.media.decode import DecodeSummary
+from vsr.media.losses import describe_lost
 from vsr.media.verify import VerifyResult
 from vsr.options import EnhanceOptions
 from vsr.planning import Job
@@ -135,11 +136,7 @@ def describe_losses(summary: DecodeSummary, *, captions: bool) -> Iterator[str]:
         summary: What decoding met.
         captions: Whether the encoder carries closed captions.
     """
-    for lost in summary.lost:
-        yield (
-            f"frames lost between {float(lost.start):.3f} s and {float(lost.end):.3f} s: "
-            f"{lost.count}, {lost.reason}"
-        )
+    yield from describe_lost(summary.lost)
     if summary.corrupt:
         yield f"{len(summary.corrupt)} frames of the input are damaged, and enhanced as they are"
     if summary.repaired_pts:

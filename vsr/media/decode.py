@@ -9,11 +9,12 @@ from types import TracebackType
 from typing import Literal, Self
 
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from vsr.errors import DecodeError
 from vsr.media.attached import caption_carrier
 from vsr.media.chains import deinterlacers
+from vsr.media.conform import Conformer
 from vsr.media.filters import FrameFilter, SceneScorer, StreamShape
 from vsr.media.frames import PlanarFrame, PlaneFormat
 from vsr.media.losses import LostFrames
@@ -131,7 +132,7 @@ class Decoder:
         self.origin = self._reader.origin * info.video.time_base
         self.time_base = info.video.time_base
         self.frame_rate = info.video.frame_rate
-        self.sample_aspect_ratio = info.video.sample_aspect_ratio
+        self._conformer = Conformer(info.video, self._reader.stated_aspect)
         self._warnings: dict[str, None] = {}
         self._lost: list[LostFrames] = []
         self._gaps: list[LostFrames] = []
@@ -193,7 +194,7 @@ class Decoder:
             discontinuities=tuple(reader.fixer.jumps),
             attached=tuple(reader.attached.items()),
             captioned=self._captioned,
-            warnings=tuple(self._warnings),
+            warnings=(*self._warnings, *self._conformer.notes()),
         )
 
     def _nothing(self) -> DecodeError:
@@ -226,20 +227,28 @@ class Decoder:
                 f"the clock skips whole frames, {count} in all (first at "
                 f"{float(self._gaps[0].start):.3f} s): they may be missing from the file itself"
             )
+        ledger = self._reader.ledger
+        if ledger.first_empty is not None:
+            self._warn(
+                f"packets of the video that are empty: {ledger.empties} (the first at "
+                f"{float(ledger.first_empty * self._info.video.time_base):.3f} s); the picture "
+                "before stays until the next one"
+            )
         if held is not None:
             step = max(1, round(1 / (self.frame_rate * self.time_base)))
             yield held if held.duration else _lasting(held, step)
 
     def _filtered(self) -> Iterator[VideoFrame]:
-        """Run the reader's frames, all brought to the first one's shape, through the graph."""
+        """Run the reader's frames, all made like the first, through the graph."""
         graph: FrameFilter | None = None
-        shape: tuple[int, int, str] | None = None
-        for frame in self._reader.read():
-            if shape is None:
-                shape = (frame.width, frame.height, frame.format.name)
+        first = True
+        for decoded in self._reader.read():
+            frame = self._conformer(decoded, self._reader.aspect)
+            if first:
+                first = False
+                self.sample_aspect_ratio = self._conformer.aspect
                 chain = self._chain(frame)
                 graph = FrameFilter(self._shape(frame), chain) if chain else None
-            frame = self._conform(frame, shape)
             auto = self._options.deinterlace == "auto" and not self._leaves_fields
             if frame.interlaced_frame and auto:
                 self._check_interlaced(frame)
@@ -288,28 +297,9 @@ class Decoder:
             pix_fmt=first.format.name,
             time_base=self._info.video.time_base,
             frame_rate=self._info.video.frame_rate,
-            sample_aspect_ratio=self._info.video.sample_aspect_ratio,
+            sample_aspect_ratio=self.sample_aspect_ratio,
             matrix=first.colorspace,
             range=first.color_range,
-        )
-
-    def _conform(self, frame: VideoFrame, shape: tuple[int, int, str]) -> VideoFrame:
-        """Bring a frame of another size or format, as spliced recordings have, to the first's."""
-        width, height, pix_fmt = shape
-        if (frame.width, frame.height, frame.format.name) == shape:
-            return frame
-        self._warn(
-            f"the picture changes from {width}x{height} {pix_fmt} to {frame.width}x{frame.height} "
-            f"{frame.format.name} at {float((frame.pts or 0) * self._info.video.time_base):.3f} s "
-            "and on; such frames are scaled to the first ones' shape"
-        )
-        return self._reformatter.reformat(
-            frame,
-            width,
-            height,
-            pix_fmt,
-            interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
-            threads=1,
         )
 
     def _learn(self, graph: FrameFilter, filtered: VideoFrame, source: VideoFrame | None) -> None:

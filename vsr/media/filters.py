@@ -216,7 +216,7 @@ class FrameFilter:
 
     def _connect(self, calls: list[FilterCall], shape: StreamShape) -> None:
         """Add and link the filters; an input takes its label, its neighbour or the video."""
-        named: dict[str, Pad] = {"in": (self._graph.add("buffer", shape.describe()), 0)}
+        named: dict[str, Pad] = {"in": (self._source(shape), 0)}
         waiting: dict[str, Pad] = {}
         carried: list[Pad] = []
         ends: list[Pad] = []
@@ -244,6 +244,17 @@ class FrameFilter:
                 else:
                     named[label] = (context, pad)
         self._finish([*ends, *carried], named, waiting)
+
+    def _source(self, shape: StreamShape) -> FilterContext:
+        """Add the video; its frames bring the codec's pixel aspect, the shape the right one."""
+        source = self._graph.add("buffer", shape.describe())
+        aspect = shape.sample_aspect_ratio
+        if aspect is None:
+            return source
+        ratio = f"sar={aspect.numerator}/{aspect.denominator}:max={2**31 - 1}"
+        setting = self._graph.add("setsar", ratio)
+        source.link_to(setting)
+        return setting
 
     def _finish(self, ends: list[Pad], named: dict[str, Pad], waiting: dict[str, Pad]) -> None:
         """Link the one output left over to the sink; showinfo on the way tells rate and aspect."""

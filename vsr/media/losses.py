@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from heapq import heappop, heappush
@@ -23,6 +24,15 @@ class LostFrames:
     reason: str
 
 
+def describe_lost(lost: Iterable[LostFrames]) -> Iterator[str]:
+    """Put losses into sentences."""
+    for run in lost:
+        yield (
+            f"frames lost between {float(run.start):.3f} s and {float(run.end):.3f} s: "
+            f"{run.count}, {run.reason}"
+        )
+
+
 class FrameLedger:
     """Match the packets sent to a decoder with the frames that came out, by pts.
 
@@ -31,7 +41,15 @@ class FrameLedger:
     `unmatched_packets` compares their numbers.
 
     A skip of whole frame durations between packets that all decoded is a gap, not a loss: variable
-    frame rate looks the same. `gaps` keeps them; the caller decides by what else went wrong.
+    frame rate looks the same. `gaps` keeps them; the caller decides by what else went wrong. Empty
+    packets (QuickTime writes them where a screen stands still) explain the skip they leave.
+
+    Attributes:
+        packets, frames: Sent and received.
+        last_sent: Latest time of a packet, empty ones included.
+        empties, first_empty, empty_until: How many packets were empty, the time of the first, and
+            when the last of them ends.
+        gaps: (pts before, pts after, frames skipped).
 
     Args:
         step: Nominal frame duration in ticks, exact.
@@ -42,7 +60,11 @@ class FrameLedger:
         self.packets = 0
         self.frames = 0
         self.last_sent: int | None = None
-        self.gaps: list[tuple[int, int, int]] = []  # (pts before, pts after, frames skipped)
+        self.empties = 0
+        self.first_empty: int | None = None
+        self.empty_until = 0
+        self.gaps: list[tuple[int, int, int]] = []
+        self._empty: list[int] = []
         self._off_grid = False
         self._single_steps = 0
         self._intervals = 0
@@ -59,14 +81,23 @@ class FrameLedger:
     def sent(self, pts: int | None, dts: int | None, *, hidden: bool = False) -> None:
         """Note a packet; `hidden` ones (cut off by an edit list) are not meant to be seen."""
         self.packets += 1
-        time = pts if pts is not None else dts
-        if time is not None:
-            self.last_sent = time if self.last_sent is None else max(self.last_sent, time)
+        self._reached(pts if pts is not None else dts)
         if pts is None:
             return
         self._sent_with_pts += 1
         if not hidden and not self._outside(pts):
             heappush(self._pending, pts)
+
+    def empty(self, pts: int | None, dts: int | None, duration: int) -> None:
+        """Note a packet without content, which is not for the decoder."""
+        time = pts if pts is not None else dts
+        self._reached(time)
+        if time is None or self._outside(time):
+            return
+        self.empties += 1
+        heappush(self._empty, time)
+        self.first_empty = time if self.first_empty is None else min(self.first_empty, time)
+        self.empty_until = max(self.empty_until, time + (duration or round(self._step)))
 
     def received(self, pts: int | None, shown: int, *, interlaced: bool = False) -> None:
         """Note a frame: the pts it brought along, and the one it is shown at after repair."""
@@ -111,6 +142,10 @@ class FrameLedger:
         """Count packets without a pts that gave no frame; 0 where packets have pts."""
         return max(0, self.packets - self.frames) if not self._sent_with_pts else 0
 
+    def _reached(self, time: int | None) -> None:
+        if time is not None:
+            self.last_sent = time if self.last_sent is None else max(self.last_sent, time)
+
     def _outside(self, pts: int) -> bool:
         early = self._first is not None and pts < self._first
         return early or (self._end is not None and pts >= self._end)
@@ -123,9 +158,16 @@ class FrameLedger:
 
     def _judge_gap(self, before: int, after: int) -> None:
         steps = round((after - before) / self._step)
+        empty = self._empties_between(before, after)
         self._intervals += 1
-        self._single_steps += steps == 1
+        self._single_steps += steps - empty == 1
         if abs(after - before - steps * self._step) > 1 or steps < 1:
             self._off_grid = True
-        elif steps > 1 and len(self.gaps) < KEPT_GAPS:
-            self.gaps.append((before, after, steps - 1))
+        elif steps - empty > 1 and len(self.gaps) < KEPT_GAPS:
+            self.gaps.append((before, after, steps - empty - 1))
+
+    def _empties_between(self, before: int, after: int) -> int:
+        count = 0
+        while self._empty and self._empty[0] < after:
+            count += heappop(self._empty) > before
+        return count

@@ -205,10 +205,11 @@ def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame |
     for _ in range(PROBED_PACKETS):
         try:
             packet = next(packets, None)
+            if packet is None or packet.size:  # an empty one would be taken for the end
+                for frame in stream.decode(packet):
+                    return frame
             if packet is None:
                 return None
-            for frame in stream.decode(packet if packet.size else None):
-                return frame
         except av.error.FFmpegError:
             # Damage is the decoder's to count; a later frame tells as much.
             continue

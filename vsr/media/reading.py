@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import chain
 from math import ceil
 
 import av.error
+from av.filter import Graph
 from av.packet import Packet
 from av.stream import Stream
 from av.video.frame import VideoFrame
@@ -25,6 +27,8 @@ AV_CODEC_FLAG_OUTPUT_CORRUPT = 1 << 3  # libavcodec/avcodec.h: show frames that 
 KEPT_ERRORS = 100
 READ_RETRIES = 20
 SEEKABLE = ("mov", "matroska")
+# Here an empty packet is a frame: the one before once more (Theora specification, 7.11).
+REPEATING_CODECS = ("theora",)
 # Decoding starts this long before the first frame wanted: open GOPs show frames before their
 # keyframe that need the GOP before.
 SEEK_MARGIN = Fraction(2)
@@ -45,6 +49,8 @@ class FrameReader:
         corrupt: pts of the frames within range that the decoder marked as damaged.
         frames: How many frames were given.
         attached: What they carry beside their pixels, and how many of them each.
+        stated_aspect: Sample aspect ratio that the container sets over the codec's; None where
+            that of each frame counts.
     """
 
     def __init__(
@@ -94,8 +100,15 @@ class FrameReader:
                 held = frame
         self._whole_file_read = True
         if held is not None:
-            held.duration = held.duration or max(1, round(self.step))
+            assert held.pts is not None
+            lasts = held.duration or max(1, round(self.step))
+            held.duration = max(lasts, self.ledger.empty_until - held.pts)
             yield self._count(held)
+
+    @property
+    def aspect(self) -> Fraction | None:
+        """The sample aspect ratio that the decoder has met last, some frames ahead."""
+        return self._stream.codec_context.sample_aspect_ratio
 
     def account(self) -> tuple[list[LostFrames], list[LostFrames]]:
         """List lost frames, and gaps that may be losses, in seconds; call at the end.
@@ -146,9 +159,13 @@ class FrameReader:
                 self._info.path, "wanted the video that was probed, got another file; start again"
             )
         self._stream = stream
+        aspect = stream.sample_aspect_ratio
+        told = stream.codec_context.sample_aspect_ratio
+        self.stated_aspect = aspect if aspect != told else None
         stream.thread_type = "SLICE"
         stream.thread_count = self._threads
         stream.codec_context.flags |= AV_CODEC_FLAG_OUTPUT_CORRUPT
+        self._shown: VideoFrame | None = None
         self.repair = PtsRepair(max(1, round(self.step)))
         self.fixer = DiscontinuityFixer()
         self.ledger = FrameLedger(self.step, self._first, self._end)
@@ -203,34 +220,52 @@ class FrameReader:
         for _ in range(READ_RETRIES):
             try:
                 for packet in read_packets(self._container, [self._stream], self.fixer):
-                    where = packet.pts if packet.pts is not None else packet.dts
+                    where = _time(packet)
                     yield packet
                 return
             except av.error.FFmpegError as error:
                 self._note(error, where)
-        yield Packet()
 
     def _decode(self, packets: Iterator[Packet[Stream]]) -> Iterator[VideoFrame]:
+        """Decode packets; an empty one would end the film, so none is sent before all are read."""
         context = self._stream.codec_context
-        for packet in packets:
-            if packet.size:
+        for packet in chain(packets, (None,)):
+            if packet is not None and not packet.size:
+                yield from self._nothing_new(packet)
+                continue
+            if packet is not None:
                 hidden = packet.is_discard or self._is_hidden(packet)
                 self.ledger.sent(packet.pts, packet.dts, hidden=hidden)
             try:
-                frames = context.decode(packet if packet.size else None)
-            except av.error.EOFError:
-                continue  # flushed already
+                frames = context.decode(packet)
             except av.error.FFmpegError as error:
-                self._note(error, packet.pts if packet.pts is not None else packet.dts)
+                self._note(error, None if packet is None else _time(packet))
                 continue
             for frame in frames:
                 if frame.pts is None:
                     frame.duration = 0  # AVI: a tick of the header, not a frame
-                shown = self.repair(frame)
-                self.ledger.received(frame.pts, shown, interlaced=frame.interlaced_frame)
-                frame.pts = shown
-                frame.time_base = self._info.video.time_base
-                yield frame
+                yield self._received(frame)
+
+    def _received(self, frame: VideoFrame) -> VideoFrame:
+        shown = self.repair(frame)
+        self.ledger.received(frame.pts, shown, interlaced=frame.interlaced_frame)
+        frame.pts = shown
+        frame.time_base = self._info.video.time_base
+        self._shown = frame
+        return frame
+
+    def _nothing_new(self, packet: Packet[Stream]) -> Iterator[VideoFrame]:
+        """Give the frame before once more, where an empty packet stands for it, or note a gap."""
+        if packet.pts is None and packet.dts is None:
+            return  # the demuxer's own, at the end
+        if self._info.video.codec not in REPEATING_CODECS:
+            self.ledger.empty(packet.pts, packet.dts, packet.duration or 0)
+            return
+        self.ledger.sent(packet.pts, packet.dts)
+        if self._shown is not None:
+            frame = _again(self._shown)
+            frame.pts, frame.dts, frame.duration = packet.pts, packet.dts, packet.duration or 0
+            yield self._received(frame)
 
     def _is_hidden(self, packet: Packet[Stream]) -> bool:
         """Tell VP8's reference frames that are never shown (RFC 6386, 9.1: bit 4, show_frame)."""
@@ -249,7 +284,8 @@ class FrameReader:
             # The index knows the number, after edit lists; those that reordering left out
             # before the cut are gaps.
             gaps = sum(count for _, _, count in self.ledger.gaps if self.ledger.constant_rate)
-            missing = len(self._stream.index_entries) - self.ledger.packets - gaps
+            found = self.ledger.packets + self.ledger.empties
+            missing = len(self._stream.index_entries) - found - gaps
         else:
             missing = round((promised - reached) / self.step)
             if missing * self.step * self._info.video.time_base < HEADER_TOLERANCE:
@@ -278,11 +314,25 @@ class FrameReader:
         return self.origin + video.duration / video.time_base
 
 
+def _time(packet: Packet[Stream]) -> int | None:
+    return packet.pts if packet.pts is not None else packet.dts
+
+
+def _again(frame: VideoFrame) -> VideoFrame:
+    """Give another frame of the same samples; PyAV itself can only copy the object's name."""
+    graph = Graph()
+    size = f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1"
+    color = f":colorspace={frame.colorspace}:range={frame.color_range}"
+    graph.link_nodes(graph.add("buffer", size + color), graph.add("buffersink")).configure()
+    graph.vpush(frame)
+    return graph.vpull()
+
+
 def _from_keyframe(packets: Iterator[Packet[Stream]], before: int) -> Iterator[Packet[Stream]]:
     """Leave out packets up to the last keyframe whose time is not after `before`."""
     kept: list[Packet[Stream]] = []
     for packet in packets:
-        time = packet.pts if packet.pts is not None else packet.dts
+        time = _time(packet)
         if packet.size and packet.is_keyframe and time is not None and time <= before:
             kept.clear()
         kept.append(packet)

@@ -12,6 +12,7 @@ from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
 from vsr.media.copying import TimeRange
 from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
 from vsr.media.encode import EncodePlan
+from vsr.media.losses import describe_lost
 from vsr.media.marks import FrameMarks
 from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
@@ -59,7 +60,7 @@ class VerifyResult:
     Attributes:
         source, target: Paths.
         checks: Every check made, in order.
-        warnings: What is missing as planned, or does not matter much.
+        warnings: What is missing as planned or in the source itself, or does not matter much.
     """
 
     source: str
@@ -104,9 +105,12 @@ def verify(
     kind = target_kind(named if named is not None else target)
     info, made = probe(os.fspath(source)), probe(os.fspath(target))
     marks, damaged = expected.marks, False
+    warnings: tuple[str, ...] = ()
     if marks is None:
         marks, of_source = _marks(info, expected.decode)
         damaged = bool(of_source.error_count or of_source.corrupt)
+        told = (*describe_lost(of_source.lost), *of_source.warnings)
+        warnings = tuple(f"in the source: {sentence}" for sentence in told)
     found, summary = _marks(made, DecodeOptions(deinterlace="off"))
     offset = expected.time_range.start if expected.time_range else Fraction(0)
     shift = Fraction(0)
@@ -121,9 +125,8 @@ def verify(
         *([] if damaged else _check_pictures(marks, found)),
         *_check_video(kind, info, made, expected.plan),
     ]
-    warnings: tuple[str, ...] = ()
     if damaged:
-        warnings = ("the source is damaged, so its pictures cannot be compared",)
+        warnings += ("the source is damaged, so its pictures cannot be compared",)
     if kind.muxer != PICTURES and info.format != PICTURES:
         streams = expected.streams
         if streams is None:
