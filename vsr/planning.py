@@ -19,6 +19,7 @@ from vsr.media.chains import (
     turn_of_matrix,
     upright_chain,
 )
+from vsr.media.chapters import chapter_warnings
 from vsr.media.containers import PICTURES, TargetKind, check_target
 from vsr.media.copying import TimeRange
 from vsr.media.decode import DecodeOptions, Decoder
@@ -137,6 +138,7 @@ def plan_job(
             *expected_losses(info.video.attached, captions=encode.captions),
             *stream_warnings(streams),
             *container_warnings(info, kind.pattern),
+            *chapter_warnings(info, kind.muxer, time_range),
             *inference.notes,
         ),
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from vsr.media.chapters import chapter_warnings, check_chapters
 from vsr.media.checks import Check, check
 from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
 from vsr.media.copying import TimeRange
@@ -15,7 +16,7 @@ from vsr.media.encode import EncodePlan
 from vsr.media.marks import FrameMarks
 from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
-from vsr.media.verify_streams import check_chapters, check_streams, check_tags
+from vsr.media.verify_streams import check_streams, check_tags
 
 # Matroska counts in milliseconds; MPEG-TS in 1/90000 s, and is rounded to on both ways.
 TOLERANCE = {
@@ -132,10 +133,11 @@ def verify(
             info, made, streams, expected.time_range, muxer=kind.muxer, shift=shift
         )
         if "chapters" in LABELS[kind.muxer]:
-            checks.append(check_chapters(info, made, expected.time_range))
+            checks.append(check_chapters(info, made, kind.muxer, expected.time_range))
         warnings += (
             *stream_warnings(streams),
             *container_warnings(info, kind.pattern),
+            *chapter_warnings(info, kind.muxer, expected.time_range),
             *check_tags(info, made),
         )
     return VerifyResult(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
@@ -25,7 +25,6 @@ UNPACKETED = "pcm_"
 # Half a millisecond, Matroska's step, for each of the two files; AVI counts sound from zero on.
 TIME_TOLERANCE = Fraction(1, 1000)
 AVI_TOLERANCE = Fraction(1, 40)
-CHAPTER_TOLERANCE = Fraction(1, 1000)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -222,32 +221,6 @@ def _language(stream: StreamInfo) -> str:
     """Name a language by one of its two ISO 639-2 codes; none and "und" are the same."""
     code = stream.language or "und"
     return MOV_LANGUAGES.get(code, code)
-
-
-def check_chapters(info: SourceInfo, made: SourceInfo, time_range: TimeRange | None) -> Check:
-    """Check number, times and titles of the chapters that lie in the kept range."""
-    wanted = list(_shifted(info.chapters, time_range))
-    found = made.chapters
-    if len(wanted) != len(found):
-        return check("chapters", False, f"wanted {len(wanted)} chapters, found {len(found)}")
-    for number, (want, got) in enumerate(zip(wanted, found, strict=True), 1):
-        late = max(abs(want[0] - got[0]), abs(want[1] - got[1]))
-        if late > CHAPTER_TOLERANCE or want[2] != got[2]:
-            return check("chapters", False, f"chapter {number} {want} became {got}")
-    return check("chapters", True, f"{len(found)} kept", count=len(found))
-
-
-def _shifted(
-    chapters: Iterable[tuple[Fraction, Fraction, str]], time_range: TimeRange | None
-) -> Iterable[tuple[Fraction, Fraction, str]]:
-    for begin, end, title in chapters:
-        if time_range is None:
-            yield begin, end, title
-            continue
-        stop = time_range.stop if time_range.stop is not None else end
-        if end > time_range.start and begin < stop:
-            first = max(begin, time_range.start)
-            yield first - time_range.start, min(end, stop) - time_range.start, title
 
 
 def check_tags(info: SourceInfo, made: SourceInfo) -> tuple[str, ...]:

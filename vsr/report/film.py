@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vsr.data.layout import color_layout
 from vsr.errors import ConfigError, DecodeError, EncodeError, VerifyError
+from vsr.media.chapters import chapter_warnings
 from vsr.media.clock import output_clock, output_range
 from vsr.media.containers import PICTURES, check_target
 from vsr.media.copying import TimeRange
@@ -295,6 +296,7 @@ def _notes(job: _Job) -> Iterator[str]:
     yield from job.plan.warnings
     yield from stream_warnings(job.streams)
     yield from container_warnings(job.films[0], job.target)
+    yield from chapter_warnings(job.films[0], job.plan.muxer, job.time_range)
 
 
 def _check(job: _Job, written: Path, marks: FrameMarks) -> tuple[str, ...]:
