@@ -20,6 +20,7 @@ from vsr.media.chains import (
     upright_chain,
 )
 from vsr.media.chapters import chapter_warnings
+from vsr.media.clock import early_warnings, output_range
 from vsr.media.containers import PICTURES, TargetKind, check_target
 from vsr.media.copying import TimeRange
 from vsr.media.decode import DecodeOptions, Decoder
@@ -138,7 +139,8 @@ def plan_job(
             *expected_losses(info.video.attached, captions=encode.captions),
             *stream_warnings(streams),
             *container_warnings(info, kind.pattern),
-            *chapter_warnings(info, kind.muxer, time_range),
+            *early_warnings(info, kind.muxer, encode.time_base, time_range),
+            *chapter_warnings(info, kind.muxer, output_range(info, encode, time_range)),
             *inference.notes,
         ),
     )

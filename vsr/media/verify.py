@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from vsr.media.chapters import chapter_warnings, check_chapters
 from vsr.media.checks import Check, check
+from vsr.media.clock import early_range, early_warnings
 from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
 from vsr.media.copying import TimeRange
 from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
@@ -109,7 +110,8 @@ def verify(
         marks, of_source = _marks(info, expected.decode)
         damaged = bool(of_source.error_count or of_source.corrupt)
     found, summary = _marks(made, DecodeOptions(deinterlace="off"))
-    offset = expected.time_range.start if expected.time_range else Fraction(0)
+    kept = expected.time_range or early_range(info, kind.muxer, marks.time_base)
+    offset = kept.start if kept else Fraction(0)
     shift = Fraction(0)
     if kind.muxer in SHIFTED and marks and found:
         shift = found.seconds(0) - (marks.seconds(0) - offset)
@@ -129,15 +131,14 @@ def verify(
         streams = expected.streams
         if streams is None:
             streams = plan_streams(info, kind.pattern)
-        checks += check_streams(
-            info, made, streams, expected.time_range, muxer=kind.muxer, shift=shift
-        )
+        checks += check_streams(info, made, streams, kept, muxer=kind.muxer, shift=shift)
         if "chapters" in LABELS[kind.muxer]:
-            checks.append(check_chapters(info, made, kind.muxer, expected.time_range))
+            checks.append(check_chapters(info, made, kind.muxer, kept))
         warnings += (
             *stream_warnings(streams),
             *container_warnings(info, kind.pattern),
-            *chapter_warnings(info, kind.muxer, expected.time_range),
+            *early_warnings(info, kind.muxer, marks.time_base, expected.time_range),
+            *chapter_warnings(info, kind.muxer, kept),
             *check_tags(info, made),
         )
     return VerifyResult(
