@@ -25,7 +25,7 @@ from synthetic_streams import (
 
 from vsr.media.copying import TimeRange
 from vsr.media.probe import probe
-from vsr.media.streams import StreamPlan
+from vsr.media.streams import StreamPlan, plan_streams
 from vsr.media.verify_streams import check_tags
 
 HALF_MILLISECOND = Fraction(1, 2000)
@@ -92,6 +92,19 @@ def test_tags_of_phones_are_kept(tmp_path: Path, suffix: str) -> None:
     assert not check_tags(probe(source), probe(target))
     found = {key.lower(): value for key, value in probe(target).tags.items()}
     assert found.items() >= tags.items()
+
+
+def test_tags_of_streams_that_the_target_does_not_hold_are_named(tmp_path: Path) -> None:
+    sound = Sound(title="Main", language="eng", tags=(("MOOD", "calm"), ("TAKE", "7")))
+    source = make_rich_video(tmp_path / "in.mkv", frames=2, sounds=[sound], tags={"TAKE": "7"})
+    for name in ("out.mkv", "out.mp4"):
+        enhance_nearest(source, tmp_path / name)
+    info, plans = probe(source), plan_streams(probe(source), "out.mp4")
+    assert probe(tmp_path / "out.mkv").streams[1].tags.items() >= {"MOOD": "calm"}.items()
+    assert not check_tags(info, probe(tmp_path / "out.mkv"), plans)
+    assert check_tags(info, probe(tmp_path / "out.mp4"), plans) == (
+        "the target does not hold the tags MOOD, TAKE of audio stream 1",
+    )
 
 
 def test_the_name_of_the_program_that_wrote_an_avi_is_not_missed(tmp_path: Path) -> None:

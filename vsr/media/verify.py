@@ -139,7 +139,7 @@ def verify(
             *container_warnings(info, kind.pattern),
             *early_warnings(info, kind.muxer, marks.time_base, expected.time_range),
             *chapter_warnings(info, kind.muxer, kept),
-            *check_tags(info, made),
+            *check_tags(info, made, streams),
         )
     return VerifyResult(
         source=os.fspath(source),
