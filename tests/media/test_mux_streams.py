@@ -17,6 +17,7 @@ from synthetic_streams import (
     Sound,
     enhance_nearest,
     frame_times,
+    jpeg,
     make_rich_video,
     packet_hashes,
     packet_times,
@@ -136,6 +137,22 @@ def test_attachments_and_covers_are_kept_in_matroska(film: Path, tmp_path: Path)
     assert fonts[0] == fonts[1]
     assert len(fonts[0]) == 1
     assert packet_hashes(target, "video")[1:] == packet_hashes(film, "video")[1:]
+
+
+def test_attached_pictures_keep_their_names(tmp_path: Path) -> None:
+    source, plain = tmp_path / "in.mkv", make_video(tmp_path / "plain.mkv", frames=2)
+    with av.open(str(plain)) as given, av.open(str(source), "w") as output:
+        stream = output.add_stream_from_template(given.streams.video[0])
+        for name in ("poster.jpg", "small_cover.jpg"):
+            output.add_attachment(name, "image/jpeg", jpeg())
+        for packet in given.demux(video=0):
+            packet.stream = stream
+            output.mux([packet] if packet.size else [])
+    enhance_nearest(source, tmp_path / "out.mkv")
+    covers = [s.tags for s in probe(tmp_path / "out.mkv").streams if s.kind == "cover"]
+    assert [(tags["filename"], tags["mimetype"]) for tags in covers] == [
+        ("poster.jpg", "image/jpeg"), ("small_cover.jpg", "image/jpeg"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("pair", [(".mkv", ".mp4"), (".mp4", ".mkv"), (".mp4", ".mp4")])

@@ -122,6 +122,8 @@ class OtherStreams:
     ) -> None:
         if source.disposition & Disposition.attached_pic:
             name, kind = COVER_NAMES.get(info.codec, ("cover.bin", "application/octet-stream"))
+            # Players go by names such as small_cover.png.
+            name, kind = info.tags.get("filename", name), info.tags.get("mimetype", kind)
             again, _ = open_source(self._info.path)
             with again:
                 packets = again.demux(again.streams[source.index])
