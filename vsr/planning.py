@@ -27,6 +27,7 @@ from vsr.media.decode import DecodeOptions, Decoder
 from vsr.media.encode import EncodePlan, plan_encoding
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
+from vsr.media.timecode import timecode_warnings
 from vsr.models.zoo import ModelInfo, default_model, find_model
 from vsr.ops.color import ColorLayout
 from vsr.options import EnhanceOptions, check, parse_size, parse_time
@@ -117,6 +118,7 @@ def plan_job(
         info, encode.planes, color=encode.color, siting=encode.chroma_siting
     )
     streams = plan_streams(info, kind.pattern)
+    kept = output_range(info, encode, time_range)
     return Job(
         info=info,
         target=kind,
@@ -140,7 +142,8 @@ def plan_job(
             *stream_warnings(streams),
             *container_warnings(info, kind.pattern),
             *early_warnings(info, kind.muxer, encode.time_base, time_range),
-            *chapter_warnings(info, kind.muxer, output_range(info, encode, time_range)),
+            *chapter_warnings(info, kind.muxer, kept),
+            *timecode_warnings(info, kept),
             *inference.notes,
         ),
     )

@@ -37,6 +37,7 @@ from vsr.media.pieces import (
 )
 from vsr.media.probe import SourceInfo
 from vsr.media.streams import StreamPlan, container_tags, stream_tags
+from vsr.media.timecode import at_start
 
 # Packets come in the order of their decoding times already; more than this is not held back for a
 # stream that has nothing to say, such as subtitles.
@@ -93,7 +94,7 @@ class Writer:
         self._output: Any = None
         self._published = False
         try:
-            self._open(info, streams)
+            self._open(at_start(info, self._range), streams)
         except BaseException:
             self._discard()
             raise

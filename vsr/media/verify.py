@@ -17,6 +17,7 @@ from vsr.media.encode import EncodePlan
 from vsr.media.marks import FrameMarks
 from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
+from vsr.media.timecode import at_start, timecode_warnings
 from vsr.media.verify_streams import check_streams, check_tags
 
 # Matroska counts in milliseconds; MPEG-TS in 1/90000 s, and is rounded to on both ways.
@@ -139,7 +140,8 @@ def verify(
             *container_warnings(info, kind.pattern),
             *early_warnings(info, kind.muxer, marks.time_base, expected.time_range),
             *chapter_warnings(info, kind.muxer, kept),
-            *check_tags(info, made, streams),
+            *timecode_warnings(info, kept),
+            *check_tags(at_start(info, kept), made, streams),
         )
     return VerifyResult(
         source=os.fspath(source),
