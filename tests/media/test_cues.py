@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from synthetic_streams import Cues, enhance_nearest, make_rich_video, read_cues
 
+from vsr.media.copying import TimeRange
 from vsr.media.cues import Cue, CueFlattener
+from vsr.media.verify import Expected, verify
 
 OVERLAPPING = ((100, 500, "One"), (100, 500, "Two"), (300, 550, "Three"), (700, 800, "Four"))
 
@@ -60,3 +63,31 @@ def test_webm_holds_them_as_they_are(tmp_path: Path) -> None:
     source = make_rich_video(tmp_path / "in.mkv", frames=3, cues=[Cues(lines=OVERLAPPING)])
     enhance_nearest(source, tmp_path / "out.webm")
     assert read_cues(tmp_path / "out.webm") == [list(OVERLAPPING)]
+
+
+@pytest.mark.parametrize("codec", ["srt", "ass"])
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_verifying_finds_converted_texts_as_they_were(
+    tmp_path: Path, codec: str, suffix: str
+) -> None:
+    lines = (*OVERLAPPING, (850, 900, "<i>Five</i> & {\\i1}six{\\i0}, <7>\\Nlines"))
+    source = make_rich_video(tmp_path / "in.mkv", frames=3, cues=[Cues(codec=codec, lines=lines)])
+    for kept in (None, TimeRange(start=Fraction(42, 1000), stop=Fraction(7, 10))):
+        expected, _ = enhance_nearest(source, tmp_path / f"out{suffix}", time_range=kept)
+        assert warnings_about_texts(source, tmp_path / f"out{suffix}", expected) == []
+
+
+def test_verifying_names_texts_that_are_missing_or_moved(tmp_path: Path) -> None:
+    other = ((100, 500, "One"), (200, 500, "Two"), (600, 800, "Four"))
+    films = [
+        make_rich_video(tmp_path / name, frames=3, cues=[Cues(lines=lines)])
+        for name, lines in (("in.mkv", OVERLAPPING), ("other.mkv", other))
+    ]
+    expected, _ = enhance_nearest(films[1], tmp_path / "out.webm")
+    (said,) = warnings_about_texts(films[0], tmp_path / "out.webm", expected)
+    assert said.startswith("3 of 4 texts of subtitle stream 1 are missing or shown at another")
+    assert said.endswith("the first at 0.100 s")
+
+
+def warnings_about_texts(source: Path, target: Path, expected: Expected) -> list[str]:
+    return [said for said in verify(source, target, expected).warnings if "texts of" in said]

@@ -56,10 +56,15 @@ class CueFlattener:
             self._shown = [cue for cue in self._shown if cue.end > end]
 
 
+def text_of(event: bytes) -> bytes:
+    """Give the text of an ASS event."""
+    return event.split(b",", FIELDS_BEFORE_TEXT)[-1]
+
+
 def _joined(events: Sequence[bytes]) -> bytes:
     """Put the texts of ASS events under one another; styles end where their text does."""
     *before, first = events[0].split(b",", FIELDS_BEFORE_TEXT)
-    texts = [first, *(event.split(b",", FIELDS_BEFORE_TEXT)[-1] for event in events[1:])]
+    texts = [first, *(text_of(event) for event in events[1:])]
     shown = b"\\N".join(
         text + b"{\\r}" * (b"{" in text and number < len(texts))
         for number, text in enumerate(texts, 1)

@@ -18,7 +18,8 @@ from vsr.media.marks import FrameMarks
 from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
 from vsr.media.timecode import at_start, timecode_warnings
-from vsr.media.verify_streams import check_streams, check_tags
+from vsr.media.verify_cues import cue_warnings
+from vsr.media.verify_streams import check_streams, check_tags, pair_streams
 
 # Matroska counts in milliseconds; MPEG-TS in 1/90000 s, and is rounded to on both ways.
 TOLERANCE = {
@@ -140,6 +141,7 @@ def verify(
             *container_warnings(info, kind.pattern),
             *early_warnings(info, kind.muxer, marks.time_base, expected.time_range),
             *chapter_warnings(info, kind.muxer, kept),
+            *cue_warnings(info, made, pair_streams(info, made, streams)[0], kept),
             *timecode_warnings(info, kept),
             *check_tags(at_start(info, kept), made, streams),
         )

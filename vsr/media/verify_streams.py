@@ -67,7 +67,7 @@ def check_streams(
         muxer: Of the target; labels that it does not hold are not asked for.
         shift: Seconds by which the target's clock is ahead of the source's.
     """
-    pairs, missing = _pair(info, made, plans)
+    pairs, missing = pair_streams(info, made, plans)
     wanted = sum(plan.action != "drop" for plan in plans)
     checks = [
         check(
@@ -97,7 +97,7 @@ def check_streams(
     return checks
 
 
-def _pair(
+def pair_streams(
     info: SourceInfo, made: SourceInfo, plans: Sequence[StreamPlan]
 ) -> tuple[list[tuple[StreamPlan, StreamInfo, StreamInfo]], list[str]]:
     """Match streams kind by kind, in order; containers put attachments where they like."""
@@ -235,7 +235,7 @@ def check_tags(
     # MP4 has the reel's name with the timecode, and one time of creation for all of the file.
     common = [stream.tags for stream in made.streams if stream.kind == "data"]
     common.append({key: made.tags[key] for key in made.tags if key.lower() == "creation_time"})
-    for _, before, after in _pair(info, made, plans)[0]:
+    for _, before, after in pair_streams(info, made, plans)[0]:
         if before.kind in ("attachment", "cover"):
             continue
         named = {k: v for k, v in stream_tags(before).items() if k.lower() not in LABEL_TAGS}
