@@ -54,6 +54,7 @@ class Sound:
     disposition: Disposition = Disposition.default
     clicks: bool = False
     layout: str = "mono"
+    tags: tuple[tuple[str, str], ...] = ()
     sample_format: str | None = None
 
 
@@ -264,6 +265,7 @@ def _add_sound(output: OutputContainer, sound: Sound) -> Track:
     if sound.sample_format:
         stream.codec_context.format = sound.sample_format
     _label(stream, sound)
+    stream.metadata.update(dict(sound.tags))
     return stream
 
 

@@ -19,12 +19,15 @@ from vsr.media.chains import (
     turn_of_matrix,
     upright_chain,
 )
+from vsr.media.chapters import chapter_warnings
+from vsr.media.clock import early_warnings, output_range
 from vsr.media.containers import PICTURES, TargetKind, check_target
 from vsr.media.copying import TimeRange
 from vsr.media.decode import DecodeOptions, Decoder
 from vsr.media.encode import EncodePlan, plan_encoding
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
+from vsr.media.timecode import timecode_warnings
 from vsr.models.zoo import ModelInfo, default_model, find_model
 from vsr.ops.color import ColorLayout
 from vsr.options import EnhanceOptions, check, parse_size, parse_time
@@ -115,6 +118,7 @@ def plan_job(
         info, encode.planes, color=encode.color, siting=encode.chroma_siting
     )
     streams = plan_streams(info, kind.pattern)
+    kept = output_range(info, encode, time_range)
     return Job(
         info=info,
         target=kind,
@@ -137,6 +141,9 @@ def plan_job(
             *expected_losses(info.video.attached, captions=encode.captions),
             *stream_warnings(streams),
             *container_warnings(info, kind.pattern),
+            *early_warnings(info, kind.muxer, encode.time_base, time_range),
+            *chapter_warnings(info, kind.muxer, kept),
+            *timecode_warnings(info, kept),
             *inference.notes,
         ),
     )

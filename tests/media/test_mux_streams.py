@@ -17,6 +17,7 @@ from synthetic_streams import (
     Sound,
     enhance_nearest,
     frame_times,
+    jpeg,
     make_rich_video,
     packet_hashes,
     packet_times,
@@ -25,7 +26,7 @@ from synthetic_streams import (
 
 from vsr.media.copying import TimeRange
 from vsr.media.probe import probe
-from vsr.media.streams import StreamPlan
+from vsr.media.streams import StreamPlan, plan_streams
 from vsr.media.verify_streams import check_tags
 
 HALF_MILLISECOND = Fraction(1, 2000)
@@ -94,6 +95,19 @@ def test_tags_of_phones_are_kept(tmp_path: Path, suffix: str) -> None:
     assert found.items() >= tags.items()
 
 
+def test_tags_of_streams_that_the_target_does_not_hold_are_named(tmp_path: Path) -> None:
+    sound = Sound(title="Main", language="eng", tags=(("MOOD", "calm"), ("TAKE", "7")))
+    source = make_rich_video(tmp_path / "in.mkv", frames=2, sounds=[sound], tags={"TAKE": "7"})
+    for name in ("out.mkv", "out.mp4"):
+        enhance_nearest(source, tmp_path / name)
+    info, plans = probe(source), plan_streams(probe(source), "out.mp4")
+    assert probe(tmp_path / "out.mkv").streams[1].tags.items() >= {"MOOD": "calm"}.items()
+    assert not check_tags(info, probe(tmp_path / "out.mkv"), plans)
+    assert check_tags(info, probe(tmp_path / "out.mp4"), plans) == (
+        "the target does not hold the tags MOOD, TAKE of audio stream 1",
+    )
+
+
 def test_the_name_of_the_program_that_wrote_an_avi_is_not_missed(tmp_path: Path) -> None:
     source = make_video(tmp_path / "in.avi", frames=3, codec="mpeg4")
     assert "software" in probe(source).tags
@@ -123,6 +137,22 @@ def test_attachments_and_covers_are_kept_in_matroska(film: Path, tmp_path: Path)
     assert fonts[0] == fonts[1]
     assert len(fonts[0]) == 1
     assert packet_hashes(target, "video")[1:] == packet_hashes(film, "video")[1:]
+
+
+def test_attached_pictures_keep_their_names(tmp_path: Path) -> None:
+    source, plain = tmp_path / "in.mkv", make_video(tmp_path / "plain.mkv", frames=2)
+    with av.open(str(plain)) as given, av.open(str(source), "w") as output:
+        stream = output.add_stream_from_template(given.streams.video[0])
+        for name in ("poster.jpg", "small_cover.jpg"):
+            output.add_attachment(name, "image/jpeg", jpeg())
+        for packet in given.demux(video=0):
+            packet.stream = stream
+            output.mux([packet] if packet.size else [])
+    enhance_nearest(source, tmp_path / "out.mkv")
+    covers = [s.tags for s in probe(tmp_path / "out.mkv").streams if s.kind == "cover"]
+    assert [(tags["filename"], tags["mimetype"]) for tags in covers] == [
+        ("poster.jpg", "image/jpeg"), ("small_cover.jpg", "image/jpeg"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("pair", [(".mkv", ".mp4"), (".mp4", ".mkv"), (".mp4", ".mp4")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import floor
 from pathlib import Path
 
 from vsr.errors import MuxError
@@ -11,6 +12,11 @@ from vsr.media.copying import TimeRange
 from vsr.media.encode import EncodePlan
 from vsr.media.probe import SourceInfo
 
+# Matroska and MP4 count from zero on: what comes earlier is lost, or hidden by an edit list.
+FROM_ZERO = ("mp4", "mov", "matroska", "webm")
+TIMED = ("video", "audio", "subtitle")
+# What these have before zero is there for the decoder alone, and is copied as such.
+PRIMED = ("mov", "matroska", "ogg")
 # AVI has no timestamps: how far from its grid of frames, in frames, a time may lie.
 GRID_TOLERANCE = Fraction(1, 4)
 
@@ -59,11 +65,52 @@ class OutputClock:
 def output_range(
     info: SourceInfo, plan: EncodePlan, time_range: TimeRange | None
 ) -> TimeRange | None:
-    """Give the part of the source that is kept: AVI starts at zero, with the first frame."""
-    if time_range is None and plan.constant_interval and info.video.start_pts:
+    """Give the part of the source that is kept: AVI starts at zero, with the first frame.
+
+    The others start where the source does, but not before zero (`early_range`).
+    """
+    if time_range is not None:
+        return time_range
+    if plan.constant_interval and info.video.start_pts:
         first = info.video.start_pts * info.video.time_base
         return TimeRange(start=round(first / plan.time_base) * plan.time_base)
-    return time_range
+    return early_range(info, plan.muxer, plan.time_base)
+
+
+def early_range(info: SourceInfo, muxer: str, tick: Fraction) -> TimeRange | None:
+    """Give the whole of a source that begins before zero, as a range: it is moved to zero.
+
+    That of MPEG-TS does where its clock of 33 bits wraps soon after the start.
+
+    Args:
+        info: The source.
+        muxer: Of the target.
+        tick: Seconds per tick of the frames.
+
+    Returns:
+        The range; None where the target holds the source's times as they are.
+    """
+    if muxer not in FROM_ZERO or info.format in PRIMED:
+        return None
+    told = [stream.start for stream in info.streams if stream.kind in TIMED]
+    starts = [start for start in told if start is not None]
+    if info.video.start_pts is not None:
+        starts.append(info.video.start_pts * info.video.time_base)
+    first = min(starts, default=Fraction(0))
+    return TimeRange(start=floor(first / tick) * tick) if first < 0 else None
+
+
+def early_warnings(
+    info: SourceInfo, muxer: str, tick: Fraction, time_range: TimeRange | None
+) -> tuple[str, ...]:
+    """Say that all streams are moved, where `early_range` has it so."""
+    moved = early_range(info, muxer, tick) if time_range is None else None
+    if moved is None:
+        return ()
+    return (
+        f"the input's clock begins {float(-moved.start):.3f} s before zero, which {muxer} files "
+        "do not hold: picture, sound and text are all moved later by that",
+    )
 
 
 def output_clock(plan: EncodePlan, time_range: TimeRange | None) -> OutputClock:

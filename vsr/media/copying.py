@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from math import floor
 from typing import Any
 
 import av
 from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
+from av.subtitles.subtitle import SubtitleSet
 
+from vsr.media.cues import Cue, CueFlattener
 from vsr.media.probe import SourceInfo, StreamInfo
 from vsr.media.source import has_discontinuous_clock, open_source, read_packets
 from vsr.media.streams import MOV_LANGUAGES, StreamPlan, stream_tags
@@ -23,6 +26,7 @@ AAC_BIT_RATE = 256_000
 # How far, in seconds, packets of one time may lie apart in a file.
 INTERLEAVING = Fraction(10)
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+TIMES_MAY_REPEAT = ("matroska", "webm")
 # Sound that comes later than the samples before it call for by more than this follows a gap.
 GAP = Fraction(1, 25)
 # Rates that an encoder gets where it has no list of its own to choose from.
@@ -66,6 +70,7 @@ class _Track:
     last_dts: int | None = None
     due: int | None = None
     started: bool = False
+    cues: CueFlattener = field(default_factory=CueFlattener)
 
 
 class OtherStreams:
@@ -117,6 +122,8 @@ class OtherStreams:
     ) -> None:
         if source.disposition & Disposition.attached_pic:
             name, kind = COVER_NAMES.get(info.codec, ("cover.bin", "application/octet-stream"))
+            # Players go by names such as small_cover.png.
+            name, kind = info.tags.get("filename", name), info.tags.get("mimetype", kind)
             again, _ = open_source(self._info.path)
             with again:
                 packets = again.demux(again.streams[source.index])
@@ -157,6 +164,7 @@ class OtherStreams:
             time = None if ticks is None else ticks * packet.time_base
             if until is not None and time is not None and time - offset > until:
                 self._pending = packet
+                self._settle_cues(until - INTERLEAVING)
                 return
             if self._is_past_range(time):
                 break
@@ -207,8 +215,8 @@ class OtherStreams:
     def _write(self, track: _Track, packet: Packet[Any]) -> None:
         """Write a packet, its decoding time put after the one before where the source errs."""
         if packet.dts is not None:
-            last = track.last_dts
-            if last is not None and packet.dts < last + (self._output.format.name != "matroska"):
+            last, strict = track.last_dts, self._output.format.name not in TIMES_MAY_REPEAT
+            if last is not None and packet.dts < last + strict:
                 packet.dts = last + 1
                 if packet.pts is not None:
                     packet.pts = max(packet.pts, packet.dts)
@@ -222,7 +230,7 @@ class OtherStreams:
         except av.EOFError:
             frames = []
         except av.FFmpegError:
-            self._undecodable[track.plan.index] = self._undecodable.get(track.plan.index, 0) + 1
+            self._count_undecodable(track)
             return
         for frame in frames:
             if not _place(track, frame):
@@ -240,18 +248,47 @@ class OtherStreams:
         context: Any = track.source.codec_context
         try:
             texts = context.decode2(packet)
-            if texts is None or not len(texts):
-                return
+        except av.FFmpegError:
+            self._count_undecodable(track)
+            return
+        start, lasts = packet.pts, packet.duration or 0
+        if start is None or texts is None or not len(texts):
+            return
+        if track.plan.codec != "mov_text":
+            self._write_text(track, texts, start, lasts)
+            return
+        for text in texts:
+            for cue in track.cues.add(Cue(start=start, end=start + lasts, event=text.ass)):
+                self._write_cue(track, cue)
+
+    def _settle_cues(self, until: Fraction | None) -> None:
+        """Write the cues that were shown before a time; those to come may begin there."""
+        for track in self._tracks.values():
+            unit = track.source.time_base or Fraction(1, 1000)
+            limit = None if until is None else floor(until / unit)
+            for cue in track.cues.until(limit):
+                self._write_cue(track, cue)
+
+    def _write_cue(self, track: _Track, cue: Cue) -> None:
+        lasts = cue.end - cue.start
+        texts = SubtitleSet.create(text=cue.event, start=0, end=lasts, pts=0)
+        self._write_text(track, texts, cue.start, lasts)
+
+    def _write_text(self, track: _Track, texts: SubtitleSet, start: int, lasts: int) -> None:
+        try:
             converted = track.target.codec_context.encode_subtitle(texts)
         except av.FFmpegError:
-            self._undecodable[track.plan.index] = self._undecodable.get(track.plan.index, 0) + 1
+            self._count_undecodable(track)
             return
-        converted.pts = packet.pts
-        converted.dts = packet.dts if packet.dts is not None else packet.pts
-        converted.duration, converted.time_base = packet.duration, packet.time_base
+        converted.pts = converted.dts = start
+        converted.duration, converted.time_base = lasts, track.source.time_base
         self._write(track, converted)
 
+    def _count_undecodable(self, track: _Track) -> None:
+        self._undecodable[track.plan.index] = self._undecodable.get(track.plan.index, 0) + 1
+
     def _flush(self) -> None:
+        self._settle_cues(None)
         for track in self._tracks.values():
             if track.plan.action == "convert" and track.plan.kind == "audio":
                 with contextlib.suppress(av.EOFError):

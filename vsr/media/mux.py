@@ -21,6 +21,7 @@ from av.packet import Packet
 
 from vsr.errors import MuxError
 from vsr.media import encoders
+from vsr.media.chapters import for_muxer, kept_chapters
 from vsr.media.clock import output_clock, output_range
 from vsr.media.containers import partial_path
 from vsr.media.copying import OtherStreams, TimeRange
@@ -36,6 +37,7 @@ from vsr.media.pieces import (
 )
 from vsr.media.probe import SourceInfo
 from vsr.media.streams import StreamPlan, container_tags, stream_tags
+from vsr.media.timecode import at_start
 
 # Packets come in the order of their decoding times already; more than this is not held back for a
 # stream that has nothing to say, such as subtitles.
@@ -92,7 +94,7 @@ class Writer:
         self._output: Any = None
         self._published = False
         try:
-            self._open(info, streams)
+            self._open(at_start(info, self._range), streams)
         except BaseException:
             self._discard()
             raise
@@ -101,7 +103,8 @@ class Writer:
         with self._guard():
             if any(stream.action not in ("enhance", "drop") for stream in streams):
                 self._others = OtherStreams(info, self._range)
-            chapters = _chapters(info, self._range)
+            kept = kept_chapters(info, self.plan.muxer, self._range)
+            chapters = for_muxer(kept, self.plan.muxer)
             start = info.video.start_pts
             first = None if start is None or self._range else start * info.video.time_base
             clocks = [(self.plan.time_base, first)]
@@ -277,29 +280,6 @@ def _movie_timescale(
         )
 
     return max(allowed, key=exact)
-
-
-def _chapters(info: SourceInfo, time_range: TimeRange | None) -> list[Any]:
-    start = time_range.start if time_range else Fraction(0)
-    stop = time_range.stop if time_range else None
-    chapters: list[Any] = []
-    for begin, end, title in info.chapters:
-        end = min(end, stop) if stop is not None else end
-        if end <= start or (stop is not None and begin >= stop):
-            continue
-        tick = Fraction(1, math.lcm(begin.denominator, end.denominator, start.denominator))
-        if tick.denominator >= 2**31:
-            tick = Fraction(1, 1_000_000)
-        chapters.append(
-            {
-                "id": len(chapters),
-                "start": round(max(begin - start, Fraction(0)) / tick),
-                "end": round((end - start) / tick),
-                "time_base": tick,
-                "metadata": {"title": title} if title else {},
-            }
-        )
-    return chapters
 
 
 def _disposition(names: Sequence[str]) -> av.stream.Disposition:

@@ -113,6 +113,7 @@ class StreamInfo:
         disposition: Names of the flags set ("default", "forced", "attached_pic").
         tags: Stream metadata as stored.
         decodable: Whether this build has a decoder for it.
+        start: Seconds by the header; None where unknown.
     """
 
     index: int
@@ -125,6 +126,7 @@ class StreamInfo:
     disposition: tuple[str, ...]
     tags: dict[str, str]
     decodable: bool
+    start: Fraction | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -352,18 +354,19 @@ def _stream_info(stream: Stream) -> StreamInfo:
         "subtitle": "subtitle",
         "attachment": "attachment",
     }
-    tags = dict(stream.metadata)
+    tags, unit = dict(stream.metadata), stream.time_base or Fraction(1, 1000)
     return StreamInfo(
         index=stream.index,
         kind=kinds.get(stream.type, "data"),
         codec=_codec_name(stream),
-        time_base=stream.time_base or Fraction(1, 1000),
+        time_base=unit,
         details=_details(stream),
         language=stream.language or tags.get("language"),
         title=tags.get("title") or tags.get("name"),
         disposition=tuple(flag.name for flag in stream.disposition if flag.name),
         tags=tags,
         decodable=context is not None,
+        start=stream.start_time * unit if stream.start_time is not None else None,
     )
 
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from vsr.media.chapters import chapter_warnings, check_chapters
 from vsr.media.checks import Check, check
+from vsr.media.clock import early_range, early_warnings
 from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
 from vsr.media.copying import TimeRange
 from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
@@ -16,7 +18,9 @@ from vsr.media.losses import describe_lost
 from vsr.media.marks import FrameMarks
 from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
-from vsr.media.verify_streams import check_chapters, check_streams, check_tags
+from vsr.media.timecode import at_start, timecode_warnings
+from vsr.media.verify_cues import cue_warnings
+from vsr.media.verify_streams import check_streams, check_tags, pair_streams
 
 # Matroska counts in milliseconds; MPEG-TS in 1/90000 s, and is rounded to on both ways.
 TOLERANCE = {
@@ -112,7 +116,8 @@ def verify(
         told = (*describe_lost(of_source.lost), *of_source.warnings)
         warnings = tuple(f"in the source: {sentence}" for sentence in told)
     found, summary = _marks(made, DecodeOptions(deinterlace="off"))
-    offset = expected.time_range.start if expected.time_range else Fraction(0)
+    kept = expected.time_range or early_range(info, kind.muxer, marks.time_base)
+    offset = kept.start if kept else Fraction(0)
     shift = Fraction(0)
     if kind.muxer in SHIFTED and marks and found:
         shift = found.seconds(0) - (marks.seconds(0) - offset)
@@ -131,15 +136,17 @@ def verify(
         streams = expected.streams
         if streams is None:
             streams = plan_streams(info, kind.pattern)
-        checks += check_streams(
-            info, made, streams, expected.time_range, muxer=kind.muxer, shift=shift
-        )
+        checks += check_streams(info, made, streams, kept, muxer=kind.muxer, shift=shift)
         if "chapters" in LABELS[kind.muxer]:
-            checks.append(check_chapters(info, made, expected.time_range))
+            checks.append(check_chapters(info, made, kind.muxer, kept))
         warnings += (
             *stream_warnings(streams),
             *container_warnings(info, kind.pattern),
-            *check_tags(info, made),
+            *early_warnings(info, kind.muxer, marks.time_base, expected.time_range),
+            *chapter_warnings(info, kind.muxer, kept),
+            *cue_warnings(info, made, pair_streams(info, made, streams)[0], kept),
+            *timecode_warnings(info, kept),
+            *check_tags(at_start(info, kept), made, streams),
         )
     return VerifyResult(
         source=os.fspath(source),

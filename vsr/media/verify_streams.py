@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
@@ -25,7 +25,8 @@ UNPACKETED = "pcm_"
 # Half a millisecond, Matroska's step, for each of the two files; AVI counts sound from zero on.
 TIME_TOLERANCE = Fraction(1, 1000)
 AVI_TOLERANCE = Fraction(1, 40)
-CHAPTER_TOLERANCE = Fraction(1, 1000)
+# Checked as labels, not as tags.
+LABEL_TAGS = ("title", "language")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -66,7 +67,7 @@ def check_streams(
         muxer: Of the target; labels that it does not hold are not asked for.
         shift: Seconds by which the target's clock is ahead of the source's.
     """
-    pairs, missing = _pair(info, made, plans)
+    pairs, missing = pair_streams(info, made, plans)
     wanted = sum(plan.action != "drop" for plan in plans)
     checks = [
         check(
@@ -96,7 +97,7 @@ def check_streams(
     return checks
 
 
-def _pair(
+def pair_streams(
     info: SourceInfo, made: SourceInfo, plans: Sequence[StreamPlan]
 ) -> tuple[list[tuple[StreamPlan, StreamInfo, StreamInfo]], list[str]]:
     """Match streams kind by kind, in order; containers put attachments where they like."""
@@ -224,38 +225,32 @@ def _language(stream: StreamInfo) -> str:
     return MOV_LANGUAGES.get(code, code)
 
 
-def check_chapters(info: SourceInfo, made: SourceInfo, time_range: TimeRange | None) -> Check:
-    """Check number, times and titles of the chapters that lie in the kept range."""
-    wanted = list(_shifted(info.chapters, time_range))
-    found = made.chapters
-    if len(wanted) != len(found):
-        return check("chapters", False, f"wanted {len(wanted)} chapters, found {len(found)}")
-    for number, (want, got) in enumerate(zip(wanted, found, strict=True), 1):
-        late = max(abs(want[0] - got[0]), abs(want[1] - got[1]))
-        if late > CHAPTER_TOLERANCE or want[2] != got[2]:
-            return check("chapters", False, f"chapter {number} {want} became {got}")
-    return check("chapters", True, f"{len(found)} kept", count=len(found))
-
-
-def _shifted(
-    chapters: Iterable[tuple[Fraction, Fraction, str]], time_range: TimeRange | None
-) -> Iterable[tuple[Fraction, Fraction, str]]:
-    for begin, end, title in chapters:
-        if time_range is None:
-            yield begin, end, title
-            continue
-        stop = time_range.stop if time_range.stop is not None else end
-        if end > time_range.start and begin < stop:
-            first = max(begin, time_range.start)
-            yield first - time_range.start, min(end, stop) - time_range.start, title
-
-
-def check_tags(info: SourceInfo, made: SourceInfo) -> tuple[str, ...]:
-    """Name the container's tags that the target does not have; not all containers hold all."""
+def check_tags(
+    info: SourceInfo, made: SourceInfo, plans: Sequence[StreamPlan] = ()
+) -> tuple[str, ...]:
+    """Name the tags of file and streams that the target does not have; few containers hold all."""
     tags = [made.tags, *(stream.tags for stream in made.streams)]
-    found = {_meaning(value) for some in tags for value in some.values()}
-    lost = [key for key, value in container_tags(info).items() if _meaning(value) not in found]
-    return (f"the target does not hold the tags {', '.join(sorted(lost))}",) if lost else ()
+    lost = _lost(container_tags(info), tags)
+    said = [f"the target does not hold the tags {', '.join(lost)}"] if lost else []
+    # MP4 has the reel's name with the timecode, and one time of creation for all of the file.
+    common = [stream.tags for stream in made.streams if stream.kind == "data"]
+    common.append({key: made.tags[key] for key in made.tags if key.lower() == "creation_time"})
+    for _, before, after in pair_streams(info, made, plans)[0]:
+        if before.kind in ("attachment", "cover"):
+            continue
+        named = {k: v for k, v in stream_tags(before).items() if k.lower() not in LABEL_TAGS}
+        lost = _lost(named, [after.tags, *common])
+        if lost:
+            said.append(
+                f"the target does not hold the tags {', '.join(lost)} of {before.kind} stream "
+                f"{before.index}"
+            )
+    return tuple(said)
+
+
+def _lost(wanted: Mapping[str, str], found: Iterable[Mapping[str, str]]) -> list[str]:
+    values = {_meaning(value) for some in found for value in some.values()}
+    return sorted(key for key, value in wanted.items() if _meaning(value) not in values)
 
 
 def _meaning(value: str) -> str | datetime:

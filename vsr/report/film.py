@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vsr.data.layout import color_layout
 from vsr.errors import ConfigError, DecodeError, EncodeError, VerifyError
+from vsr.media.chapters import chapter_warnings
 from vsr.media.clock import output_clock, output_range
 from vsr.media.containers import PICTURES, check_target
 from vsr.media.copying import TimeRange
@@ -26,6 +27,7 @@ from vsr.media.mux import Writer
 from vsr.media.pieces import PieceWriter
 from vsr.media.probe import ColorTags, SourceInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
+from vsr.media.timecode import timecode_warnings
 from vsr.media.verify import Expected, verify
 from vsr.ops.color import ColorLayout, planes_to_rgb, rgb_to_planes
 from vsr.planning import kept_range
@@ -295,6 +297,8 @@ def _notes(job: _Job) -> Iterator[str]:
     yield from job.plan.warnings
     yield from stream_warnings(job.streams)
     yield from container_warnings(job.films[0], job.target)
+    yield from timecode_warnings(job.films[0], job.time_range)
+    yield from chapter_warnings(job.films[0], job.plan.muxer, job.time_range)
 
 
 def _check(job: _Job, written: Path, marks: FrameMarks) -> tuple[str, ...]:
