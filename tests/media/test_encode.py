@@ -234,6 +234,17 @@ def test_hdr_is_encoded_in_ten_bits(info: SourceInfo) -> None:
     assert (found.codec, found.pix_fmt) == ("libx265", "yuv420p10le")
 
 
+@pytest.mark.parametrize(
+    ("source", "chosen", "range_code"),
+    [("gray", "gray", 2), ("gray16le", "gray", 2), ("yuv420p", "gray", 1), ("gray", "yuv420p", 0)],
+)
+def test_untagged_grey_is_written_with_the_range_in_which_it_is_read(
+    info: SourceInfo, source: str, chosen: str, range_code: int
+) -> None:
+    assert info.video.color.range == 0
+    assert plan(info, source=source, pix_fmt=chosen).color.range == range_code
+
+
 @pytest.mark.parametrize("transfer", [16, 18])
 def test_eight_bits_for_hdr_are_warned_of(info: SourceInfo, transfer: int) -> None:
     color = ColorTags(primaries=9, transfer=transfer, matrix=9, range=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -121,6 +122,39 @@ def test_a_broken_picture_is_counted_and_the_others_given(tmp_path: Path) -> Non
     read = [synthetic.read_number(np.stack(frame.planes, -1)) for frame in frames]
     assert read == [0, 1, 3, 4]
     assert [(run.count, run.start) for run in decoder.summary.lost] == [(1, Fraction(2, 24))]
+
+
+def make_animation(path: Path, frames: int = 5) -> Path:
+    return synthetic.make_video(
+        path, frames=frames, codec="apng", pix_fmt="rgb24", format="apng", rate=Fraction(10)
+    )
+
+
+def test_an_animated_png_is_a_film(tmp_path: Path) -> None:
+    animation = make_animation(tmp_path / "film.png")
+    info = probe(animation)
+    assert (info.format, info.video.frame_rate) == ("apng", 10)
+    assert numbers(animation) == [0, 1, 2, 3, 4]
+
+
+def test_an_animated_png_among_pictures_is_named(tmp_path: Path) -> None:
+    make_animation(tmp_path / "1.png")
+    with pytest.raises(ProbeError, match=r"an animated PNG \(1\.png\); give it as an input of its"):
+        probe(tmp_path)
+
+
+def test_an_animated_webp_is_not_called_damaged(tmp_path: Path) -> None:
+    head = b"RIFF\x00\x07\x00\x00WEBPVP8X\x0a\x00\x00\x00\x12" + bytes(40)
+    (tmp_path / "a.webp").write_bytes(head)
+    with pytest.raises(ProbeError, match=r"animated WebP.*magick a\.webp -coalesce frames/"):
+        probe(tmp_path / "a.webp")
+
+
+@pytest.mark.parametrize("name", ["film.mkv", "picture.png"])
+def test_a_pipe_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ProbeError, match=r"got a pipe or device.*save it to a file"):
+        probe(tmp_path / name)
 
 
 def test_a_palette_is_resolved(tmp_path: Path) -> None:

@@ -43,7 +43,10 @@ DISPOSITIONS = {
 }  # fmt: skip
 # These two take any codec in the header and then lose it, or its times.
 CODECS = {
-    "avi": {"h264", "mpeg4", "mpeg2video", "mjpeg", "mp2", "mp3", "ac3", "pcm_s16le", "pcm_u8"},
+    "avi": {
+        "h264", "mpeg4", "mpeg2video", "mjpeg", "mp2", "mp3", "ac3", "pcm_u8", "pcm_s16le",
+        "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_f64le",
+    },
     "mpegts": {
         "h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "aac", "mp2", "mp3", "ac3", "eac3",
         "dts", "opus", "dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "klv", "scte_35",

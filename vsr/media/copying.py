@@ -19,18 +19,15 @@ from av.subtitles.subtitle import SubtitleSet
 
 from vsr.media.cues import Cue, CueFlattener
 from vsr.media.probe import SourceInfo, StreamInfo
+from vsr.media.sound import add_sound
 from vsr.media.source import has_discontinuous_clock, open_source, read_packets
 from vsr.media.streams import MOV_LANGUAGES, StreamPlan, stream_tags
 
-AAC_BIT_RATE = 256_000
 # How far, in seconds, packets of one time may lie apart in a file.
 INTERLEAVING = Fraction(10)
-LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 TIMES_MAY_REPEAT = ("matroska", "webm")
 # Sound that comes later than the samples before it call for by more than this follows a gap.
 GAP = Fraction(1, 25)
-# Rates that an encoder gets where it has no list of its own to choose from.
-OPUS_RATE = 48000
 COVER_NAMES = {
     "mjpeg": ("cover.jpg", "image/jpeg"),
     "png": ("cover.png", "image/png"),
@@ -107,7 +104,7 @@ class OtherStreams:
         if plan.action == "copy":
             target: Any = output.add_stream_from_template(source, opaque=True)
         elif plan.kind == "audio":
-            target = _add_audio(output, source, plan.codec)
+            target = add_sound(output, source.codec_context, plan.codec, plan.layout)
         else:
             target = _add_subtitles(output, source, plan.codec)
         tags = stream_tags(info)
@@ -362,29 +359,6 @@ def move_into_range(packet: Packet[Any], kind: str, time_range: TimeRange | None
     packet.pts = packet.pts - first if packet.pts is not None else None
     packet.dts = packet.dts - first if packet.dts is not None else None
     return True
-
-
-def _add_audio(output: av.container.OutputContainer, source: Stream, codec: str) -> Any:  # noqa: ANN401
-    """Add an audio encoder with the source's rate, channels and sample depth, as near as it has."""
-    context: Any = source.codec_context
-    encoder = av.Codec(codec, "w")
-    rates = encoder.audio_rates or ([OPUS_RATE] if "opus" in codec else [])
-    rate = context.sample_rate
-    if rates and rate not in rates:
-        rate = min((r for r in rates if r >= rate), default=max(rates))
-    target: Any = output.add_stream(codec, rate=rate)
-    layout = context.layout
-    named = "channels" not in layout.name
-    target.codec_context.layout = (
-        layout.name if named else LAYOUTS.get(layout.nb_channels, "stereo")
-    )
-    formats = [layout.name for layout in encoder.audio_formats or ()]
-    deep = next((name for name in ("s32", "s32p") if name in formats), None)
-    if deep and not context.format.name.startswith(("s16", "u8")):
-        target.codec_context.format = deep
-    if codec in ("aac", "libopus"):
-        target.codec_context.bit_rate = AAC_BIT_RATE
-    return target
 
 
 def _add_subtitles(output: av.container.OutputContainer, source: Stream, codec: str) -> Any:  # noqa: ANN401

@@ -12,7 +12,7 @@ import av
 from vsr.errors import EncodeError
 from vsr.media import encoders
 from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
-from vsr.media.frames import PlaneFormat
+from vsr.media.frames import PlaneFormat, spans_full_range
 from vsr.media.hdr import encoder_parameters
 from vsr.media.options import EncodeOptions, parse_options
 from vsr.media.pixel_formats import (
@@ -232,6 +232,9 @@ def _color(info: SourceInfo, source: PlaneFormat, planes: PlaneFormat) -> ColorT
         return replace(color, matrix=GBR, range=2)
     if planes.full_range or (source.full_range and color.range == 0):
         color = replace(color, range=2)
+    elif planes.chroma == "gray" and color.range == 0:
+        # Readers differ about untagged grey, so it gets a tag: the range in which it was read.
+        color = replace(color, range=2 if spans_full_range(source, 0) else 1)
     if source.chroma == "rgb" or color.matrix == GBR:
         return replace(color, matrix=BT709, range=2 if planes.full_range else 1)
     if color.matrix == UNSPECIFIED and planes.chroma != "gray":

@@ -31,6 +31,19 @@ class PlaneFormat:
     full_range: bool = False
 
 
+def spans_full_range(planes: PlaneFormat, range_code: int) -> bool:
+    """Tell whether planes count from 0 to their largest code, by layout and range tag.
+
+    Untagged grey and RGB do, as swscale and `ops.color` read them; untagged YUV does not.
+
+    Args:
+        planes: Their layout.
+        range_code: 0 unspecified, 1 limited, 2 full.
+    """
+    untagged_full = planes.full_range or planes.chroma in ("gray", "rgb")
+    return range_code == 2 or (range_code == 0 and untagged_full)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanarFrame:
     """One picture in presentation order.

@@ -13,6 +13,7 @@ PICTURE_SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dpx", ".jp2", ".ppm", ".pgm")
 )
 DEFAULT_PICTURE_RATE = Fraction(24)
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PATTERN = re.compile(r"%(?P<zero>0?)(?P<width>\d*)d")
 
 
@@ -34,7 +35,8 @@ def find_pictures(path: Path) -> PictureSequence | None:
 
     A folder stands for all pictures in it, ordered by the number at the end of their names where
     all have one, else by name with numbers compared as numbers. A pattern (`frames/%06d.png`)
-    stands for every file of that form. One picture file is a sequence of one.
+    stands for every file of that form. One picture file is a sequence of one, an animated PNG a
+    film.
 
     Returns:
         None where the path is none of these (a media file, or nothing).
@@ -45,10 +47,31 @@ def find_pictures(path: Path) -> PictureSequence | None:
     if path.is_dir():
         return _folder(path)
     if path.exists():
-        if path.suffix.lower() in PICTURE_SUFFIXES and path.stat().st_size:
+        picture = path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
+        if picture and path.stat().st_size and not is_animated_png(path):
             return PictureSequence(paths=(path,), first_number=_number(path))
         return None
     return _pattern(path) if PATTERN.search(path.name) else None
+
+
+def is_animated_png(path: Path) -> bool:
+    """Look for the animation's header (acTL), which comes before the pixels of a PNG."""
+    with path.open("rb") as file:
+        if file.read(8) != PNG_SIGNATURE:
+            return False
+        while len(head := file.read(8)) == 8:
+            length, kind = int.from_bytes(head[:4]), head[4:]
+            if kind in (b"acTL", b"IDAT"):
+                return kind == b"acTL"
+            file.seek(length + 4, 1)
+    return False
+
+
+def is_animated_webp(path: Path) -> bool:
+    """Read the animation flag of a WebP's extended header."""
+    with path.open("rb") as file:
+        head = file.read(21)
+    return len(head) == 21 and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
 
 
 def _folder(folder: Path) -> PictureSequence | None:

@@ -19,7 +19,12 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from vsr.errors import ProbeError
-from vsr.media.images import PictureSequence, find_pictures
+from vsr.media.images import (
+    PictureSequence,
+    find_pictures,
+    is_animated_png,
+    is_animated_webp,
+)
 from vsr.media.timestamps import DiscontinuityFixer
 
 # libavformat/avformat.h; PyAV's stubs give its own flag classes the wrong type.
@@ -70,6 +75,7 @@ def open_source(path: Path | str) -> tuple[InputContainer, PictureSequence | Non
     path = Path(path)
     pictures = find_pictures(path)
     _refuse_unreadable(path, pictures)
+    _refuse_animated(path, pictures)
     with libav_messages() as messages:
         try:
             if pictures is not None:
@@ -185,8 +191,36 @@ def _refuse_unreadable(path: Path, pictures: PictureSequence | None) -> None:
         raise ProbeError(
             path, "wanted a folder of pictures, got a folder without any (PNG, JPEG, TIFF, ...)"
         )
+    if not (path.is_file() or path.is_block_device()):
+        raise ProbeError(
+            path,
+            "wanted a file, got a pipe or device, which can be read only once; save it to a file "
+            "first",
+        )
     if path.is_file() and path.stat().st_size == 0:
         raise ProbeError(path, "wanted a media file, got an empty one (0 bytes); copy it again")
+
+
+def _refuse_animated(path: Path, pictures: PictureSequence | None) -> None:
+    """Refuse what this FFmpeg cannot decode, or would show only the first frame of.
+
+    Of many pictures the first one tells: to open all would take long.
+    """
+    if pictures is None:
+        return
+    name = pictures.paths[0].name
+    if is_animated_webp(pictures.paths[0]):
+        raise ProbeError(
+            path,
+            "wanted pictures or video, got an animated WebP, which FFmpeg cannot decode; make "
+            f"pictures of it first, for example with ImageMagick: magick {name} -coalesce "
+            "frames/%06d.png",
+        )
+    if is_animated_png(pictures.paths[0]):
+        raise ProbeError(
+            path,
+            f"wanted still pictures, got an animated PNG ({name}); give it as an input of its own",
+        )
 
 
 def _explain(error: Exception, messages: list[str]) -> str:

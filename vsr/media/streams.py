@@ -11,7 +11,7 @@ import io
 import os
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 import av
 from av.packet import Packet
@@ -20,6 +20,7 @@ from av.stream import Stream
 from vsr.errors import MuxError
 from vsr.media.containers import CODECS, DISPOSITIONS, LABELS, PICTURES, target_kind
 from vsr.media.probe import SourceInfo, StreamInfo
+from vsr.media.sound import plan_sound
 from vsr.media.source import libav_messages, open_source
 
 Action = Literal["enhance", "copy", "convert", "attach", "drop"]
@@ -27,17 +28,12 @@ Action = Literal["enhance", "copy", "convert", "attach", "drop"]
 TEXT_SUBTITLES = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
 STYLED_SUBTITLES = {"ass", "ssa"}
 TEXT_FORMAT = {"mp4": "mov_text", "mov": "mov_text", "matroska": "srt", "webm": "webvtt"}
-# Lossless sources stay lossless where the container has a common lossless format.
-LOSSLESS = {"flac", "alac", "truehd", "mlp", "tta", "wavpack", "ape", "tak", "shorten", "als"}
-LOSSLESS_FORMAT = {"mp4": "flac", "mov": "alac", "matroska": "flac", "avi": "pcm_s16le"}
 # The old Macintosh table of the mov muxer knows one of the two ISO 639-2 codes of a language.
 MOV_LANGUAGES = {
     "fre": "fra", "deu": "ger", "nld": "dut", "ell": "gre", "isl": "ice", "zho": "chi",
     "sqi": "alb", "rum": "ron", "cze": "ces", "slo": "slk", "mkd": "mac", "hye": "arm",
     "kat": "geo",
 }  # fmt: skip
-LOSSY_FORMAT = {"mp4": "aac", "mov": "aac", "webm": "libopus", "mpegts": "aac"}
-NOTHING_MORE_LOST = {"matroska": "flac", "avi": "pcm_s16le"}
 # Tags that describe the old file, or that muxers write themselves; compared in lower case.
 STALE_STREAM_TAGS = (
     "duration", "encoder", "handler_name", "vendor_id", "_statistics", "bps", "number_of_",
@@ -55,6 +51,7 @@ class StreamPlan:
         action: "enhance" the main video; "copy" packet for packet; "convert" to `codec`;
             "attach" to the header; "drop".
         codec: Of the source, or the encoder that converts it.
+        layout: FFmpeg name of the channels of converted sound; otherwise empty.
         reason: A sentence for everything that is neither enhanced nor copied as it is.
         loses: Something of the source is missing in the output: worth a warning.
         lost_labels: Phrases for the labels that the container does not hold.
@@ -64,6 +61,7 @@ class StreamPlan:
     kind: str
     action: Action
     codec: str
+    layout: str = ""
     reason: str = ""
     loses: bool = False
     lost_labels: tuple[str, ...] = ()
@@ -153,7 +151,7 @@ def _plan(info: SourceInfo, stream: StreamInfo, av_stream: Stream, muxer: str) -
     if stream.codec in CODECS.get(muxer, {stream.codec}) and can_copy(av_stream, muxer):
         return StreamPlan(index=stream.index, kind=stream.kind, action="copy", codec=stream.codec)
     if stream.kind == "audio" and stream.decodable:
-        return _convert_audio(stream, muxer)
+        return _convert_audio(stream, av_stream, muxer)
     if stream.kind == "subtitle" and stream.codec in TEXT_SUBTITLES and muxer in TEXT_FORMAT:
         styled = stream.codec in STYLED_SUBTITLES
         note = "text and times stay, elaborate styling goes" if styled else "text and times stay"
@@ -207,13 +205,17 @@ def _plan_cover(stream: StreamInfo, av_stream: Stream, muxer: str) -> StreamPlan
     return _drop(stream, f"{muxer} files hold no cover pictures")
 
 
-def _convert_audio(stream: StreamInfo, muxer: str) -> StreamPlan:
-    lossless = stream.codec in LOSSLESS or stream.codec.startswith("pcm_")
-    if lossless and muxer in LOSSLESS_FORMAT:
-        return _convert(stream, LOSSLESS_FORMAT[muxer], "no sample is lost", loses=False)
-    if muxer in NOTHING_MORE_LOST:
-        return _convert(stream, NOTHING_MORE_LOST[muxer], "without further loss", loses=False)
-    return _convert(stream, LOSSY_FORMAT.get(muxer, "aac"), "at a high bit rate", loses=True)
+def _convert_audio(stream: StreamInfo, av_stream: Stream, muxer: str) -> StreamPlan:
+    context: Any = av_stream.codec_context
+    plan = plan_sound(context, muxer)
+    if plan is None:
+        return _drop(
+            stream,
+            f"its channels ({context.layout.name}) at {context.sample_rate} Hz fit no encoder for "
+            f"{muxer} files, and are not mixed to fewer; mkv files hold most sound as it is",
+        )
+    converted = _convert(stream, plan.codec, plan.note, loses=plan.loses)
+    return replace(converted, layout=plan.layout)
 
 
 def _name(stream: StreamInfo) -> str:

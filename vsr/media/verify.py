@@ -15,8 +15,9 @@ from vsr.media.copying import TimeRange
 from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
 from vsr.media.encode import EncodePlan
 from vsr.media.losses import describe_lost
+from vsr.media.frames import spans_full_range
 from vsr.media.marks import FrameMarks
-from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, probe
+from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, VideoInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
 from vsr.media.timecode import at_start, timecode_warnings
 from vsr.media.verify_cues import cue_warnings
@@ -158,7 +159,8 @@ def verify(
 
 def _marks(info: SourceInfo, options: DecodeOptions) -> tuple[FrameMarks, DecodeSummary]:
     with Decoder(info, options) as frames:
-        marks = FrameMarks(frames.time_base, full_range=info.video.color.range == 2)
+        full = spans_full_range(frames.format, info.video.color.range)
+        marks = FrameMarks(frames.time_base, full_range=full)
         for frame in frames:
             marks.add(frame)
         return marks, frames.summary
@@ -293,7 +295,7 @@ def _check_video(
     if "rotation" in LABELS[kind.muxer]:
         turned = before.rotation if plan is None or plan.display_matrix is not None else 0
         checks.append(_equal("rotation", str(turned), str(after.rotation)))
-    checks.append(_check_color(plan.color if plan else before.color, after.color, plan))
+    checks.append(_check_color(plan.color if plan else before.color, _told(after), plan))
     hdr = plan.hdr if plan else before.hdr
     checks.append(
         check("HDR metadata", _same_hdr(hdr, after.hdr), f"wanted {hdr}, found {after.hdr}")
@@ -301,6 +303,12 @@ def _check_video(
         else check("HDR metadata", True, "kept" if hdr else "none, as in the source")
     )
     return checks
+
+
+def _told(video: VideoInfo) -> ColorTags:
+    """Give a film's tags; grey without a range, as FFV1 in AVI, is read as full."""
+    full = video.pix_fmt.startswith("gray") and video.color.range == 0
+    return replace(video.color, range=2) if full else video.color
 
 
 def _check_color(wanted: ColorTags, found: ColorTags, plan: EncodePlan | None) -> Check:

@@ -1,0 +1,179 @@
+"""Convert sound: choose the encoder, the depth and the channels that keep most, and say the rest.
+
+Every choice is tried in memory against the target's own muxer: encoders name what they take of
+rates and sample formats, but not of channels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import av
+
+# Lossless sources stay lossless where the container has a common lossless format.
+LOSSLESS = {"flac", "alac", "truehd", "mlp", "tta", "wavpack", "ape", "tak", "shorten", "als"}
+LOSSLESS_FORMAT = {"mp4": "flac", "mov": "alac", "matroska": "flac"}
+LOSSY_FORMAT = {"mp4": "aac", "mov": "aac", "webm": "libopus", "mpegts": "aac"}
+NOTHING_MORE_LOST = {"matroska": "flac", "avi": "pcm_s16le"}
+# Any number of channels of these samples, as they are, where nothing smaller holds them.
+UNCOMPRESSED = {
+    "u8": "pcm_s16le", "s16": "pcm_s16le", "s32": "pcm_s32le", "flt": "pcm_f32le",
+    "dbl": "pcm_f64le", "s64": "pcm_s32le",
+}  # fmt: skip
+TAKES_UNCOMPRESSED = ("avi", "matroska", "mov", "mp4")
+FLOATING = ("flt", "dbl")
+# Bits per sample that encoders keep of integers; of floating point they make as many.
+KEPT_BITS = {"flac": 24, "alac": 24, "pcm_s16le": 16, "pcm_s24le": 24, "pcm_s32le": 32}
+# Decoders of these give 32 bits, of which at most 24 are used.
+AT_MOST_24 = {"truehd", "mlp", "tta", "ape", "tak", "shorten", "pcm_bluray", "pcm_dvd"}
+# What FFmpeg takes channels without names for, so that naming them mixes nothing.
+LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+# The same channels in the same order, the side ones called back ones.
+TWINS = {"quad(side)": "quad", "5.0(side)": "5.0", "5.1(side)": "5.1"}
+AAC_BIT_RATE = 256_000
+# Rates that an encoder gets where it has no list of its own to choose from.
+OPUS_RATE = 48000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SoundPlan:
+    """How a track of sound is converted.
+
+    Attributes:
+        codec: FFmpeg encoder name.
+        layout: FFmpeg name of the channels handed to it.
+        note: What becomes of the sound, as a phrase.
+        loses: Whether that is worth a warning.
+    """
+
+    codec: str
+    layout: str
+    note: str
+    loses: bool
+
+
+def plan_sound(context: Any, muxer: str) -> SoundPlan | None:  # noqa: ANN401
+    """Choose how sound is converted for a container.
+
+    Args:
+        context: The source's decoder.
+        muxer: Of the target.
+
+    Returns:
+        The plan, or None where no encoder for this container keeps all channels.
+    """
+    for codec in dict.fromkeys(_codecs(context, muxer)):
+        for layout in _layouts(context.layout):
+            if _works(context, codec, layout, muxer):
+                note, loses = _note(context, codec)
+                return SoundPlan(codec=codec, layout=layout, note=note, loses=loses)
+    return None
+
+
+def add_sound(
+    output: av.container.OutputContainer,
+    context: Any,  # noqa: ANN401
+    codec: str,
+    layout: str,
+) -> Any:  # noqa: ANN401
+    """Add an encoder with the source's rate and sample depth, as near as it has."""
+    encoder = av.Codec(codec, "w")
+    rates = encoder.audio_rates or ([OPUS_RATE] if "opus" in codec else [])
+    rate = context.sample_rate
+    if rates and rate not in rates:
+        rate = min((r for r in rates if r >= rate), default=max(rates))
+    target: Any = output.add_stream(codec, rate=rate)
+    target.codec_context.layout = layout
+    formats = [sample_format.name for sample_format in encoder.audio_formats or ()]
+    deep = next((name for name in ("s32", "s32p") if name in formats), None)
+    if deep and not context.format.name.startswith(("s16", "u8")):
+        target.codec_context.format = deep
+    if codec in ("aac", "libopus"):
+        target.codec_context.bit_rate = AAC_BIT_RATE
+    return target
+
+
+def _codecs(context: Any, muxer: str) -> Iterator[str]:  # noqa: ANN401
+    if not _is_lossless(context.name):
+        yield NOTHING_MORE_LOST.get(muxer) or LOSSY_FORMAT.get(muxer, "aac")
+        return
+    usual = LOSSLESS_FORMAT.get(muxer)
+    samples = _samples(context)
+    exact = samples not in FLOATING and _bits(context) <= KEPT_BITS.get(usual or "", 0)
+    if usual and exact:
+        yield usual
+    if muxer in TAKES_UNCOMPRESSED:
+        if samples == "s32" and _bits(context) <= KEPT_BITS["pcm_s24le"]:
+            yield "pcm_s24le"
+        if samples in UNCOMPRESSED:
+            yield UNCOMPRESSED[samples]
+    if usual:
+        yield usual
+    elif muxer not in TAKES_UNCOMPRESSED:
+        yield LOSSY_FORMAT.get(muxer, "aac")
+
+
+def _layouts(layout: av.AudioLayout) -> list[str]:
+    if "channels" in layout.name:
+        return [LAYOUTS.get(layout.nb_channels, layout.name)]
+    return [layout.name, *([TWINS[layout.name]] if layout.name in TWINS else [])]
+
+
+def _works(context: Any, codec: str, layout: str, muxer: str) -> bool:  # noqa: ANN401
+    """Write a moment of silence: some muxers ask only at the end for what they need."""
+    output = av.open(io.BytesIO(), "w", format=muxer)
+    try:
+        stream = add_sound(output, context, codec, layout)
+        encoder = stream.codec_context
+        silence = av.AudioFrame(encoder.format.name, layout, encoder.sample_rate // 10)
+        for plane in silence.planes:
+            plane.update(bytes(plane.buffer_size))
+        silence.sample_rate, silence.pts = encoder.sample_rate, 0
+        output.mux(stream.encode(silence))
+        output.mux(stream.encode(None))
+        output.close()
+    except (av.FFmpegError, ValueError):
+        return False
+    finally:
+        with contextlib.suppress(av.FFmpegError, ValueError):
+            output.close()
+    return True
+
+
+def _note(context: Any, codec: str) -> tuple[str, bool]:  # noqa: ANN401
+    kept = KEPT_BITS.get(codec)
+    if not _is_lossless(context.name):
+        if kept is None:
+            return "at a high bit rate", True
+        return f"decoded to {kept} bits per sample, nothing more is lost", False
+    if kept is None and not codec.startswith("pcm_f"):
+        return "at a high bit rate", True
+    if kept is not None and _samples(context) in FLOATING:
+        return f"its floating-point samples become integers of {kept} bits", True
+    if kept is not None and _bits(context) > kept:
+        return f"{kept} bits of each sample are kept, it may have up to {_bits(context)}", True
+    return "no sample is lost", False
+
+
+def _is_lossless(codec: str) -> bool:
+    return codec in LOSSLESS or codec.startswith("pcm_")
+
+
+def _samples(context: Any) -> str:  # noqa: ANN401
+    return str(context.format.name).removesuffix("p")
+
+
+def _bits(context: Any) -> int:  # noqa: ANN401
+    """Give the most bits that samples of a lossless codec have, as far as it tells."""
+    extra = context.extradata or b""
+    if context.name.startswith("pcm_s24") or context.name in AT_MOST_24:
+        return min(24, int(context.format.bits))
+    if context.name == "flac" and len(extra) >= 34:  # STREAMINFO, RFC 9639 8.2
+        return ((extra[12] & 1) << 4 | extra[13] >> 4) + 1
+    if context.name == "alac" and len(extra) >= 36:  # the magic cookie's third field
+        return int(extra[17])
+    return int(context.format.bits)
