@@ -15,7 +15,7 @@ import tyro
 
 from vsr.cli.enhance import ProgressKind
 from vsr.errors import ConfigError
-from vsr.media.durable import check_place, write_text
+from vsr.media.durable import check_place, check_record, write_text
 from vsr.options import EnhanceOptions, check
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def batch(
     from vsr.jobs.journal import claim, is_claimed, open_journal
 
     if summary is not None:
+        check_record(summary, "--summary", is_json=True)
         check_place(summary)
     if status is not None:
         with open_journal(status, create=False) as journal:

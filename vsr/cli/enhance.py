@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from vsr.errors import ConfigError
+from vsr.media.durable import check_place, check_record, write_text
 from vsr.options import EnhanceOptions
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ def enhance(
             them on a page, and say what the whole would take and weigh.
         open_: Open the page of --preview in a browser.
     """
-    from vsr.media.durable import check_place, write_text
     from vsr.pipeline import enhance as run
 
     _check(report, dry_run, preview, open_)
@@ -81,7 +81,7 @@ def enhance(
 
 
 def _check(report: Path | None, dry_run: bool, preview: int | None, open_: bool) -> None:
-    """Refuse what contradicts --preview.
+    """Refuse what contradicts --preview, and a report where a film is.
 
     Raises:
         ConfigError: Naming it.
@@ -91,6 +91,8 @@ def _check(report: Path | None, dry_run: bool, preview: int | None, open_: bool)
         raise ConfigError(f"--preview and {other} contradict each other; give one of them")
     if preview is None and open_:
         raise ConfigError("--open opens the page of --preview, which is not given")
+    if report is not None:
+        check_record(report, "--report", is_json=True)
 
 
 def _preview(

@@ -56,10 +56,11 @@ def evaluate(
     """
     from vsr.benchmark import Measuring
     from vsr.benchmark import evaluate as run
-    from vsr.media.durable import check_place, write_text
+    from vsr.media.durable import check_place, check_record, write_text
     from vsr.results import markdown as table
 
     if markdown is not None:
+        check_record(markdown, "--markdown", is_json=False)
         check_place(markdown)
     measuring = Measuring(
         protocol=protocol,

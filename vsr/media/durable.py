@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import os
@@ -10,7 +11,8 @@ import tempfile
 from pathlib import Path
 from uuid import uuid4
 
-from vsr.errors import DiskError, MuxError
+from vsr.errors import ConfigError, DiskError, MuxError
+from vsr.media.containers import MUXERS
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 # What a disk or its network says when it is gone for a while, or turned read-only by itself.
@@ -53,6 +55,47 @@ def check_place(path: Path) -> None:
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise write_error(path, error) from error
+
+
+def check_record(path: Path, flag: str, *, is_json: bool) -> None:
+    """Refuse a place for JSON or a table that is a film, or the name of one to come.
+
+    Writing there would replace the source, or the output that was just verified.
+
+    Args:
+        path: The file that will be written.
+        flag: The option that named it.
+        is_json: Only JSON may be replaced; otherwise any text.
+
+    Raises:
+        ConfigError: It must not be written there.
+        MuxError: What is there cannot be read.
+    """
+    if path.suffix.lower() in (*MUXERS, ".png"):
+        raise ConfigError(
+            f"{flag} wants a file for text, and '{path}' is the name of a film or picture; give "
+            "another name"
+        )
+    try:
+        if path.is_file() and not _holds(path, is_json=is_json):
+            kind = "JSON" if is_json else "text"
+            raise ConfigError(
+                f"{flag} writes {kind}, and '{path}' exists and holds something else; give "
+                "another name"
+            )
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def _holds(path: Path, *, is_json: bool) -> bool:
+    """Judge a file by its beginning, as it may be a film of any length."""
+    with path.open("rb") as file:
+        start = file.read(2**16)
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(start)
+    except ValueError:
+        return False
+    return text.lstrip()[:1] in ("", "{") if is_json else "\0" not in text
 
 
 def write_text(path: Path, text: str) -> None:
