@@ -14,8 +14,8 @@ from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
 from vsr.media.copying import TimeRange
 from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
 from vsr.media.encode import EncodePlan
-from vsr.media.losses import describe_lost
 from vsr.media.frames import spans_full_range
+from vsr.media.losses import describe_lost
 from vsr.media.marks import FrameMarks
 from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, VideoInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
