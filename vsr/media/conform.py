@@ -23,6 +23,7 @@ EXACT = {f"yuv{chroma}p{bits}" for chroma in (420, 422, 444) for bits in ("", "1
 SCALING = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp:interl=-1"
 # Shapes so near each other are one: 720 and 704 pixels of one line, say, or rounded aspects.
 SAME_SHAPE = Fraction(103, 100)
+AHEAD = 32  # frames, more than any decoder holds back
 BAR = 4  # pixels: fields and chroma keep their places
 
 
@@ -71,7 +72,7 @@ class Conformer:
         self.aspect = video.sample_aspect_ratio if stated is None else stated
         self._video = video
         self._stated = stated
-        self._settled = False
+        self._unsettled = AHEAD  # frames that may still have another aspect than `_told`
         self._told: Fraction | None = None
         self._own: Fraction | None = None
         self._matrix = _matrix(video.color.matrix) or _matrix(
@@ -110,9 +111,11 @@ class Conformer:
         """Tell the aspect of a frame, which PyAV 18 does not; asking a graph takes its time."""
         if self._stated is not None:
             return self._stated
-        if not self._settled or told != self._told:
+        if told != self._told:
+            self._unsettled, self._told = AHEAD, told
+        if self._unsettled:
             self._own = frame_facts(frame).sample_aspect_ratio or self.aspect
-            self._settled, self._told = self._own == told, told
+            self._unsettled = 0 if self._own == told else self._unsettled - 1
         return self._own
 
     def _look(self, frame: VideoFrame, aspect: Fraction | None, *, first: bool = False) -> Look:
