@@ -20,14 +20,13 @@ from av.subtitles.subtitle import SubtitleSet
 from vsr.media.cues import Cue, CueFlattener
 from vsr.media.probe import SourceInfo, StreamInfo
 from vsr.media.sound import add_sound
+from vsr.media.sound_clock import LONGEST_OVERLAP, SampleClock
 from vsr.media.source import has_discontinuous_clock, open_source, read_packets
 from vsr.media.streams import MOV_LANGUAGES, StreamPlan, stream_tags
 
 # How far, in seconds, packets of one time may lie apart in a file.
 INTERLEAVING = Fraction(10)
 TIMES_MAY_REPEAT = ("matroska", "webm")
-# Sound that comes later than the samples before it call for by more than this follows a gap.
-GAP = Fraction(1, 25)
 COVER_NAMES = {
     "mjpeg": ("cover.jpg", "image/jpeg"),
     "png": ("cover.png", "image/png"),
@@ -65,7 +64,7 @@ class _Track:
     source: Stream
     target: Any
     last_dts: int | None = None
-    due: int | None = None
+    clock: SampleClock = field(default_factory=SampleClock)
     started: bool = False
     cues: CueFlattener = field(default_factory=CueFlattener)
 
@@ -229,8 +228,9 @@ class OtherStreams:
         except av.FFmpegError:
             self._count_undecodable(track)
             return
-        for frame in frames:
-            if not _place(track, frame):
+        for decoded in frames:
+            frame = track.clock.place(decoded)
+            if frame is None:
                 continue
             if self._range is not None:
                 time = frame.pts * frame.time_base
@@ -291,6 +291,7 @@ class OtherStreams:
                 with contextlib.suppress(av.EOFError):
                     self._convert_audio(track, None)
                 self._output.mux(track.target.encode(None))
+            self._tell_clock(track)
             lost = self._undecodable.get(track.plan.index)
             if lost:
                 self.warnings.append(
@@ -298,27 +299,18 @@ class OtherStreams:
                     "could not be converted"
                 )
 
-
-def _place(track: _Track, frame: av.AudioFrame) -> bool:
-    """Put decoded sound on a clock that counts its samples, as encoders want it.
-
-    A container's clock may be coarser (Matroska's millisecond), and the last frames of some
-    decoders have no time. The clock jumps only over a real gap.
-
-    Returns:
-        False where the frame's time is not known.
-    """
-    rate = frame.sample_rate
-    told = None
-    if frame.pts is not None and frame.time_base is not None:
-        told = round(frame.pts * frame.time_base * rate)
-    if track.due is None or (told is not None and told - track.due > GAP * rate):
-        track.due = told
-    if track.due is None:
-        return False
-    frame.pts, frame.time_base = track.due, Fraction(1, rate)
-    track.due += frame.samples
-    return True
+    def _tell_clock(self, track: _Track) -> None:
+        name = f"{track.plan.kind} track {track.plan.index}"
+        if track.clock.overlapping:
+            self.warnings.append(
+                f"{float(track.clock.overlapping):.3f} s of {name} are left out: by the input's "
+                "clock they overlap the sound before them"
+            )
+        if track.clock.restarted:
+            self.warnings.append(
+                f"the clock of {name} goes back by more than {int(LONGEST_OVERLAP)} s; its sound "
+                "goes on without a break and may be out of step from there"
+            )
 
 
 def settle_time(packet: Packet[Any], kind: str) -> None:
