@@ -7,6 +7,7 @@
         DecodeError          its frames cannot be had
         EncodeError          the encoder refused
         MuxError             the output cannot be written
+          BusyError          another process is at work on it
           DiskError          its disk is full, will be, or fails; the same call goes on later
         VerifyError          the finished file is not what it should be
       WeightsError
@@ -63,6 +64,10 @@ class EncodeError(MediaError):
 
 class MuxError(MediaError):
     """The output file cannot be created or written."""
+
+
+class BusyError(MuxError):
+    """Another process is at work on the same output; the same call goes on when it has ended."""
 
 
 class DiskError(MuxError):

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from vsr.errors import MuxError, VerifyError
+from vsr.errors import BusyError, VerifyError
 from vsr.identity import differences, request
 from vsr.inference.plan import Plan
 from vsr.ledger import UNFINISHED, Ledger, count_frames, read_job, write_job
@@ -31,6 +31,7 @@ from vsr.media.pictures import PictureFolder
 from vsr.options import EnhanceOptions
 
 _NOTE = "published.json"
+_LOCK = "lock"
 
 
 class WorkFolder:
@@ -62,7 +63,8 @@ class WorkFolder:
             warn: Told what is continued, or why not.
 
         Raises:
-            MuxError: Another process is at work on the same target, or the disk refuses.
+            BusyError: Another process is at work on the same target.
+            MuxError: The disk refuses.
         """
         self.path = work_path(target)
         self.plan = plan
@@ -142,7 +144,7 @@ class WorkFolder:
         for path in self.path.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.name != "lock":
+            elif path.name != _LOCK:
                 path.unlink()
         write_job(self.path, self._job, self.plan)
 
@@ -174,7 +176,8 @@ def published_before(
         is not its any more, or something else is asked for now.
 
     Raises:
-        MuxError: The disk refuses, or another process is at work on the same target.
+        BusyError: Another process is at work on the same target.
+        MuxError: The disk refuses.
     """
     place = target.pattern.parent if target.muxer == PICTURES else target.pattern
     folder = work_path(place)
@@ -219,11 +222,11 @@ def take_lock(folder: Path, target: Path, warn: Callable[[str], None]) -> IO[byt
     """Lock a work folder for this process; the system unlocks it however the process ends.
 
     Raises:
-        MuxError: Another process has it.
+        BusyError: Another process has it.
     """
-    lock = locks.take(folder / "lock", warn)
+    lock = locks.take(folder / _LOCK, warn)
     if lock is None:
-        raise MuxError(target, "another vsr is at work on this output; wait for it, or end it")
+        raise BusyError(target, "another vsr is at work on this output; wait for it, or end it")
     return lock
 
 
@@ -231,3 +234,8 @@ def work_path(target: Path) -> Path:
     """Name the hidden folder beside a target."""
     target = target.resolve()
     return target.with_name(f".{target.name}.vsr")
+
+
+def lock_path(target: Path) -> Path:
+    """Name the file that is locked while a process is at work on a target."""
+    return work_path(target) / _LOCK

@@ -125,18 +125,21 @@ def _report(
     *,
     running: str = "interrupted",
 ) -> int:
-    """Say what runs, what failed and why, and count; return the exit code.
+    """Say what runs, what failed or was left and why, and count; return the exit code.
 
     `running` is the word for what the journal knows as running: no batch may be at work any more.
     """
     for entry in entries:
         if entry.state == "running":
             print(f"vsr: {running}: {_shown(entry.source)}", file=to)
-    failed = [entry for entry in entries if entry.state == "failed"]
-    for entry in failed:
-        reason = entry.error or ""
-        reason = reason.removeprefix(entry.source).removeprefix(": ")
-        print(f"vsr: failed: {_shown(entry.source)}: {reason}", file=to)
+    unfinished = [
+        entry
+        for entry in entries
+        if entry.state == "failed" or (entry.state == "queued" and entry.error)
+    ]
+    for entry in unfinished:
+        reason = (entry.error or "").removeprefix(entry.source).removeprefix(": ")
+        print(f"vsr: {entry.state}: {_shown(entry.source)}: {reason}", file=to)
     states = [running if entry.state == "running" else entry.state for entry in entries]
     counts = {state: states.count(state) for state in _STATES}
     print(
@@ -155,7 +158,7 @@ def _report(
             for entry, state in zip(entries, states, strict=True)
         ]
         write_text(summary, json.dumps({"counts": counts, "jobs": jobs}, indent=2) + "\n")
-    return 1 if failed else 0
+    return 1 if unfinished else 0
 
 
 _STATES = ("done", "failed", "running", "interrupted", "queued")

@@ -6,8 +6,11 @@ and keeps it. A worker that dies takes down one file, not the batch.
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,15 +22,19 @@ from typing import Any
 
 import torch
 
-from vsr.errors import DiskError, VsrError
+from vsr.errors import BusyError, DiskError, VsrError
 from vsr.inference.runner import is_out_of_memory
 from vsr.jobs.journal import Entry, Journal
+from vsr.media import locks
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, load_network
 from vsr.options import EnhanceOptions
 from vsr.pipeline import EnhanceResult, Progress, enhance
+from vsr.resume import lock_path
 
 _PATIENCE = 60.0  # seconds a worker may take to put its work down when the batch is interrupted
+_WAIT_FOR_LOCK = 20.0  # seconds; what a killed batch has left may take some to end
+_ENDED = "a worker was told to end (SIGTERM)"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -46,11 +53,13 @@ class Event:
         entry: The job, as the journal has it now.
         progress: How far it is, if that is what happened.
         warning: What was said, if that is what happened.
+        stops: Whether the batch begins nothing more for it.
     """
 
     entry: Entry
     progress: Progress | None = None
     warning: str | None = None
+    stops: bool = False
 
 
 def run_batch(
@@ -73,9 +82,10 @@ def run_batch(
         tell: Told what happens.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; the workers have put down what they had, to be continued.
-        VsrError: The disk is full or fails: no job was begun after that, and those that could not
-            end are queued.
+        KeyboardInterrupt: Ctrl-C, or SIGTERM; the workers have put down what they had, to be
+            continued.
+        VsrError: The disk is full or fails, or somebody else ended a worker: no job was begun
+            after that, and those that could not end are queued.
     """
     queue = list(waiting)
     stopped: str | None = None
@@ -88,14 +98,14 @@ def run_batch(
                     _give(worker, queue.pop(0), journal, tell)
             busy = {worker.pipe: worker for worker in crew if worker.entry}
             ready = wait([interrupt, *busy])
-            if interrupt in ready:
+            if interrupt.poll():  # it goes first: the workers may have been told as well
                 _put_down(crew, interrupt, journal, tell)
                 raise KeyboardInterrupt
             for worker in [busy[pipe] for pipe in ready if isinstance(pipe, Connection)]:
                 event = _hear(worker)
                 if event.progress is None and event.warning is None:
-                    if event.entry.state == "queued":
-                        queue, stopped = [], event.entry.error
+                    if event.stops:
+                        queue, stopped = [], event.entry.error or _ENDED
                     event = replace(event, entry=_settle(event.entry, queue, retries))
                     journal.put(event.entry)
                 tell(event)
@@ -105,13 +115,17 @@ def run_batch(
 
 @contextmanager
 def _interrupts() -> Iterator[Connection]:
-    """Turn Ctrl-C into something to read, so that it comes between messages, never within one."""
+    """Turn Ctrl-C and SIGTERM into something to read: between messages, never within one."""
     reader, writer = get_context("spawn").Pipe(duplex=False)
-    before = signal.signal(signal.SIGINT, lambda number, frame: writer.send_bytes(b"!"))
+    before = {
+        number: signal.signal(number, lambda number, frame: writer.send_bytes(b"!"))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield reader
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         reader.close()
         writer.close()
 
@@ -189,9 +203,10 @@ def _event(worker: _Worker, kind: str, content: Any) -> Event:  # noqa: ANN401
     if kind == "warning":
         return Event(entry=entry, warning=content)
     worker.entry = None
-    if kind == "parked":
+    if kind in ("parked", "busy"):
         attempts = entry.attempts - 1
-        return Event(entry=replace(entry, state="queued", attempts=attempts, error=content))
+        entry = replace(entry, state="queued", attempts=attempts, error=content)
+        return Event(entry=entry, stops=kind == "parked")
     if kind == "done":
         return Event(entry=replace(entry, state="done", error=None, result=content))
     return Event(entry=replace(entry, state="failed", error=content))
@@ -238,6 +253,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 def _work(pipe: Connection, index: int, share: int, options: EnhanceOptions) -> None:
     """Do what comes through the pipe until it is closed; runs in a process of its own."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # Ctrl-C in a terminal reaches all processes; the parent says what is to be done about it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _park)
@@ -250,6 +266,17 @@ def _work(pipe: Connection, index: int, share: int, options: EnhanceOptions) -> 
         while True:
             source, target = pipe.recv()
             pipe.send(_do(Path(source), Path(target), options, load, pipe))
+
+
+def _end_with_parent() -> None:
+    """End at once when the batch was killed: the same command, given again, wants the locks.
+
+    Without this, a worker would find out only when it next has something to say, minutes later.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
 
 
 def _park(number: int, frame: object) -> None:
@@ -266,6 +293,7 @@ def _do(
 ) -> tuple[str, Any]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _wait_for_lock(target)
         result = enhance(
             source,
             target,
@@ -274,6 +302,8 @@ def _do(
             warn=lambda text: pipe.send(("warning", text)),
             load=load,
         )
+    except BusyError as error:
+        return "busy", str(error)
     except DiskError as error:
         return "parked", str(error)
     except KeyboardInterrupt:
@@ -288,6 +318,13 @@ def _do(
             raise
         return "failed", f"{source}: out of memory; lower --tile, or use fewer --workers"
     return "done", describe_result(result)
+
+
+def _wait_for_lock(target: Path) -> None:
+    """Give another process that is at work on the same output some time to end."""
+    deadline = time.monotonic() + _WAIT_FOR_LOCK
+    while locks.is_taken(lock_path(target)) and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def describe_result(result: EnhanceResult) -> dict[str, Any]:

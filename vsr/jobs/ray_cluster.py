@@ -22,7 +22,7 @@ import ray
 import ray.exceptions
 import torch
 
-from vsr.errors import ConfigError, DiskError, VsrError
+from vsr.errors import BusyError, ConfigError, DiskError, VsrError
 from vsr.inference.runner import is_out_of_memory
 from vsr.jobs import segments
 from vsr.jobs.journal import Entry, Journal
@@ -184,6 +184,9 @@ async def _job(
             except asyncio.CancelledError:
                 _park(entry, None, journal, tell)
                 raise
+            except BusyError as error:
+                _park(entry, str(error), journal, tell)
+                return
             except (VsrError, OSError, ray.exceptions.RayError) as error:
                 reason = _reason(error, entry.source)
                 if isinstance(_cause(error), DiskError):
