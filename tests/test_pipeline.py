@@ -344,6 +344,8 @@ def test_what_is_no_video_is_refused_and_nothing_written(tmp_path: Path, content
     [
         ({"scale": 2, "height": 90}, ConfigError, "--scale and --height"),
         ({"size": "big"}, ConfigError, "WIDTHxHEIGHT"),
+        ({"size": "00x00"}, ConfigError, "WIDTHxHEIGHT such as 1920x1080; got '00x00'"),
+        ({"duration": "0:00.0"}, ConfigError, "--duration must be more than 0; got 0:00.0"),
         ({"start": "soon"}, ConfigError, "--start"),
         ({"strength": 2.0}, ConfigError, "--strength"),
         ({"model": "no-such"}, ConfigError, "known: compact-x4, "),

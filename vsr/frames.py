@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vsr.errors import ConfigError, FrameError
 from vsr.inference.device import choose_device
 from vsr.inference.finish import finish
-from vsr.inference.options import InferenceOptions, check_options
+from vsr.inference.options import NEVER, InferenceOptions, check_options
 from vsr.inference.plan import NetworkFacts, Plan, make_plan
 from vsr.inference.runner import Position, RgbFrame
 from vsr.inference.runner import enhance_frames as run
@@ -29,7 +29,6 @@ Frame = TypeVar("Frame", NDArray[Any], Tensor)
 
 # Floats beyond these are no RGB from 0 to 1 with a little over- and undershoot.
 _LOWEST, _HIGHEST = -0.5, 1.5
-_NEVER = 101.0  # a threshold that no scene score reaches
 _WANTED = (
     "a numpy array (H, W, 3) or a torch tensor (3, H, W), RGB, uint8 from 0 to 255 or floating "
     "from 0 to 1"
@@ -171,7 +170,7 @@ def _stream(
 
 
 def _scorer(plan: Plan, cuts: Set[int] | None) -> SceneScorer | None:
-    return SceneScorer() if cuts is None and plan.scene_threshold < _NEVER else None
+    return SceneScorer() if cuts is None and plan.scene_threshold < NEVER else None
 
 
 def _shots(frames: Iterator[RgbFrame], cuts: Set[int] | None) -> Iterator[Iterator[RgbFrame]]:

@@ -82,9 +82,10 @@ def parse_size(text: str) -> tuple[int, int]:
         ConfigError: If it is not two positive integers.
     """
     match = _SIZE.fullmatch(text.strip().lower())
-    if match is None or "0" in match.groups():
+    width, height = (int(side) for side in match.groups()) if match else (0, 0)
+    if not (width and height):
         raise ConfigError(f"--size wants WIDTHxHEIGHT such as 1920x1080; got '{text}'")
-    return int(match[1]), int(match[2])
+    return width, height
 
 
 def check(options: EnhanceOptions) -> None:
@@ -105,7 +106,8 @@ def check(options: EnhanceOptions) -> None:
         raise ConfigError(f"--piece is a number of frames, 1 at least; got {options.piece}")
     if options.size is not None:
         parse_size(options.size)
-    for name in ("start", "duration"):
-        if getattr(options, name) is not None:
-            parse_time(getattr(options, name), name)
+    if options.start is not None:
+        parse_time(options.start, "start")
+    if options.duration is not None and parse_time(options.duration, "duration") == 0:
+        raise ConfigError(f"--duration must be more than 0; got {options.duration}")
     check_options(options.inference)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -153,6 +154,13 @@ def test_options_out_of_range_are_refused_by_name(name: str, value: int, least: 
     flag = name.replace("_", "-")
     with pytest.raises(ConfigError, match=f"--{flag} must be at least {least}; got {value}"):
         make_plan(HEIGHT, WIDTH, options(**{name: value}), FACTS)
+
+
+@pytest.mark.parametrize("value", [-5.0, 101.5, math.nan])
+def test_a_threshold_that_is_no_scene_score_is_refused(value: float) -> None:
+    with pytest.raises(ConfigError, match="--scene-threshold is between 0 and 100, or 101"):
+        make_plan(HEIGHT, WIDTH, options(scene_threshold=value), FACTS)
+    make_plan(HEIGHT, WIDTH, options(scene_threshold=101.0), FACTS)
 
 
 def test_a_plan_can_be_read() -> None:

@@ -217,3 +217,18 @@ def test_the_command_says_what_it_wrote(
     assert main([*arguments, "--moments", "0"]) == 0
     assert "8 frames compared, 2 shown" in capsys.readouterr().out
     assert [moment["frame"] for moment in data_of(page)["moments"]] == [2, 5]
+
+
+def test_a_moment_beyond_the_end_is_said(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "p.html"
+    arguments = ["compare", *map(str, pair), "--output", str(page), "--at", "0.33", "--at", "1:39"]
+    assert main([*arguments, "--moments", "0"]) == 0
+    assert capsys.readouterr().err.count("beyond the last frame") == 1
+    assert [moment["frame"] for moment in data_of(page)["moments"]] == [7]
+    found = compare(pair[0], [pair[1]], page, at=[Fraction(99)], overwrite=True)
+    assert found.notes == (
+        "the moment asked for at 1:39.000 lies beyond the last frame that all films show, at "
+        "0:00.292, which is shown instead",
+    )

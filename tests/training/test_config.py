@@ -57,6 +57,13 @@ def test_a_missing_file_is_said(tmp_path: Path) -> None:
         read_options(tmp_path / "none.toml")
 
 
+def test_a_file_that_is_no_text_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(bytes(range(256)))
+    with pytest.raises(ConfigError, match=r"film\.mp4' is not TOML: it is no text"):
+        read_options(path)
+
+
 def test_one_value_of_an_order_can_be_set_and_the_others_stay(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD + "[real.second]\nblur = 0.5\n")
     real = read_options(path, ["real.first.jpeg=0.25", "real.clean=0.5"]).real

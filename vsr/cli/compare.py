@@ -91,6 +91,7 @@ def _write_page(
             overwrite=overwrite,
             progress=advance,
         )
+    _note(found.notes)
     for name, problems in zip(outputs, found.problems, strict=True):
         _note(f"{name}: {problem}" for problem in problems)
     size = page.stat().st_size / 1e6

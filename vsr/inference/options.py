@@ -36,6 +36,7 @@ class InferenceOptions:
     """MiB the network may use; by default most of what is free on the device."""
 
 
+NEVER = 101
 _LEAST = {"window": 1, "lookahead": 0, "tile": 16, "memory_limit": 1}
 
 
@@ -50,3 +51,9 @@ def check_options(options: InferenceOptions) -> None:
         if value is not None and value < least:
             flag = name.replace("_", "-")
             raise ConfigError(f"--{flag} must be at least {least}; got {value}")
+    # Not a number compares as false, whichever way one asks.
+    if not 0 <= options.scene_threshold <= NEVER:
+        raise ConfigError(
+            f"--scene-threshold is between 0 and 100, or {NEVER} for never; got "
+            f"{options.scene_threshold:g}"
+        )

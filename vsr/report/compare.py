@@ -29,12 +29,14 @@ class Compared:
         frames: Compared.
         moments: Seconds of the moments shown.
         problems: What `vsr verify` found wrong, per output.
+        notes: What was asked for and could not be shown.
     """
 
     page: Path
     frames: int
     moments: tuple[float, ...]
     problems: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
 
 
 def compare(
@@ -57,7 +59,8 @@ def compare(
         reference: The input of an enhancement, or the truth.
         outputs: What is held against it.
         page: The HTML file.
-        at: Moments to show, in seconds after the first frame compared, besides those chosen.
+        at: Moments to show, in seconds after the first frame compared, besides those chosen; the
+            last frame stands in for those beyond the end, and a note says so.
         moments: How many the program chooses: where the films differ most.
         start: Where in the reference the outputs begin, if they are a part of it.
         overwrite: Replace the page if it exists.
@@ -92,6 +95,17 @@ def compare(
         frames=measured.frames,
         moments=tuple(moment["time"] for moment in shown),
         problems=tuple(tuple(check["problems"]) for check in checks),
+        notes=_beyond(at, measured.times[0][-1], films[0].video.frame_rate),
+    )
+
+
+def _beyond(at: Sequence[Fraction], last: Fraction, rate: Fraction) -> tuple[str, ...]:
+    """Name the moments that lie after the last frame compared."""
+    return tuple(
+        f"the moment asked for at {clock(time)} lies beyond the last frame that all films show, "
+        f"at {clock(last)}, which is shown instead"
+        for time in at
+        if time >= last + 1 / rate
     )
 
 

@@ -26,9 +26,14 @@ def read_options(path: Path, overrides: Sequence[str] = ()) -> TrainOptions:
         ConfigError: Naming the key: unknown (with the known ones), of the wrong type, or missing.
     """
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"configuration '{path}' cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"configuration '{path}' is not TOML: it is no text in UTF-8; wanted a file such as "
+            "configs/compact_x4.toml"
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"configuration '{path}' is not TOML: {error}") from error
     for override in overrides:
