@@ -21,6 +21,7 @@ from vsr.media.chains import (
 )
 from vsr.media.containers import PICTURES, TargetKind, check_target
 from vsr.media.copying import TimeRange
+from vsr.media.cropping import crop_notes
 from vsr.media.decode import DecodeOptions, Decoder
 from vsr.media.encode import EncodePlan, plan_encoding
 from vsr.media.probe import SourceInfo, probe
@@ -132,6 +133,7 @@ def plan_job(
             *footage_warnings(info, model),
             *assumed,
             *turn_notes,
+            *crop_notes(info, options.filter),
             *_deinterlacing_notes(info, decode),
             *encode.warnings,
             *expected_losses(info.video.attached, captions=encode.captions),

@@ -221,7 +221,7 @@ class OtherStreams:
             self._undecodable[track.plan.index] = self._undecodable.get(track.plan.index, 0) + 1
             return
         for decoded in frames:
-            frame = track.clock.place(decoded)
+            frame: Any = track.clock.place(decoded)
             if frame is None:
                 continue
             if self._range is not None:
