@@ -23,6 +23,7 @@ from vsr.media.chapters import chapter_warnings
 from vsr.media.clock import early_warnings, output_range
 from vsr.media.containers import PICTURES, TargetKind, check_target
 from vsr.media.copying import TimeRange
+from vsr.media.cropping import crop_notes
 from vsr.media.decode import DecodeOptions, Decoder
 from vsr.media.encode import EncodePlan, plan_encoding
 from vsr.media.probe import SourceInfo, probe
@@ -136,6 +137,7 @@ def plan_job(
             *footage_warnings(info, model),
             *assumed,
             *turn_notes,
+            *crop_notes(info, options.filter),
             *_deinterlacing_notes(info, decode),
             *encode.warnings,
             *expected_losses(info.video.attached, captions=encode.captions),

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from vsr.media.cropping import crop_of
 from vsr.media.probe import SourceInfo, probe
 
 
@@ -54,6 +55,9 @@ def describe(found: SourceInfo) -> list[str]:
         shape = f"pixel aspect {video.sample_aspect_ratio}"
     turned = f", rotated {video.rotation} degrees" if video.rotation else ""
     lines.append(f"  shape     {shape}{turned}, fields {video.field_order}")
+    crop = crop_of(found)
+    if crop is not None:
+        lines.append(f"  hidden    {crop} ({crop.as_filter})")
     if video.attached:
         lines.append(f"  carries   {', '.join(video.attached)}")
     for stream in found.streams:

@@ -229,7 +229,7 @@ class OtherStreams:
             self._count_undecodable(track)
             return
         for decoded in frames:
-            frame = track.clock.place(decoded)
+            frame: Any = track.clock.place(decoded)
             if frame is None:
                 continue
             if self._range is not None:

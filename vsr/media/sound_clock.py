@@ -8,6 +8,7 @@ container's is right: the picture goes by it.
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -70,7 +71,7 @@ class SampleClock:
 
 def _without_start(frame: av.AudioFrame, count: int) -> av.AudioFrame:
     channels = 1 if frame.format.is_planar else frame.layout.nb_channels
-    samples = np.ascontiguousarray(frame.to_ndarray()[:, count * channels :])
+    samples: Any = np.ascontiguousarray(frame.to_ndarray()[:, count * channels :])
     rest = av.AudioFrame.from_ndarray(samples, frame.format.name, frame.layout.name)
     rest.sample_rate = frame.sample_rate
     return rest
