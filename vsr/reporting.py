@@ -75,21 +75,8 @@ def make_report(
                 "video": asdict(job.info.video),
                 "tags": job.info.tags,
             },
-            "target": {
-                "path": os.fspath(job.target.pattern),
-                "sha256": _hash(written),
-                "width": job.encode.width,
-                "height": job.encode.height,
-                "codec": job.encode.codec,
-                "pix_fmt": job.encode.pix_fmt,
-                "encoder_options": dict(job.encode.options),
-            },
-            "model": {
-                "name": job.model.name,
-                "architecture": job.model.architecture,
-                "scale": job.model.scale,
-                "weights_sha256": job.model.weight_hash,
-            },
+            "target": {**_target(job), "sha256": _hash(written)},
+            "model": _model(job),
             "options": asdict(options),
             "inference": asdict(job.inference),
             "streams": [asdict(stream) for stream in job.streams],
@@ -104,6 +91,47 @@ def make_report(
         }
     )
     return report
+
+
+def describe_plan(job: Job) -> dict[str, Any]:
+    """Put a plan into values that JSON holds, by the names of the report."""
+    plan: dict[str, Any] = plain(
+        {
+            "source": {
+                "path": os.fspath(job.info.path),
+                "size_bytes": job.info.size_bytes,
+                "format": job.info.format,
+                "video": asdict(job.info.video),
+            },
+            "target": _target(job),
+            "model": _model(job),
+            "inference": asdict(job.inference),
+            "streams": [asdict(stream) for stream in job.streams],
+            "warnings": job.warnings,
+            "frames": job.frames,
+        }
+    )
+    return plan
+
+
+def _target(job: Job) -> dict[str, Any]:
+    return {
+        "path": os.fspath(job.target.pattern),
+        "width": job.encode.width,
+        "height": job.encode.height,
+        "codec": job.encode.codec,
+        "pix_fmt": job.encode.pix_fmt,
+        "encoder_options": dict(job.encode.options),
+    }
+
+
+def _model(job: Job) -> dict[str, Any]:
+    return {
+        "name": job.model.name,
+        "architecture": job.model.architecture,
+        "scale": job.model.scale,
+        "weights_sha256": job.model.weight_hash,
+    }
 
 
 def describe_fidelity(

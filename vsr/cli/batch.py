@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import tyro
 
@@ -63,7 +63,7 @@ def batch(
     if status is not None:
         with open_journal(status, create=False) as journal:
             running = "running" if is_claimed(status) else "interrupted"
-            return _report(journal.entries(), summary, sys.stdout, running=running)
+            return _report(journal.entries(), summary, progress, status=running)
     if output_dir is None or not inputs:
         raise ConfigError("vsr batch wants files or folders, and --output-dir")
     for name, value, least in (("workers", workers, 1), ("retries", retries, 0)):
@@ -104,7 +104,7 @@ def batch(
         finally:
             names = {str(source) for source, _ in files}
             entries = [entry for entry in journal.entries() if entry.source in names]
-            code = _report(entries, summary, sys.stderr)
+            code = _report(entries, summary, progress)
         return code
 
 
@@ -121,30 +121,27 @@ def _run_cluster() -> Callable[..., None]:
 def _report(
     entries: Sequence[Entry],
     summary: Path | None,
-    to: Any,  # noqa: ANN401
+    progress: ProgressKind,
     *,
-    running: str = "interrupted",
+    status: str | None = None,
 ) -> int:
     """Say what runs, what failed or was left and why, and count; return the exit code.
 
-    `running` is the word for what the journal knows as running: no batch may be at work any more.
+    `status` is given where only that is asked for: the word for what the journal knows as running.
     """
-    for entry in entries:
-        if entry.state == "running":
-            print(f"vsr: {running}: {_shown(entry.source)}", file=to)
-    unfinished = [
-        entry
-        for entry in entries
-        if entry.state == "failed" or (entry.state == "queued" and entry.error)
-    ]
-    for entry in unfinished:
-        reason = (entry.error or "").removeprefix(entry.source).removeprefix(": ")
-        print(f"vsr: {entry.state}: {_shown(entry.source)}: {reason}", file=to)
+    running = status or "interrupted"  # no batch may be at work any more
     states = [running if entry.state == "running" else entry.state for entry in entries]
     counts = {state: states.count(state) for state in _STATES}
-    print(
-        ", ".join(f"{count} {state}" for state, count in counts.items() if count or state == "done")
-    )
+    if progress == "json" and status is not None:
+        for entry, state in zip(entries, states, strict=True):
+            print(json.dumps({"event": state, "source": entry.source, "error": entry.error}))
+    else:
+        _name(entries, states, sys.stderr if status is None else sys.stdout)
+    if progress == "json":
+        print(json.dumps({"event": "finished" if status is None else "status", "counts": counts}))
+    else:
+        said = [f"{count} {state}" for state, count in counts.items() if count or state == "done"]
+        print(", ".join(said))
     if summary is not None:
         jobs = [
             {
@@ -158,7 +155,22 @@ def _report(
             for entry, state in zip(entries, states, strict=True)
         ]
         write_text(summary, json.dumps({"counts": counts, "jobs": jobs}, indent=2) + "\n")
-    return 1 if unfinished else 0
+    return 1 if any(map(_is_unfinished, entries)) else 0
+
+
+def _is_unfinished(entry: Entry) -> bool:
+    """Tell what failed, and what was left for a reason that may pass."""
+    return entry.state == "failed" or (entry.state == "queued" and entry.error is not None)
+
+
+def _name(entries: Sequence[Entry], states: Sequence[str], to: TextIO) -> None:
+    """Name what is at work or was interrupted, and what failed or was left."""
+    for entry, state in zip(entries, states, strict=True):
+        if entry.state == "running":
+            print(f"vsr: {state}: {_shown(entry.source)}", file=to)
+    for entry in filter(_is_unfinished, entries):
+        reason = (entry.error or "").removeprefix(entry.source).removeprefix(": ")
+        print(f"vsr: {entry.state}: {_shown(entry.source)}: {reason}", file=to)
 
 
 _STATES = ("done", "failed", "running", "interrupted", "queued")
@@ -204,7 +216,13 @@ def _display(
         from tqdm import tqdm
 
         line = "{desc} {percentage:3.0f} %|{bar}| {elapsed}, {remaining} left"
-        with tqdm(total=1.0, bar_format=line, dynamic_ncols=True, initial=share.fraction) as bar:
+        with tqdm(
+            total=1.0,
+            bar_format=line,
+            dynamic_ncols=True,
+            initial=share.fraction,
+            disable=None,
+        ) as bar:
 
             def show(event: Event) -> None:
                 share.follow(event)

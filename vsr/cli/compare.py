@@ -139,7 +139,9 @@ def _bar(name: str, reference: str, start: Fraction) -> Iterator[Callable[[int],
 
     info = probe(reference)
     total = estimate_frames(info, DecodeOptions(start=start), info.video.frame_rate)
-    with tqdm(desc=name, total=total, unit="frame", dynamic_ncols=True, leave=False) as bar:
+    with tqdm(
+        desc=name, total=total, unit="frame", dynamic_ncols=True, leave=False, disable=None
+    ) as bar:
 
         def advance(frames: int) -> None:
             bar.update(frames - bar.n)

@@ -60,7 +60,7 @@ def enhance(
     if dry_run:
         from vsr.planning import plan_job
 
-        _print_plan(plan_job(source, target, options))
+        _print_plan(plan_job(source, target, options), progress)
         return 0
     if report is not None:
         check_place(report)
@@ -131,10 +131,16 @@ def _fidelity(found: dict[str, Any]) -> str:
     )
 
 
-def _print_plan(job: Job) -> None:
+def _print_plan(job: Job, progress: ProgressKind) -> None:
     from vsr.estimate import seconds_per_frame
     from vsr.planning import describe
+    from vsr.reporting import describe_plan
 
+    if progress == "json":
+        each = seconds_per_frame(job)
+        seconds = None if job.frames is None else round(each * job.frames, 1)
+        print(json.dumps({"event": "plan", **describe_plan(job), "seconds": seconds}))
+        return
     for line in describe(job):
         print(line)
     each = seconds_per_frame(job)
@@ -157,7 +163,8 @@ def _display(
     if kind == "bar":
         from tqdm import tqdm
 
-        with tqdm(unit="frame", dynamic_ncols=True, leave=False) as bar:
+        # No bar where nobody watches; what is written through it is written all the same.
+        with tqdm(unit="frame", dynamic_ncols=True, leave=False, disable=None) as bar:
 
             def advance(now: Progress) -> None:
                 if bar.total != now.total:

@@ -66,3 +66,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output, such as `head`, has enough. Python would write the rest at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        # What was foreseen is a VsrError by now; this is the system's refusal, no fault of code.
+        print(f"vsr: error: {_refusal(error)}", file=sys.stderr)
+        return 1
+
+
+def _refusal(error: OSError) -> str:
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.filename is None:
+        return f"the system refused: {reason}; see to it, and give the command again"
+    return (
+        f"{os.fsdecode(error.filename)}: could not be read or written: {reason}; check that it "
+        "is there and may be used"
+    )

@@ -1,0 +1,85 @@
+"""What goes to stdout and stderr where no terminal is: JSON alone, or lines alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic import make_video
+
+from vsr.cli.main import main
+
+FAST = ["--model", "bicubic", "--preset", "ultrafast"]
+
+
+def json_lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_batch_for_programs_prints_json_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_video(tmp_path / "a.mp4", frames=2)
+    (tmp_path / "b.mp4").write_bytes(b"")
+    out = tmp_path / "out"
+    command = ["batch", str(tmp_path), "--output-dir", str(out), *FAST, "--progress", "json"]
+    assert main(command) == 1
+    counts = {"done": 1, "failed": 1, "running": 0, "interrupted": 0, "queued": 0}
+    assert json_lines(capsys)[-1] == {"event": "finished", "counts": counts}
+    assert main(command) == 1
+    text = capsys.readouterr()
+    assert [json.loads(line)["event"] for line in text.out.splitlines()] == ["finished"]
+    assert "b.mp4: wanted a media file" in text.err  # an earlier failure is told again
+    assert main(["batch", "--status", str(out), "--progress", "json"]) == 1
+    lines = json_lines(capsys)
+    assert [line["event"] for line in lines] == ["done", "failed", "status"]
+    assert "empty" in lines[1]["error"]
+
+
+def test_a_dry_run_for_programs_prints_json_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=4, audio=("aac",))
+    arguments = ["enhance", str(source), str(tmp_path / "out.mkv"), *FAST, "--dry-run"]
+    assert main([*arguments, "--progress", "json"]) == 0
+    (plan,) = json_lines(capsys)
+    assert plan["event"] == "plan"
+    assert plan["frames"] == 4
+    assert plan["seconds"] >= 0
+    assert (plan["target"]["width"], plan["target"]["codec"]) == (256, "libx264")
+    assert [stream["action"] for stream in plan["streams"]] == ["enhance", "copy"]
+
+
+def test_without_a_terminal_there_are_no_bars(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_video(tmp_path / "in.mp4", frames=2)  # untagged colours, which is noted
+    assert main(["enhance", "none.mp4", "x.mp4"]) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("vsr: error: none.mp4: ")
+    assert main(["enhance", "in.mp4", "out.mp4", *FAST]) == 0
+    text = capfd.readouterr()
+    assert "out.mp4: 2 frames in" in text.out
+    assert text.err
+    assert all(line.startswith("vsr: note: ") for line in text.err.splitlines())
+    assert main(["compare", "in.mp4", "out.mp4", "--output", "page.html"]) == 0
+    assert main(["batch", "in.mp4", "--output-dir", "o", *FAST]) == 0
+    assert "%|" not in capfd.readouterr().err
+
+
+def test_what_the_system_refuses_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "a.mp4")
+
+    monkeypatch.setattr("vsr.media.verify.verify", refused)
+    assert main(["verify", str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4")]) == 1
+    error = capsys.readouterr().err
+    assert error == (
+        "vsr: error: a.mp4: could not be read or written: Permission denied; check that it is "
+        "there and may be used\n"
+    )
