@@ -62,7 +62,7 @@ class FrameLedger:
         self.last_sent: int | None = None
         self.empties = 0
         self.first_empty: int | None = None
-        self.empty_until = 0
+        self.empty_until: int | None = None
         self.gaps: list[tuple[int, int, int]] = []
         self._empty: list[int] = []
         self._off_grid = False
@@ -97,7 +97,8 @@ class FrameLedger:
         self.empties += 1
         heappush(self._empty, time)
         self.first_empty = time if self.first_empty is None else min(self.first_empty, time)
-        self.empty_until = max(self.empty_until, time + (duration or round(self._step)))
+        until = time + (duration or round(self._step))
+        self.empty_until = until if self.empty_until is None else max(self.empty_until, until)
 
     def received(self, pts: int | None, shown: int, *, interlaced: bool = False) -> None:
         """Note a frame: the pts it brought along, and the one it is shown at after repair."""

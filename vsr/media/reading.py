@@ -102,7 +102,8 @@ class FrameReader:
         if held is not None:
             assert held.pts is not None
             lasts = held.duration or max(1, round(self.step))
-            held.duration = max(lasts, self.ledger.empty_until - held.pts)
+            until = self.ledger.empty_until
+            held.duration = lasts if until is None else max(lasts, until - held.pts)
             yield self._count(held)
 
     @property
