@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from small_disk import make_room, small_disk
 from synthetic import make_pictures, make_video
 
+from vsr import resume
 from vsr.cli.main import main
 from vsr.errors import DiskError
 from vsr.inference.options import InferenceOptions
 from vsr.jobs.journal import open_journal
+from vsr.media import locks
 from vsr.media.durable import require_room
 from vsr.media.options import EncodeOptions
 from vsr.options import EnhanceOptions
@@ -44,6 +48,21 @@ def test_what_cannot_fit_is_refused_at_once_and_leaves_nothing(tmp_path: Path) -
         assert "make room there, or write elsewhere" in str(error.value)
         assert os.listdir(disk) == []
     assert not seen
+
+
+@pytest.mark.parametrize(("module", "name"), [(locks, "take"), (resume, "write_job")])
+def test_a_disk_that_is_full_from_the_start_keeps_no_hidden_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    source = make_video(tmp_path / "in.mp4", frames=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, refuse)
+        with pytest.raises(DiskError, match="the disk is full"):
+            enhance(source, tmp_path / "out.mp4", OPTIONS)
+    assert os.listdir(tmp_path) == ["in.mp4"]
 
 
 def test_what_will_not_fit_stops_after_the_first_piece_and_goes_on(tmp_path: Path) -> None:

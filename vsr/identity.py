@@ -77,7 +77,7 @@ def fingerprint(path: Path) -> str:
     digest = hashlib.sha256()
     for each in pictures.paths if pictures is not None else [path]:
         found = each.stat()
-        digest.update(f"{each.name}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
+        digest.update(os.fsencode(f"{each.name}\0{found.st_size}\0{found.st_mtime_ns}\0"))
     if pictures is None:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -79,7 +80,7 @@ class WorkFolder:
             if not (resume and self._read()):
                 self._start()
         except OSError as error:
-            self._release()
+            self._tidy()
             raise write_error(target, error) from error
 
     def __enter__(self) -> Self:
@@ -105,6 +106,15 @@ class WorkFolder:
     def remove(self) -> None:
         """Remove the folder and all that is in it."""
         shutil.rmtree(self.path, ignore_errors=True)
+        self._release()
+
+    def _tidy(self) -> None:
+        """Leave no folder behind that holds nothing to go on from."""
+        with suppress(OSError, ValueError):
+            if self._lock is None:
+                self.path.rmdir()
+            elif not count_frames(self.path):
+                self.remove()
         self._release()
 
     def _release(self) -> None:

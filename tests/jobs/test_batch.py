@@ -203,7 +203,7 @@ def test_inputs_that_are_nothing_are_refused(
         (["batch", "in.mp4", "--output-dir", "o", "--container", "doc"], "--container"),
         (["batch", "in.mp4", "--output-dir", "o", "--workers", "0"], "--workers"),
         (["batch", "--status", "nowhere"], "no journal"),
-        (["batch", "in.mp4", "--output-dir", "closed"], "'closed' cannot be written to"),
+        (["batch", "in.mp4", "--output-dir", "closed"], "'closed' cannot be made or written to"),
     ],
 )
 def test_wrong_usage_is_named(
@@ -223,7 +223,7 @@ def test_wrong_usage_is_named(
 def queue(tmp_path: Path, options: EnhanceOptions, retries: int = 0) -> list[Entry]:
     with open_journal(tmp_path) as journal:
         files = [(tmp_path / "in.mp4", tmp_path / "out.mp4")]
-        return enqueue(journal, files, options, retries=retries)
+        return enqueue(journal, files, options, retries=retries)[0]
 
 
 def note(tmp_path: Path, entry: Entry) -> None:

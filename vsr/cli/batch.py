@@ -77,9 +77,8 @@ def batch(
     check(options)
     find_model(options.model)
     files = plan_files(inputs, output_dir, container)
-    output_dir.mkdir(parents=True, exist_ok=True)
     with claim(output_dir, _warn), open_journal(output_dir) as journal:
-        waiting = enqueue(journal, files, options, retries=retries)
+        waiting, refused = enqueue(journal, files, options, retries=retries)
         try:
             with _display(progress, files, waiting) as tell:
                 if ray is not None:
@@ -103,7 +102,8 @@ def batch(
                     )
         finally:
             names = {str(source) for source, _ in files}
-            entries = [entry for entry in journal.entries() if entry.source in names]
+            now = {entry.source: entry for entry in (*journal.entries(), *refused)}
+            entries = [entry for source, entry in now.items() if source in names]
             code = _report(entries, summary, progress)
         return code
 
@@ -204,7 +204,10 @@ class _Share:
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 1
+    try:
+        return path.stat().st_size
+    except OSError:  # it fails, with its reason
+        return 1
 
 
 @contextmanager

@@ -6,6 +6,7 @@ commands, so that `vsr --help` and `vsr info` are instant.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -44,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files may be of another encoding than the terminal; stderr escapes them as well.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code: int = tyro.extras.subcommand_cli_from_dict(
             COMMANDS,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from vsr.errors import ConfigError
@@ -35,10 +36,12 @@ def plan_files(
     Returns:
         (source, target), absolute and sorted, so that the journal knows a file however it was
         typed, and from wherever. Where two sources would give one target, theirs keep the whole
-        name: "a.avi.mkv" and "a.mpg.mkv".
+        name, "a.avi.mkv" and "a.mpg.mkv", or come into folders named as theirs, "disc1/a.mkv" and
+        "disc2/a.mkv".
 
     Raises:
-        ConfigError: An input does not exist or matches nothing, or the extension is unknown.
+        ConfigError: An input does not exist, holds or matches no video, or lies in the output
+            folder; or the extension is unknown.
     """
     if container is not None and container not in MUXERS:
         raise ConfigError(f"--container is one of {' '.join(MUXERS)}; got '{container}'")
@@ -46,18 +49,28 @@ def plan_files(
     for given in inputs:
         for source, place in _expand(given, output_dir.resolve()):
             found.setdefault(_absolute(source), place)
-    named = {
-        source: place.with_suffix(_suffix(source, container)) for source, place in found.items()
+    names = {
+        source: _names(source, place, _suffix(source, container)) for source, place in found.items()
     }
+    named = {source: next(more) for source, more in names.items()}
+    while clashing := [source for source, count in _sharing(named).items() if count > 1]:
+        named |= {source: next(names[source]) for source in clashing}
+    return sorted((source, _absolute(output_dir) / target) for source, target in named.items())
+
+
+def _sharing(named: Mapping[Path, Path]) -> dict[Path, int]:
+    """Count, for each source, those that have its target."""
     taken = Counter(named.values())
-    return sorted(
-        (
-            source,
-            _absolute(output_dir)
-            / (target if taken[target] == 1 else _whole_name(found[source], target)),
-        )
-        for source, target in named.items()
-    )
+    return {source: taken[target] for source, target in named.items()}
+
+
+def _names(source: Path, place: Path, suffix: str) -> Iterator[Path]:
+    """Give names for an output, best first; no other source has the last one."""
+    above = source.parts[1 : -len(place.parts)]
+    for depth in range(len(above) + 1):
+        full = Path(*above[len(above) - depth :], place)
+        yield full.with_suffix(suffix)
+        yield full.with_name(full.name + suffix)
 
 
 def _absolute(path: Path) -> Path:
@@ -71,6 +84,7 @@ def _expand(given: str, output_dir: Path) -> Iterator[tuple[Path, Path]]:
     if path.is_dir():
         inside = _videos_in(path, output_dir)
         if not inside:
+            _refuse_outputs(given, [path], output_dir)
             raise ConfigError(f"no video found in the folder '{given}'")
         yield from ((source, source.relative_to(path)) for source in inside)
     elif path.exists():
@@ -80,8 +94,27 @@ def _expand(given: str, output_dir: Path) -> Iterator[tuple[Path, Path]]:
         if not matches:
             raise ConfigError(f"'{given}' is no file or folder, and as a pattern matches nothing")
         root = os.path.dirname(given[: min(given.index(sign) for sign in "*?[" if sign in given)])
-        files = [Path(name) for name in matches if Path(name).is_file()]
+        files = [file for match in map(Path, matches) for file in _matched(match, output_dir)]
+        if not files:
+            _refuse_outputs(given, list(map(Path, matches)), output_dir)
+            raise ConfigError(f"'{given}' matches only folders without a video")
         yield from ((source, Path(os.path.relpath(source, root or os.curdir))) for source in files)
+
+
+def _refuse_outputs(given: str, paths: Iterable[Path], output_dir: Path) -> None:
+    """Say that inputs were left out since they lie in the output folder, if they do."""
+    if any(output_dir in (path.resolve(), *path.resolve().parents) for path in paths):
+        raise ConfigError(
+            f"'{given}' lies in the output folder '{output_dir}', whose files are not taken as "
+            "inputs; take another --output-dir"
+        )
+
+
+def _matched(path: Path, output_dir: Path) -> list[Path]:
+    """Give what a match of a pattern stands for: a folder for all videos in it."""
+    if path.is_dir():
+        return _videos_in(path, output_dir)
+    return [path] if _is_file(path) and output_dir not in path.resolve().parents else []
 
 
 def _videos_in(folder: Path, output_dir: Path) -> list[Path]:
@@ -89,9 +122,17 @@ def _videos_in(folder: Path, output_dir: Path) -> list[Path]:
         path
         for path in _visible(folder.rglob("*"), folder)
         if path.suffix.lower() in VIDEO_SUFFIXES
-        and path.is_file()
+        and _is_file(path)
         and output_dir not in path.resolve().parents
     ]
+
+
+def _is_file(path: Path) -> bool:
+    """Tell whether a path is a file, or cannot be looked at: then it fails, with its reason."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return True
 
 
 def _visible(paths: Iterable[Path], folder: Path) -> Iterator[Path]:
@@ -104,7 +145,3 @@ def _suffix(source: Path, container: str | None) -> str:
     if container is not None:
         return container
     return source.suffix if source.suffix.lower() in MUXERS else OTHERWISE
-
-
-def _whole_name(place: Path, target: Path) -> Path:
-    return place.with_name(place.name + target.suffix)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -66,8 +67,9 @@ class Journal:
         )
         return [
             Entry(
-                source=source, target=target, request=request, state=state, attempts=attempts,
-                error=error, result=json.loads(result),
+                source=_given(source), target=_given(target), request=request, state=state,
+                attempts=attempts, error=None if error is None else _given(error),
+                result=json.loads(result),
             )
             for source, target, request, state, attempts, error, result in rows
         ]  # fmt: skip
@@ -83,10 +85,24 @@ class Journal:
                 "target = excluded.target, request = excluded.request, state = excluded.state, "
                 "attempts = excluded.attempts, error = excluded.error, result = excluded.result",
                 (
-                    entry.source, entry.target, entry.request, entry.state, entry.attempts,
-                    entry.error, json.dumps(dict(entry.result)),
+                    _kept(entry.source), _kept(entry.target), entry.request, entry.state,
+                    entry.attempts, None if entry.error is None else _kept(entry.error),
+                    json.dumps(dict(entry.result)),
                 ),
             )  # fmt: skip
+
+
+def _kept(text: str) -> str | bytes:
+    """Give text as SQLite takes it: names that are not UTF-8, as of old archives, as bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(text)
+    return text
+
+
+def _given(kept: str | bytes) -> str:
+    return os.fsdecode(kept)
 
 
 @contextmanager
@@ -94,17 +110,18 @@ def claim(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
     """Keep other batches away from an output folder: each would take the other's work for its own.
 
     Args:
-        folder: It exists.
+        folder: Made if it does not exist.
         warn: Told where its file system has no locks.
 
     Raises:
-        ConfigError: Another batch is at work there, or the folder cannot be written to.
+        ConfigError: Another batch is at work there, or the folder cannot be made or written to.
     """
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock = locks.take(folder / _LOCK, warn)
     except OSError as error:
         raise ConfigError(
-            f"'{folder}' cannot be written to ({error.strerror}); take another --output-dir"
+            f"'{folder}' cannot be made or written to ({error.strerror}); take another --output-dir"
         ) from error
     if lock is None:
         raise ConfigError(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from vsr.errors import VsrError
 from vsr.identity import request
 from vsr.jobs.journal import Entry, Journal
 from vsr.options import EnhanceOptions
@@ -22,35 +23,60 @@ def enqueue(
     options: EnhanceOptions,
     *,
     retries: int,
-) -> list[Entry]:
-    """Put files into the journal and give those that are to be done.
+) -> tuple[list[Entry], list[Entry]]:
+    """Put files into the journal and give those that are to be done, and those that cannot be.
 
-    A file is done again if it has changed, if other options are given, or if its output is gone.
-    One that failed is tried again only while `retries` allows it.
+    A file is done again if its output is gone, or is to be overwritten since the file has changed
+    or other options are given. One that failed is tried again only while `retries` allows it.
 
     Args:
         journal: Of the output folder.
         files: (source, target).
         options: For all of them.
         retries: How often a job that failed is tried again.
+
+    Returns:
+        What is to be done; and what failed at once, with its reason, while the journal goes on
+        saying of it what it knew.
     """
     known = {entry.source: entry for entry in journal.entries()}
-    waiting = []
+    waiting, refused = [], []
     for source, target in files:
-        entry = Entry(
-            source=str(source),
-            target=str(target),
-            request=_digest(source, options),
-            state="queued",
-        )
+        entry = _entry(source, target, options)
         before = known.get(entry.source)
-        if before is not None and _same(before, entry):
-            entry = _carry_on(before, target, options, retries)
-        if entry != before:
+        if before is not None and entry.state == "queued":
+            if _same(before, entry):
+                entry = _carry_on(before, target, options, retries)
+            else:
+                entry = _unless_in_the_way(before, entry, options)
+        if before is not None and entry.state == "failed" and entry != before:
+            refused.append(entry)
+        elif entry != before:
             journal.put(entry)
         if entry.state == "queued":
             waiting.append(entry)
-    return waiting
+    return waiting, refused
+
+
+def _entry(source: Path, target: Path, options: EnhanceOptions) -> Entry:
+    """Describe a new job; one that has failed if the source cannot be read."""
+    entry = Entry(source=str(source), target=str(target), request="", state="queued")
+    try:
+        return replace(entry, request=_digest(source, options))
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror or error}); check permissions and the disk"
+        return replace(entry, state="failed", error=reason)
+    except VsrError as error:
+        return replace(entry, state="failed", error=str(error))
+
+
+def _unless_in_the_way(before: Entry, now: Entry, options: EnhanceOptions) -> Entry:
+    """Let a job fail that would only meet an output, before the journal forgets what it knew."""
+    if before.state != "done" or options.overwrite or not Path(now.target).exists():
+        return now
+    made = "was made with other options, or before the file changed"
+    there = made if now.target == before.target else "exists already"
+    return replace(now, state="failed", error=f"{now.target} {there}; --overwrite makes it again")
 
 
 def _same(before: Entry, now: Entry) -> bool:

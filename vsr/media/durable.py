@@ -99,13 +99,13 @@ def _holds(path: Path, *, is_json: bool) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text as `write_durably` does.
+    """Write text as `write_durably` does, with escapes for what is not UTF-8 in names of files.
 
     Raises:
         MuxError: The disk refuses.
     """
     try:
-        write_durably(path, text.encode())
+        write_durably(path, text.encode(errors="backslashreplace"))
     except OSError as error:
         raise write_error(path, error) from error
 
