@@ -19,7 +19,6 @@ from torch import Tensor
 from vsr.errors import (
     ConfigError,
     DecodeError,
-    EncodeError,
     MuxError,
     ProbeError,
     VerifyError,
@@ -350,8 +349,8 @@ def test_what_is_no_video_is_refused_and_nothing_written(tmp_path: Path, content
         ({"strength": 2.0}, ConfigError, "--strength"),
         ({"model": "no-such"}, ConfigError, "known: compact-x4, "),
         ({"filter": "no_such_filter"}, ConfigError, "no_such_filter"),
-        ({"encode": EncodeOptions(codec="libx999")}, EncodeError, "libx999"),
-        ({"encode": EncodeOptions(encoder_option=("sped=1",))}, EncodeError, "sped"),
+        ({"encode": EncodeOptions(codec="libx999")}, ConfigError, "libx999"),
+        ({"encode": EncodeOptions(encoder_option=("sped=1",))}, ConfigError, "sped"),
         ({"encode": EncodeOptions(encoder_option=("speed",))}, ConfigError, "name=value"),
         ({"start": "3600"}, VsrError, "in.mp4"),
     ],

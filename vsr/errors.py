@@ -59,7 +59,7 @@ class DecodeError(MediaError):
 
 
 class EncodeError(MediaError):
-    """The encoder does not exist, or refused its options or the frames."""
+    """The encoder refused the size or the frames, or lacks its hardware."""
 
 
 class MuxError(MediaError):

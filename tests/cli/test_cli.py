@@ -73,7 +73,9 @@ def test_encoder_options_may_be_given_again(tmp_path: Path) -> None:
     [
         (["enhance", "none.mp4", "out.mp4"], 1, "none.mp4"),
         (["enhance", "in.mp4", "in.mp4"], 1, "in.mp4"),
-        (["enhance", "in.mp4", "out.mp4", "--codec", "nothing"], 1, "nothing"),
+        (["enhance", "in.mp4", "out.mp4", "--codec", "nothing"], 2, "nothing"),
+        (["enhance", "in.mp4", "out.mp4", "--crf", "1000"], 2, "--crf of 0 to 51"),
+        (["enhance", "in.mp4", "out.mp4", "--preset", "nothing"], 2, "no --preset 'nothing'"),
         (["enhance", "in.mp4", "out.mp4", "--scale", "2", "--height", "9"], 2, "--scale"),
         (["enhance", "in.mp4", "out.mp4", "--model", "edvr"], 2, "known: compact-x4"),
         (["info", "text.txt"], 1, "text.txt"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic import make_video
 
-from vsr.errors import EncodeError, MuxError
+from vsr.errors import ConfigError, EncodeError, MuxError
 from vsr.media.encode import EncodePlan, assumed_matrix, plan_encoding
 from vsr.media.frames import PlaneFormat
 from vsr.media.options import EncodeOptions
@@ -122,11 +122,16 @@ def test_the_pixel_format_asked_for_is_taken(info: SourceInfo) -> None:
         ({"pix_fmt": "yuv420p12le"}, r"choose --pix-fmt among yuv420p .*yuv444p10le"),
         ({"pix_fmt": "nonsense"}, "choose --pix-fmt among"),
         ({"crf": 99}, "crf of 0 to 51"),
-        ({"preset": "wrong"}, "preset/tune wrong"),
+        ({"crf": -3}, "crf of 0 to 51 for libx264, got -3"),
+        (
+            {"preset": "wrong"},
+            "libx264 has no --preset 'wrong'; choose one of ultrafast, .*placebo",
+        ),
         ({"codec": "ffv1", "crf": 3}, "ffv1 has no crf"),
         ({"codec": "libvpx-vp9", "preset": "fast"}, "has no presets; use .*cpu-used"),
         ({"encoder_option": ("tunee=film",)}, "no option 'tunee'; did you mean tune"),
         ({"encoder_option": ("tune=wrong",)}, "tune medium/wrong"),
+        ({"encoder_option": ("g=many",)}, "g=many"),
         ({"encoder_option": ("x264-params=foo=1",)}, "foo"),
         ({"codec": "libx265", "encoder_option": ("x265-params=foo=1",)}, "foo"),
         ({"codec": "libsvtav1", "encoder_option": ("svtav1-params=foo=1",)}, "foo"),
@@ -135,7 +140,7 @@ def test_the_pixel_format_asked_for_is_taken(info: SourceInfo) -> None:
 def test_what_cannot_be_encoded_is_refused_with_advice(
     info: SourceInfo, options: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(EncodeError, match=message):
+    with pytest.raises(ConfigError, match=message):
         plan(info, **options)  # type: ignore[arg-type]
 
 
@@ -158,7 +163,7 @@ def test_an_unknown_container_is_refused(info: SourceInfo) -> None:
 
 
 def test_pictures_are_png_only(info: SourceInfo) -> None:
-    with pytest.raises(EncodeError, match="only PNG"):
+    with pytest.raises(ConfigError, match="only PNG"):
         plan(info, "out/", codec="libx264")
 
 

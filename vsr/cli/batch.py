@@ -72,11 +72,13 @@ def batch(
     from vsr.jobs.files import plan_files
     from vsr.jobs.local import count_devices, run_batch
     from vsr.jobs.queue import enqueue
+    from vsr.media.choices import check_choices
     from vsr.models.zoo import find_model
 
     check(options)
     find_model(options.model)
     files = plan_files(inputs, output_dir, container)
+    check_choices(options.encode, container)
     with claim(output_dir, _warn), open_journal(output_dir) as journal:
         waiting, refused = enqueue(journal, files, options, retries=retries)
         try:

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import av
 
-from vsr.errors import EncodeError
+from vsr.errors import ConfigError, EncodeError
 from vsr.media import encoders
 from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
 from vsr.media.frames import PlaneFormat, spans_full_range
@@ -110,8 +110,9 @@ def plan_encoding(
         assume at the *source's* size, because the larger output would be taken for another.
 
     Raises:
-        EncodeError: The codec is unknown, cannot encode, does not go into the container, or
-            refuses the pixel format, size or one of the options.
+        ConfigError: The codec is unknown, cannot encode, does not go into the container, or
+            refuses the pixel format or one of the options.
+        EncodeError: It refuses the size, or cannot be opened here.
         MuxError: The target's extension is unknown.
     """
     options = options or EncodeOptions()
@@ -144,7 +145,6 @@ def plan_encoding(
         captions=encoders.carries_captions(codec, chosen_options),
         codec_tag=_codec_tag(kind, codec),
         options=encoders.encoder_options(
-            kind,
             codec,
             crf=options.crf,
             preset=options.preset,
@@ -188,8 +188,8 @@ def _default_codec(kind: TargetKind, info: SourceInfo, wanted: PlaneFormat) -> s
 def _pixel_format(
     kind: TargetKind, codec: av.Codec, wanted: PlaneFormat, asked: str | None
 ) -> PixelFormatChoice:
-    supported = [layout.name for layout in codec.video_formats or ()]
     if asked is None:
+        supported = _supported(codec)
         if kind.muxer == PICTURES:  # grey pictures are written as RGB too: one reader for all
             wanted = replace(wanted, chroma="rgb")
         chosen = choose_pixel_format(wanted, supported)
@@ -200,15 +200,27 @@ def _pixel_format(
                 "can be made here; choose another --codec, such as libx264",
             )
         return chosen
-    planes = plane_format(asked)
+    return asked_format(codec, asked)
+
+
+def asked_format(codec: av.Codec, asked: str) -> PixelFormatChoice:
+    """Take the pixel format that the user names.
+
+    Raises:
+        ConfigError: The encoder cannot be given it.
+    """
+    planes, supported = plane_format(asked), _supported(codec)
     if planes is None or asked not in supported:
         usable = [name for name in supported if plane_format(name) is not None]
-        raise EncodeError(
-            kind.pattern,
+        raise ConfigError(
             f"wanted the pixel format {asked!r}, which {codec.name} cannot be given here; "
-            f"choose --pix-fmt among {' '.join(usable) or 'none'}, or another --codec",
+            f"choose --pix-fmt among {' '.join(usable) or 'none'}, or another --codec"
         )
     return PixelFormatChoice(name=asked, planes=planes)
+
+
+def _supported(codec: av.Codec) -> list[str]:
+    return [layout.name for layout in codec.video_formats or ()]
 
 
 def _check_size(

@@ -15,7 +15,7 @@ import numpy as np
 from av.codec.codec import UnknownCodecError
 from av.video.reformatter import Interpolation
 
-from vsr.errors import EncodeError
+from vsr.errors import ConfigError, EncodeError
 from vsr.media.containers import MUXERS, PICTURES, TargetKind
 from vsr.media.pixel_formats import fill_frame, plane_format
 from vsr.media.source import libav_messages
@@ -31,6 +31,12 @@ HIGHEST_CRF = {"libx264": 51, "libx264rgb": 51, "libx265": 51}  # these clamp wi
 DEFAULT_PRESET = {
     "libx264": "medium", "libx264rgb": "medium", "libx265": "medium", "libsvtav1": "8",
 }  # fmt: skip
+# A name that x264 does not know it prints to stderr by itself; the numbers stand for the names.
+_SPEEDS = (
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
+    "placebo",
+)  # fmt: skip
+PRESETS = {"libx264": _SPEEDS, "libx264rgb": _SPEEDS, "libx265": _SPEEDS}
 PARAMETERS = {
     "libx264": "x264-params", "libx264rgb": "x264-params", "libx265": "x265-params",
     "libsvtav1": "svtav1-params",
@@ -49,31 +55,38 @@ def find_encoder(kind: TargetKind, name: str) -> av.Codec:
     """Look up a video encoder by its FFmpeg name, or the format's name for its usual encoder.
 
     Raises:
-        EncodeError: There is none, it only decodes, is not for video, or the container of `kind`
+        ConfigError: There is none, it only decodes, is not for video, or the container of `kind`
             does not take what it makes.
+    """
+    codec = video_encoder(name)
+    if kind.muxer == PICTURES:
+        if codec.name != "png":
+            raise ConfigError(
+                f"wanted pictures encoded with {name}; only PNG is written; leave --codec out"
+            )
+    elif not _container_takes(kind.muxer, codec.name):
+        others = [x for x, muxer in MUXERS.items() if _container_takes(muxer, codec.name)]
+        raise ConfigError(
+            f"{kind.pattern.suffix} files do not take {codec.name} video; name the output "
+            f"{' or '.join(others) or 'otherwise'}, or choose another --codec"
+        )
+    return codec
+
+
+def video_encoder(name: str) -> av.Codec:
+    """Look up a video encoder, whatever it is written to.
+
+    Raises:
+        ConfigError: There is none, it only decodes, or is not for video.
     """
     try:
         codec = av.Codec(name, "w")
     except UnknownCodecError as error:
-        raise EncodeError(kind.pattern, _unknown_codec(name)) from error
+        raise ConfigError(_unknown_codec(name)) from error
     if codec.type != "video":
-        raise EncodeError(
-            kind.pattern,
+        raise ConfigError(
             f"wanted a video encoder, got {name!r}, which is for {codec.type}; "
-            "choose --codec libx264 or another video encoder",
-        )
-    if kind.muxer == PICTURES:
-        if codec.name != "png":
-            raise EncodeError(
-                kind.pattern,
-                f"wanted pictures encoded with {name}; only PNG is written; leave --codec out",
-            )
-    elif not _container_takes(kind.muxer, codec.name):
-        others = [x for x, muxer in MUXERS.items() if _container_takes(muxer, codec.name)]
-        raise EncodeError(
-            kind.pattern,
-            f"{kind.pattern.suffix} files do not take {codec.name} video; name the output "
-            f"{' or '.join(others) or 'otherwise'}, or choose another --codec",
+            "choose --codec libx264 or another video encoder"
         )
     return codec
 
@@ -121,7 +134,6 @@ def discarded(muxer: str) -> Iterator[av.container.OutputContainer]:
 
 
 def encoder_options(
-    kind: TargetKind,
     codec: av.Codec,
     *,
     crf: float | None,
@@ -138,7 +150,8 @@ def encoder_options(
         chosen: The user's own options; library parameters in them are merged key by key.
 
     Raises:
-        EncodeError: An option, or crf or preset, does not exist for this encoder.
+        ConfigError: An option, or crf or preset, does not exist for this encoder, or has no such
+            value.
     """
     name = codec.name
     known = _known_options(codec)
@@ -146,10 +159,10 @@ def encoder_options(
         if key not in known:
             near = difflib.get_close_matches(key, sorted(known), n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else "see `ffmpeg -h encoder=...`"
-            raise EncodeError(kind.pattern, f"{name} has no option {key!r}; {hint}")
+            raise ConfigError(f"{name} has no option {key!r}; {hint}")
     options = FASTER.get(name, {}) | CAPTIONS.get(name, {})
-    options |= _quality_options(kind, name, known, crf, bool(RATE_CONTROL & chosen.keys()))
-    options |= _preset_options(kind, name, known, preset)
+    options |= _quality_options(name, known, crf, bool(RATE_CONTROL & chosen.keys()))
+    options |= _preset_options(name, known, preset)
     if name == "mjpeg" and limited_range:
         options["strict"] = "unofficial"
     if name in PARAMETERS:
@@ -172,37 +185,37 @@ def _known_options(codec: av.Codec) -> set[str]:
 
 
 def _quality_options(
-    kind: TargetKind, name: str, known: set[str], crf: float | None, steered: bool
+    name: str, known: set[str], crf: float | None, steered: bool
 ) -> dict[str, str]:
     """Map constant quality to what the encoder calls it; none where the user steers the rate."""
     highest = HIGHEST_CRF.get(name, 255)
     if crf is not None and not 0 <= crf <= highest:
-        raise EncodeError(kind.pattern, f"wanted a crf of 0 to {highest}, got {crf:g}; correct it")
+        raise ConfigError(f"wanted a --crf of 0 to {highest} for {name}, got {crf:g}; correct it")
     quality = crf if crf is not None else DEFAULT_CRF.get(name)
     if "crf" in known:
         return {} if quality is None or (steered and crf is None) else {"crf": f"{quality:g}"}
     if "cq" in known:  # NVENC
         return {} if steered and crf is None else {"rc": "vbr", "cq": f"{quality or 19:g}"}
     if crf is not None:
-        raise EncodeError(
-            kind.pattern,
+        raise ConfigError(
             f"{name} has no crf; leave --crf out, or steer it by --encoder-option b=BITRATE "
-            "or an option of its own",
+            "or an option of its own"
         )
     if name in QUANTIZER and not steered:
         return {"flags": "+qscale", "global_quality": str(2 * LAMBDA)}
     return {}
 
 
-def _preset_options(
-    kind: TargetKind, name: str, known: set[str], preset: str | None
-) -> dict[str, str]:
+def _preset_options(name: str, known: set[str], preset: str | None) -> dict[str, str]:
     if preset is None:
         return {"preset": DEFAULT_PRESET[name]} if name in DEFAULT_PRESET else {}
     if "preset" not in known:
         other = "cpu-used" if "cpu-used" in known else None
         hint = f"use --encoder-option {other}=N instead" if other else "leave --preset out"
-        raise EncodeError(kind.pattern, f"{name} has no presets; {hint}")
+        raise ConfigError(f"{name} has no presets; {hint}")
+    speeds = PRESETS.get(name)
+    if speeds and preset not in speeds and preset not in map(str, range(len(speeds))):
+        raise ConfigError(f"{name} has no --preset {preset!r}; choose one of {', '.join(speeds)}")
     return {"preset": preset}
 
 
@@ -266,7 +279,8 @@ def try_encoder(kind: TargetKind, plan: EncodePlan) -> None:
     """Open the encoder once, in memory, and a hardware encoder on one black frame as well.
 
     Raises:
-        EncodeError: It cannot be opened so, or ignores one of its options.
+        ConfigError: It ignores or refuses one of its options.
+        EncodeError: It cannot be opened otherwise.
     """
     if kind.muxer == PICTURES:
         return
@@ -279,13 +293,14 @@ def try_encoder(kind: TargetKind, plan: EncodePlan) -> None:
                 output.mux(stream.encode(_black_frame(plan)))
                 output.mux(stream.encode(None))
     except (av.FFmpegError, ValueError) as error:
-        raise EncodeError(kind.pattern, _refusal(plan, error)) from error
+        refusal = _refusal(plan, error)
+        if any(map(_is_about_options, (refusal, *messages))):
+            raise ConfigError(refusal) from error
+        raise EncodeError(kind.pattern, refusal) from error
     complaints = [text.strip() for text in messages if _is_about_options(text)]
     if ignored or complaints:
         what = ", ".join(sorted(ignored)) or "; ".join(complaints)
-        raise EncodeError(
-            kind.pattern, f"{plan.codec} does not know all of its options: {what}; correct them"
-        )
+        raise ConfigError(f"{plan.codec} does not know all of its options: {what}; correct them")
 
 
 def _is_hardware(codec: av.Codec) -> bool:
@@ -294,7 +309,15 @@ def _is_hardware(codec: av.Codec) -> bool:
 
 
 def _is_about_options(text: str) -> bool:
-    words = ("Error parsing option", "Unknown option", "Invalid value for", "Error setting option")
+    words = (
+        "Error parsing option",
+        "Unknown option",
+        "Invalid value for",
+        "Error setting option",
+        "Error setting preset/tune",
+        "Undefined constant",
+        "Unable to parse",
+    )
     return any(word in text for word in words)
 
 
