@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import subprocess
 import sys
@@ -26,38 +25,41 @@ from vsr.resume import lock_path
 FAST = ["--model", "bicubic", "--preset", "ultrafast", "--progress", "none"]
 OPTIONS = EnhanceOptions(model="bicubic", encode=EncodeOptions(preset="ultrafast"))
 
+# Spawned workers import this file as well.
 SILENT = """
 import sys, time
-from vsr.jobs.local import _hire
+from pathlib import Path
+from vsr.jobs import local
 from vsr.options import EnhanceOptions
 
+def busy(source, *_):
+    source.touch()
+    time.sleep(600)
+
+local._do = busy
+
 if __name__ == "__main__":
-    worker = _hire(0, 1, EnhanceOptions(model="bicubic"))
-    worker.pipe.send((sys.argv[1], sys.argv[2]))
+    worker = local._hire(0, 1, EnhanceOptions(model="bicubic"))
+    worker.pipe.send((sys.argv[1], sys.argv[1] + ".out"))
     time.sleep(600)
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="has no named pipes that are files")
 def test_a_worker_that_has_nothing_to_say_ends_with_its_batch(tmp_path: Path) -> None:
-    source, script = tmp_path / "in.mp4", tmp_path / "silent.py"
-    os.mkfifo(source)  # reading it waits until somebody writes
+    begun, script = tmp_path / "begun", tmp_path / "silent.py"
     script.write_text(SILENT)
-    batch = subprocess.Popen([sys.executable, script, source, tmp_path / "out.mp4"])
-    handle, deadline = None, time.monotonic() + 120
-    while handle is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-        try:
-            handle = os.open(source, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:
-            assert batch.poll() is None
-    assert handle is not None
-    batch.kill()
-    batch.wait(60)
-    gone = select.poll()
-    gone.register(handle, select.POLLERR)
-    assert gone.poll(10_000), "the worker still reads"
-    os.close(handle)
+    command = [sys.executable, str(script), str(begun)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as batch:
+        deadline = time.monotonic() + 120
+        while not begun.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        batch.kill()
+        assert begun.exists()
+        assert batch.stdout is not None
+        ready, _, _ = select.select([batch.stdout], [], [], 30)
+        # The pipe ends with the last process that has it.
+        assert ready, "the worker goes on"
+        assert batch.stdout.read() == b""
 
 
 def test_told_to_end_it_parks_what_it_is_at_as_after_ctrl_c(tmp_path: Path) -> None:
