@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 from measuring import CACHE, plan_for, run_frames, table
 from numpy.typing import NDArray
+from torch import Tensor
 
-from vsr.data.clips import open_clips
+from vsr.data.clips import Clip, open_clips
 from vsr.data.datasets import truth
 from vsr.data.degradations import Degradation, degrade_clip
 from vsr.models.zoo import find_model, load_network
@@ -23,23 +25,28 @@ def stability(
     data: Path,
     *,
     model: str = "compact-x4",
-    degradation: Degradation = "bicubic",
+    degradation: Degradation | Literal["none"] = "bicubic",
     rounds: int = 3,
     frames: int = 32,
+    side: int | None = None,
     clips: int | None = None,
     cache: Path = CACHE,
 ) -> None:
-    """Print the gain over bicubic in each round of clips that are played forth and back.
+    """Print how good each round of clips is that are played forth and back.
 
     The frames are the same in each round, so what changes comes from what the network remembers:
-    one that is not stable feeds on its own artefacts, and a short clip may not show it.
+    one that is not stable feeds on its own artefacts, and a short clip may not show it. Made small
+    first, clips tell the gain over bicubic; as they are, how near the result, shrunk again, is to
+    them.
 
     Args:
         data: Folder of videos, taken as the truth.
         model: Name or weight file.
-        degradation: How the input is made; "real" by its first draw for the name of each video.
+        degradation: How the input is made; "real" by its first draw for the name of each video;
+            "none": the videos are the input.
         rounds: How often each clip is played forth and back, without a cut.
         frames: Of each video, from the first.
+        side: Only the middle of the input, so many pixels wide and high at most.
         clips: So many videos only, the first ones.
         cache: Where decoded frames are kept.
     """
@@ -48,27 +55,45 @@ def stability(
     network = load_network(info, plan.device)
     rows = []
     for clip in list(open_clips(data, cache))[:clips]:
-        gt = truth(clip, frames=frames, scale=info.scale)
-        lq = degrade_clip(gt, info.scale, degradation, name=clip.name)
+        gt, lq = pair(clip, info.scale, degradation, frames, side)
         order = [*range(len(lq)), *range(len(lq) - 2, 0, -1)]
-        true, base = to_uint8(gt), to_uint8(resize(lq, *gt.shape[-2:]))
+        true = to_uint8(lq if gt is None else gt)
+        base = None if gt is None else to_uint8(resize(lq, *gt.shape[-2:]))
         sr = run_frames(network, lq[order * rounds], plan)
         for number, part in enumerate(np.split(sr, rounds)):
-            gains, worst = zip(
-                *(compare(part[i], base[j], true[j]) for i, j in enumerate(order)), strict=True
-            )
-            rows.append(
-                (
-                    clip.name[:24],
-                    str(number + 1),
-                    f"{np.mean(gains):.2f}",
-                    f"{min(gains):.2f}",
-                    f"{min(worst):.2f}",
-                )
-            )
-    table(("clip", "round", "mean gain, dB", "worst frame", "worst block"), rows)
+            if base is None:
+                found = [nearness(part[i], true[j]) for i, j in enumerate(order)]
+            else:
+                found = [compare(part[i], base[j], true[j]) for i, j in enumerate(order)]
+            whole, worst = zip(*found, strict=True)
+            figures = np.mean(whole), min(whole), min(worst)
+            rows.append((clip.name[:24], str(number + 1), *(f"{x:.2f}" for x in figures)))
+    what = "mean nearness, dB" if degradation == "none" else "mean gain, dB"
+    table(("clip", "round", what, "worst frame", "worst block"), rows)
     made = f"x{info.scale} {degradation}, RGB, {plan.precision}"
     print(f"\n{model}, {made}; blocks of {BLOCK} pixels")
+
+
+def pair(
+    clip: Clip,
+    scale: int,
+    degradation: Degradation | Literal["none"],
+    frames: int,
+    side: int | None,
+) -> tuple[Tensor | None, Tensor]:
+    """Make truth, if there is one, and input, (T, 3, H, W) each."""
+    if degradation == "none":
+        return None, middle(truth(clip, frames=frames, scale=1), side)
+    gt = truth(clip, frames=frames, scale=scale)
+    gt = middle(gt, None if side is None else side * scale)
+    return gt, degrade_clip(gt, scale, degradation, name=clip.name)
+
+
+def middle(frames: Tensor, side: int | None) -> Tensor:
+    """Cut the middle out, at most `side` pixels wide and high."""
+    height, width = (min(size, side or size) for size in frames.shape[-2:])
+    top, left = (frames.shape[-2] - height) // 2, (frames.shape[-1] - width) // 2
+    return frames[..., top : top + height, left : left + width]
 
 
 def compare(
@@ -79,6 +104,16 @@ def compare(
     gain = 10 * np.log10(theirs.mean() / ours.mean())
     worst = 10 * np.log10(blocks(theirs).max() / blocks(ours).max())
     return float(gain), float(worst)
+
+
+def nearness(sr: NDArray[np.uint8], lq: NDArray[np.uint8]) -> tuple[float, float]:
+    """Give the PSNR of `sr`, shrunk to the size of `lq`: all in all, and of the worst block."""
+    shrunk = cv2.resize(sr, (lq.shape[1], lq.shape[0]), interpolation=cv2.INTER_AREA)
+    error = squares(np.asarray(shrunk, np.uint8), lq)
+    whole, worst = (
+        10 * np.log10(255**2 / max(x, 1e-6)) for x in (error.mean(), blocks(error).max())
+    )
+    return float(whole), float(worst)
 
 
 def squares(picture: NDArray[np.uint8], true: NDArray[np.uint8]) -> NDArray[np.float32]:

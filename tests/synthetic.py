@@ -153,6 +153,15 @@ def make_frame(
     return frame if planar == pix_fmt else frame.reformat(format=pix_fmt, threads=1)
 
 
+def write_numbers(output: Any, stream: Any, count: int) -> None:  # noqa: ANN401
+    """Encode pictures that carry 0 and up, one per tick of the stream's rate, to its end."""
+    for index in range(count):
+        frame = make_frame(draw_number(index), "yuv420p")
+        frame.pts = index
+        output.mux(stream.encode(frame))
+    output.mux(stream.encode(None))
+
+
 def rgb_to_planes(
     rgb: NDArray[np.uint8], pix_fmt: str, color: tuple[int, int, int, int] | None = None
 ) -> list[NDArray[Any]]:

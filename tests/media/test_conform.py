@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from decoded import decode
 from numpy.typing import NDArray
 from synthetic import make_pictures, make_video, read_number, splice
 
-from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
 from vsr.media.frames import PlanarFrame
 from vsr.media.probe import probe
 from vsr.ops.color import planes_to_rgb
@@ -21,14 +21,6 @@ RATE = Fraction(25)
 SD, HD = (6, 6, 6, 1), (1, 1, 1, 1)  # tags of BT.601 and BT.709
 FULL_HD = (1, 1, 1, 2)
 RED = (208, 64, 32)
-
-
-def decode(
-    path: Path, options: DecodeOptions | None = None
-) -> tuple[list[PlanarFrame], DecodeSummary, Decoder]:
-    with Decoder(probe(path), options) as decoder:
-        frames = list(decoder)
-    return frames, decoder.summary, decoder
 
 
 def red(index: int, width: int, height: int) -> NDArray[np.uint8]:
@@ -77,7 +69,7 @@ def test_colours_stay_right_where_the_tags_change(
 
 def test_colours_are_those_of_the_file_where_decoding_starts_late(tmp_path: Path) -> None:
     path = splice(tmp_path / "ab.ts", part(tmp_path / "a.ts", SD), part(tmp_path / "b.ts", HD))
-    frames, _, _ = decode(path, DecodeOptions(start=5 / RATE))
+    frames, _, _ = decode(path, start=5 / RATE)
     assert len(frames) == 3
     assert shown(frames[0], path) == pytest.approx(RED, abs=3)
 

@@ -7,20 +7,15 @@ from pathlib import Path
 
 import pytest
 import synthetic
+from decoded import decode
 
 from vsr.errors import DecodeError, ProbeError
-from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
+from vsr.media.decode import DecodeOptions, Decoder
 from vsr.media.frames import PlanarFrame
 from vsr.media.probe import probe
 
 RATE = Fraction(25)
 ALL_INTRA = {"preset": "ultrafast", "crf": "12", "g": "1"}
-
-
-def decode(path: Path) -> tuple[list[PlanarFrame], DecodeSummary]:
-    with Decoder(probe(path), DecodeOptions()) as decoder:
-        frames = list(decoder)
-    return frames, decoder.summary
 
 
 def numbers(frames: list[PlanarFrame]) -> list[int]:
@@ -32,7 +27,7 @@ def test_broken_packets_are_counted_and_the_rest_is_given(tmp_path: Path, contai
     path = synthetic.make_video(
         tmp_path / f"a.{container}", frames=20, rate=RATE, codec_options=ALL_INTRA
     )
-    frames, summary = decode(synthetic.break_packets(path, [5, 6, 11]))
+    frames, summary, _ = decode(synthetic.break_packets(path, [5, 6, 11]))
     assert numbers(frames) == [0, 1, 2, 3, 4, 7, 8, 9, 10, *range(12, 20)]
     assert [(run.count, run.start, run.end) for run in summary.lost] == [
         (2, Fraction(5, 25), Fraction(7, 25)),
@@ -49,7 +44,7 @@ def test_broken_packets_among_predicted_frames_lose_no_other(tmp_path: Path, cod
     path = synthetic.make_video(
         tmp_path / "a.mp4", frames=40, rate=RATE, codec=codec, codec_options=extra
     )
-    frames, summary = decode(synthetic.break_packets(path, [9, 22, 30]))
+    frames, summary, _ = decode(synthetic.break_packets(path, [9, 22, 30]))
     assert len(frames) + summary.lost_count == 40
     assert len(frames) >= 37
     pts = [frame.pts for frame in frames]
@@ -59,7 +54,7 @@ def test_broken_packets_among_predicted_frames_lose_no_other(tmp_path: Path, cod
 
 def test_damaged_frames_are_marked(tmp_path: Path) -> None:
     path = synthetic.make_video(tmp_path / "a.mp4", frames=20, size=(128, 96), rate=RATE)
-    frames, summary = decode(synthetic.break_packets(path, [8], head=40))
+    frames, summary, _ = decode(synthetic.break_packets(path, [8], head=40))
     assert len(frames) + summary.lost_count == 20
     marked = [frame.pts for frame in frames if frame.corrupt]
     assert marked
@@ -78,7 +73,7 @@ def test_truncated_file_gives_what_is_there_and_names_the_rest(
         codec_options=ALL_INTRA,
         container_options=options,
     )
-    frames, summary = decode(synthetic.cut_file(path, 0.6))
+    frames, summary, _ = decode(synthetic.cut_file(path, 0.6))
     assert 20 < len(frames) < 40
     assert numbers(frames) == list(range(len(frames)))
     assert len(frames) + summary.lost_count == 50
@@ -94,14 +89,14 @@ def test_truncated_with_b_frames_accounts_for_every_frame(tmp_path: Path) -> Non
         codec_options=synthetic.WITH_B_FRAMES,
         container_options={"movflags": "+faststart"},
     )
-    frames, summary = decode(synthetic.cut_file(path, 0.5))
+    frames, summary, _ = decode(synthetic.cut_file(path, 0.5))
     assert len(frames) + summary.lost_count == 50
     assert numbers(frames) == sorted(set(numbers(frames)))
 
 
 def test_truncated_transport_stream_plays_to_its_end(tmp_path: Path) -> None:
     path = synthetic.make_video(tmp_path / "a.ts", frames=50, rate=RATE, codec_options=ALL_INTRA)
-    frames, _ = decode(synthetic.cut_file(path, 0.6))
+    frames, _, _ = decode(synthetic.cut_file(path, 0.6))
     assert numbers(frames) == list(range(len(frames)))
     assert len(frames) > 20
 
@@ -109,7 +104,7 @@ def test_truncated_transport_stream_plays_to_its_end(tmp_path: Path) -> None:
 def test_dropped_packets_without_other_damage_are_a_warning(tmp_path: Path) -> None:
     whole = synthetic.make_video(tmp_path / "a.mp4", frames=20, rate=RATE, codec_options=ALL_INTRA)
     path = synthetic.drop_packets(whole, tmp_path / "b.mp4", [7, 8])
-    frames, summary = decode(path)
+    frames, summary, _ = decode(path)
     assert numbers(frames) == [*range(7), *range(9, 20)]
     assert summary.lost == ()
     assert [(gap.count, gap.start) for gap in summary.gaps] == [(2, Fraction(7, 25))]
@@ -121,7 +116,7 @@ def test_variable_rate_is_not_taken_for_loss_beside_real_damage(tmp_path: Path) 
     path = synthetic.make_video(
         tmp_path / "a.mp4", pts=pts, time_base=Fraction(1, 90000), codec_options=ALL_INTRA
     )
-    frames, summary = decode(synthetic.break_packets(path, [4]))
+    frames, summary, _ = decode(synthetic.break_packets(path, [4]))
     assert [frame.pts for frame in frames] == pts[:4] + pts[5:]
     assert summary.lost_count == 1
     assert summary.lost[0].start == Fraction(31000, 90000)
@@ -131,7 +126,7 @@ def test_first_keyframe_broken_loses_only_what_hangs_on_it(tmp_path: Path) -> No
     path = synthetic.make_video(
         tmp_path / "a.mkv", frames=20, rate=RATE, codec_options={"g": "10", "bf": "0"}
     )
-    frames, summary = decode(synthetic.break_packets(path, [0]))
+    frames, summary, _ = decode(synthetic.break_packets(path, [0]))
     assert numbers(frames[-10:]) == list(range(10, 20))
     assert len(frames) + summary.lost_count == 20
 

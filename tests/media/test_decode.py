@@ -9,20 +9,14 @@ import av
 import numpy as np
 import pytest
 import synthetic
+from decoded import decode
 
 from vsr.errors import ConfigError, DecodeError
-from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
+from vsr.media.decode import Decoder
 from vsr.media.frames import PlanarFrame
-from vsr.media.probe import probe
 
 TICKS = Fraction(1, 90000)
 VFR = [0, 3003, 4100, 9000, 9900, 30000, 31000, 34003, 37006, 40000]
-
-
-def decode(path: Path, **options: object) -> tuple[list[PlanarFrame], DecodeSummary, Decoder]:
-    with Decoder(probe(path), DecodeOptions(**options)) as decoder:  # type: ignore[arg-type]
-        frames = list(decoder)
-    return frames, decoder.summary, decoder
 
 
 def numbers(frames: list[PlanarFrame]) -> list[int]:

@@ -6,24 +6,15 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from decoded import decode
 from synthetic import make_video, read_number
 from synthetic_streams import enhance_nearest
 from synthetic_theora import make_theora
 
-from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
-from vsr.media.frames import PlanarFrame
 from vsr.media.probe import probe
 from vsr.media.verify import verify
 
 RATE = Fraction(25)
-
-
-def decode(
-    path: Path, options: DecodeOptions | None = None
-) -> tuple[list[PlanarFrame], DecodeSummary]:
-    with Decoder(probe(path), options) as decoder:
-        frames = list(decoder)
-    return frames, decoder.summary
 
 
 def with_empty_packets(path: Path, indices: set[int]) -> Path:
@@ -46,7 +37,7 @@ def with_empty_packets(path: Path, indices: set[int]) -> Path:
 
 def test_theora_repeats_a_frame_for_each_empty_packet(tmp_path: Path) -> None:
     path = make_theora(tmp_path / "a.ogv", [0, None, None, 5, 9, None, 2, None])
-    frames, summary = decode(path)
+    frames, summary, _ = decode(path)
     assert [frame.pts for frame in frames] == list(range(8))
     assert [int(frame.planes[0][8, 8]) for frame in frames] == [
         170, 170, 170, 180, 188, 188, 174, 174,
@@ -57,14 +48,14 @@ def test_theora_repeats_a_frame_for_each_empty_packet(tmp_path: Path) -> None:
 
 def test_theora_can_start_within_a_repetition(tmp_path: Path) -> None:
     path = make_theora(tmp_path / "a.ogv", [0, None, None, None, 5])
-    frames, _ = decode(path, DecodeOptions(start=2 / RATE))
+    frames, _, _ = decode(path, start=2 / RATE)
     assert [frame.pts for frame in frames] == [2, 3, 4]
     assert [int(frame.planes[0][8, 8]) for frame in frames] == [170, 170, 180]
 
 
 def test_the_picture_before_an_empty_packet_stays_and_that_is_said(tmp_path: Path) -> None:
     path = with_empty_packets(tmp_path / "a.nut", {5, 6})
-    frames, summary = decode(path)
+    frames, summary, _ = decode(path)
     tick = probe(path).video.time_base
     times = [round((frame.pts - frames[0].pts) * tick * RATE) for frame in frames]
     assert [read_number(frame.planes[0]) for frame in frames] == times
@@ -76,7 +67,7 @@ def test_the_picture_before_an_empty_packet_stays_and_that_is_said(tmp_path: Pat
 
 def test_empty_packets_at_the_end_keep_the_last_picture_up(tmp_path: Path) -> None:
     path = with_empty_packets(tmp_path / "a.nut", {10, 11})
-    frames, summary = decode(path)
+    frames, summary, _ = decode(path)
     assert len(frames) == 10
     assert frames[-1].duration * probe(path).video.time_base == 3 / RATE
     assert summary.lost == ()
@@ -84,7 +75,7 @@ def test_empty_packets_at_the_end_keep_the_last_picture_up(tmp_path: Path) -> No
 
 
 def test_a_file_that_begins_with_an_empty_packet_is_read(tmp_path: Path) -> None:
-    frames, _ = decode(with_empty_packets(tmp_path / "a.nut", {0}))
+    frames, _, _ = decode(with_empty_packets(tmp_path / "a.nut", {0}))
     assert [read_number(frame.planes[0]) for frame in frames] == list(range(1, 12))
 
 

@@ -8,22 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from decoded import decode
 from numpy.typing import NDArray
 from synthetic import make_video, splice
 
-from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
-from vsr.media.frames import PlanarFrame
-from vsr.media.probe import probe
-
 RATE = Fraction(25)
-
-
-def decode(
-    path: Path, options: DecodeOptions | None = None
-) -> tuple[list[PlanarFrame], DecodeSummary, Decoder]:
-    with Decoder(probe(path), options) as decoder:
-        frames = list(decoder)
-    return frames, decoder.summary, decoder
 
 
 def plain(index: int, width: int, height: int) -> NDArray[np.uint8]:
@@ -56,9 +45,7 @@ def test_shapes_stay_right_where_the_pixel_aspect_changes(
 
 def test_the_pixel_aspect_is_that_of_the_frames_where_decoding_starts_late(tmp_path: Path) -> None:
     first, then = (shaped(tmp_path / f"{n}.ts", Fraction(4, n)) for n in (4, 3))
-    _, summary, decoder = decode(
-        splice(tmp_path / "ab.ts", first, then), DecodeOptions(start=5 / RATE)
-    )
+    _, summary, decoder = decode(splice(tmp_path / "ab.ts", first, then), start=5 / RATE)
     assert decoder.sample_aspect_ratio == Fraction(4, 3)
     assert summary.warnings == ()
 
@@ -74,21 +61,21 @@ def with_container_aspect(path: Path, width: int, height: int) -> Path:
 @pytest.mark.parametrize(
     ("field_order", "options"),
     [
-        (None, DecodeOptions()),
-        (None, DecodeOptions(filter_chain="null")),
-        (None, DecodeOptions(filter_chain="scale=32:48,scale=64:48")),
-        ("tff", DecodeOptions()),
-        ("tff", DecodeOptions(deinterlace="off", filter_chain="null")),
+        (None, {}),
+        (None, {"filter_chain": "null"}),
+        (None, {"filter_chain": "scale=32:48,scale=64:48"}),
+        ("tff", {}),
+        ("tff", {"deinterlace": "off", "filter_chain": "null"}),
     ],
 )
 def test_the_containers_pixel_aspect_counts_and_passes_filters(
-    tmp_path: Path, field_order: str | None, options: DecodeOptions
+    tmp_path: Path, field_order: str | None, options: dict[str, str]
 ) -> None:
     path = make_video(
         tmp_path / "a.mp4", frames=4, rate=RATE, sample_aspect_ratio=Fraction(3, 2),
         field_order=field_order,
     )  # fmt: skip
-    frames, summary, decoder = decode(with_container_aspect(path, 3, 4), options)
+    frames, summary, decoder = decode(with_container_aspect(path, 3, 4), **options)
     assert len(frames) == 4
     assert decoder.sample_aspect_ratio == Fraction(3, 4)
     assert summary.warnings == ()

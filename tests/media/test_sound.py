@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from synthetic import draw_number, make_frame
+from synthetic import write_numbers
 from synthetic_streams import enhance_nearest
 
 from vsr.media.probe import probe
@@ -51,11 +51,7 @@ def make_sound(path: Path, codec: str, kind: str, layout: str) -> NDArray[Any]:
         frame.sample_rate, frame.pts = 48000, 0
         output.mux(sound.encode(frame))
         output.mux(sound.encode(None))
-        for index in range(3):
-            picture = make_frame(draw_number(index), "yuv420p")
-            picture.pts = index
-            output.mux(video.encode(picture))
-        output.mux(video.encode(None))
+        write_numbers(output, video, 3)
     return samples
 
 

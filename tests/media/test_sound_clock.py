@@ -10,7 +10,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from synthetic import draw_number, make_frame
+from synthetic import write_numbers
 from synthetic_streams import enhance_nearest
 
 from vsr.media.sound_clock import SampleClock
@@ -84,11 +84,7 @@ def make_overlapping(path: Path) -> Path:
             packet.time_base = Fraction(1, 1000)
             packet.pts = packet.dts = last = time
             output.mux(packet)
-        for index in range(24):
-            picture = make_frame(draw_number(index), "yuv420p")
-            picture.pts = index
-            output.mux(video.encode(picture))
-        output.mux(video.encode(None))
+        write_numbers(output, video, 24)
     return path
 
 
