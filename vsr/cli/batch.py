@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -55,22 +56,18 @@ def batch(
         progress: bar for people, json for programs (lines on stdout), or none.
         status: Say how the batch of this output folder stands, and do nothing.
     """
-    from vsr.jobs.journal import claim, is_claimed, open_journal
-
     if summary is not None:
         check_record(summary, "--summary", is_json=True)
         check_place(summary)
     if status is not None:
-        with open_journal(status, create=False) as journal:
-            running = "running" if is_claimed(status) else "interrupted"
-            return _report(journal.entries(), summary, progress, status=running)
+        return _tell_status(status, summary, progress)
     if output_dir is None or not inputs:
         raise ConfigError("vsr batch wants files or folders, and --output-dir")
     for name, value, least in (("workers", workers, 1), ("retries", retries, 0)):
         if value is not None and value < least:
             raise ConfigError(f"--{name} must be at least {least}, got {value}")
     from vsr.jobs.files import plan_files
-    from vsr.jobs.local import count_devices, run_batch
+    from vsr.jobs.journal import claim, open_journal
     from vsr.jobs.queue import enqueue
     from vsr.media.choices import check_choices
     from vsr.models.zoo import find_model
@@ -79,29 +76,12 @@ def batch(
     find_model(options.model)
     files = plan_files(inputs, output_dir, container)
     check_choices(options.encode, container)
+    run = _on_this_machine(options, workers) if ray is None else _on_cluster(ray, workers)
     with claim(output_dir, _warn), open_journal(output_dir) as journal:
         waiting, refused = enqueue(journal, files, options, retries=retries)
         try:
             with _display(progress, files, waiting) as tell:
-                if ray is not None:
-                    _run_cluster()(
-                        journal,
-                        waiting,
-                        options,
-                        address=ray,
-                        workers=workers,
-                        retries=retries,
-                        tell=tell,
-                    )
-                else:
-                    run_batch(
-                        journal,
-                        waiting,
-                        options,
-                        workers=workers or count_devices(options.inference.device),
-                        retries=retries,
-                        tell=tell,
-                    )
+                run(journal, waiting, options, retries=retries, tell=tell)
         finally:
             names = {str(source) for source, _ in files}
             now = {entry.source: entry for entry in (*journal.entries(), *refused)}
@@ -110,14 +90,28 @@ def batch(
         return code
 
 
-def _run_cluster() -> Callable[..., None]:
+def _tell_status(folder: Path, summary: Path | None, progress: ProgressKind) -> int:
+    from vsr.jobs.journal import is_claimed, open_journal
+
+    with open_journal(folder, create=False) as journal:
+        running = "running" if is_claimed(folder) else "interrupted"
+        return _report(journal.entries(), summary, progress, status=running)
+
+
+def _on_this_machine(options: EnhanceOptions, workers: int | None) -> Callable[..., None]:
+    from vsr.jobs.local import count_devices, run_batch
+
+    return partial(run_batch, workers=workers or count_devices(options.inference.device))
+
+
+def _on_cluster(address: str, workers: int | None) -> Callable[..., None]:
     try:
         from vsr.jobs.ray_cluster import run_cluster
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
         raise ConfigError("--ray wants Ray: pip install 'vsr[ray]'") from error
-    return run_cluster
+    return partial(run_cluster, address=address, workers=workers)
 
 
 def _report(

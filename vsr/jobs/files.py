@@ -18,6 +18,7 @@ VIDEO_SUFFIXES = {
     ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".ogm", ".rm", ".rmvb", ".divx", ".y4m",
     ".h264", ".264", ".h265", ".hevc", ".avif", ".gif",
 }  # fmt: skip
+_BY_NAME = "videos go by extension there: name files of others one by one"
 # What cannot be written in its own container goes into one that holds anything.
 OTHERWISE = ".mkv"
 
@@ -85,19 +86,21 @@ def _expand(given: str, output_dir: Path) -> Iterator[tuple[Path, Path]]:
         inside = _videos_in(path, output_dir)
         if not inside:
             _refuse_outputs(given, [path], output_dir)
-            raise ConfigError(f"no video found in the folder '{given}'")
+            raise ConfigError(f"no video found in the folder '{given}'; {_BY_NAME}")
         yield from ((source, source.relative_to(path)) for source in inside)
     elif path.exists():
         yield path, Path(path.name)
     else:
         matches = sorted(glob.glob(given, recursive=True))
         if not matches:
-            raise ConfigError(f"'{given}' is no file or folder, and as a pattern matches nothing")
+            raise ConfigError(
+                f"'{given}' is no file or folder, and as a pattern matches nothing; check the path"
+            )
         root = os.path.dirname(given[: min(given.index(sign) for sign in "*?[" if sign in given)])
         files = [file for match in map(Path, matches) for file in _matched(match, output_dir)]
         if not files:
             _refuse_outputs(given, list(map(Path, matches)), output_dir)
-            raise ConfigError(f"'{given}' matches only folders without a video")
+            raise ConfigError(f"'{given}' matches only folders without a video; {_BY_NAME}")
         yield from ((source, Path(os.path.relpath(source, root or os.curdir))) for source in files)
 
 
