@@ -285,6 +285,27 @@ def test_the_worst_frames_are_named_with_their_times(tmp_path: Path) -> None:
     assert report["fidelity"]["lowest_db"] == worst["db"]
 
 
+def test_a_result_that_is_unlike_its_input_is_said(tmp_path: Path) -> None:
+    class Stripes(Bicubic):
+        """Adds stripes as wide as eight pixels of the input."""
+
+        def forward(
+            self, lq: Tensor, state: State | None = None, lookahead: int = 0
+        ) -> tuple[Tensor, State]:
+            sr, state = super().forward(lq, state, lookahead)
+            light = torch.arange(sr.shape[-1]) // (8 * self.scale) % 2
+            return sr + (0.4 * light - 0.2), state
+
+    source = make_video(tmp_path / "in.mkv", frames=4)
+    usual = enhance(source, tmp_path / "usual.mkv", bicubic())
+    assert not any("unlike" in warning for warning in usual.warnings)
+    striped = enhance(
+        source, tmp_path / "striped.mkv", bicubic(), load=lambda info, device: Stripes()
+    )
+    (said,) = (warning for warning in striped.warnings if "unlike the input" in warning)
+    assert said.startswith("4 frames are unlike the input (fidelity below 20 dB), the first at 0.0")
+
+
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
     source = make_video(tmp_path / "in.mp4", frames=3)
     enhance(source, tmp_path / "out.mp4", bicubic())

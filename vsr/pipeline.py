@@ -28,7 +28,7 @@ from vsr.models.zoo import ModelInfo, load_network
 from vsr.options import EnhanceOptions
 from vsr.planning import Job, plan_job
 from vsr.recording import record
-from vsr.reporting import describe_losses, make_report
+from vsr.reporting import describe_losses, describe_unlike, make_report
 from vsr.resume import WorkFolder, note_publishing, published_before
 from vsr.space import check_room
 
@@ -207,7 +207,8 @@ def publish(
     with open_output(job, ledger) as output:
         output.join(ledger.piece_paths)
         losses = describe_losses(made.summary, captions=job.encode.captions)
-        for warning in (*made.summary.warnings, *losses, *output.warnings):
+        unlike = describe_unlike(ledger.pts, ledger.fidelity, job.encode.time_base)
+        for warning in (*made.summary.warnings, *losses, *unlike, *output.warnings):
             warn(warning)
         checked = check_output(job, ledger, made.marks, warn)
         figures: dict[str, Any] = {

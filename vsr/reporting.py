@@ -23,6 +23,8 @@ from vsr.planning import Job
 # What decides the pixels and the file; the rest of the environment does not.
 VERSIONS = ("torch", "av", "numpy")
 _WORST = 5
+# dB. Noise and blocks that a network takes away cost less; its own artefacts, once they grow, more.
+_UNLIKE = 20.0
 
 
 def make_report(
@@ -155,6 +157,19 @@ def describe_fidelity(
         ],
         "time_base": time_base,
     }
+
+
+def describe_unlike(
+    pts: Sequence[int], fidelity: Sequence[float], time_base: Fraction
+) -> Iterator[str]:
+    """Say that frames have little to do with the input any more, if some have."""
+    unlike = [index for index, db in enumerate(fidelity) if db < _UNLIKE]
+    if unlike:
+        yield (
+            f"{len(unlike)} frames are unlike the input (fidelity below {_UNLIKE:g} dB), the first "
+            f"at {float(pts[unlike[0]] * time_base):.3f} s: look at them; if the network has made "
+            "something up, take another --model, or cut there with --start and --duration"
+        )
 
 
 def describe_losses(summary: DecodeSummary, *, captions: bool) -> Iterator[str]:
