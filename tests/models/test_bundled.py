@@ -16,7 +16,7 @@ STREET = Path(__file__).parents[2] / "samples" / "street.mp4"
 
 @pytest.mark.parametrize("model", ["compact-x4", "compact-x4-real", "compact-x2-real"])
 def test_a_long_shot_comes_back_when_the_result_is_shrunk_again(model: str) -> None:
-    """Weights that feed on their own artefacts fell to 9 dB here, after some dozen frames."""
+    """Weights that feed on their own artefacts fail here after some dozen frames."""
     with av.open(str(STREET)) as film:
         frames = [frame.to_ndarray(format="rgb24")[:90, :160] for frame in film.decode(video=0)]
     assert len(frames) == 60
