@@ -7,6 +7,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+import torch
 from measuring import CACHE, plan_for, run_frames, table
 from numpy.typing import NDArray
 from torch import Tensor
@@ -14,7 +15,9 @@ from torch import Tensor
 from vsr.data.clips import Clip, open_clips
 from vsr.data.datasets import truth
 from vsr.data.degradations import Degradation, degrade_clip
+from vsr.inference.fidelity import decibels, squared_errors
 from vsr.models.zoo import find_model, load_network
+from vsr.ops.color import LUMA_WEIGHTS
 from vsr.ops.resize import resize
 from vsr.training.validation import to_uint8
 
@@ -36,8 +39,8 @@ def stability(
 
     The frames are the same in each round, so what changes comes from what the network remembers:
     one that is not stable feeds on its own artefacts, and a short clip may not show it. Made small
-    first, clips tell the gain over bicubic; as they are, how near the result, shrunk again, is to
-    them.
+    first, clips tell the gain over bicubic; as they are, the fidelity of the result, as reports of
+    `vsr enhance` have it.
 
     Args:
         data: Folder of videos, taken as the truth.
@@ -57,20 +60,20 @@ def stability(
     for clip in list(open_clips(data, cache))[:clips]:
         gt, lq = pair(clip, info.scale, degradation, frames, side)
         order = [*range(len(lq)), *range(len(lq) - 2, 0, -1)]
-        true = to_uint8(lq if gt is None else gt)
-        base = None if gt is None else to_uint8(resize(lq, *gt.shape[-2:]))
         sr = run_frames(network, lq[order * rounds], plan)
         for number, part in enumerate(np.split(sr, rounds)):
-            if base is None:
-                found = [nearness(part[i], true[j]) for i, j in enumerate(order)]
+            if gt is None:
+                found = map(faithful, part, lq[order])
             else:
-                found = [compare(part[i], base[j], true[j]) for i, j in enumerate(order)]
+                base = resize(lq, *gt.shape[-2:])
+                found = map(compare, part, to_uint8(base)[order], to_uint8(gt)[order])
             whole, worst = zip(*found, strict=True)
             figures = np.mean(whole), min(whole), min(worst)
             rows.append((clip.name[:24], str(number + 1), *(f"{x:.2f}" for x in figures)))
-    what = "mean nearness, dB" if degradation == "none" else "mean gain, dB"
+    what = "mean fidelity, dB" if degradation == "none" else "mean gain, dB"
     table(("clip", "round", what, "worst frame", "worst block"), rows)
-    made = f"x{info.scale} {degradation}, RGB, {plan.precision}"
+    channels = "luma" if degradation == "none" else "RGB"
+    made = f"x{info.scale} {degradation}, {channels}, {plan.precision}"
     print(f"\n{model}, {made}; blocks of {BLOCK} pixels")
 
 
@@ -106,14 +109,11 @@ def compare(
     return float(gain), float(worst)
 
 
-def nearness(sr: NDArray[np.uint8], lq: NDArray[np.uint8]) -> tuple[float, float]:
-    """Give the PSNR of `sr`, shrunk to the size of `lq`: all in all, and of the worst block."""
-    shrunk = cv2.resize(sr, (lq.shape[1], lq.shape[0]), interpolation=cv2.INTER_AREA)
-    error = squares(np.asarray(shrunk, np.uint8), lq)
-    whole, worst = (
-        10 * np.log10(255**2 / max(x, 1e-6)) for x in (error.mean(), blocks(error).max())
-    )
-    return float(whole), float(worst)
+def faithful(sr: NDArray[np.uint8], lq: Tensor) -> tuple[float, float]:
+    """Give the fidelity of `sr` to its input (3, h, w): all in all, and of the worst block."""
+    picture = torch.from_numpy(sr).permute(2, 0, 1).float() / 255
+    error = squared_errors(picture, lq, LUMA_WEIGHTS["bt601"]).numpy()
+    return decibels(error.mean()), decibels(blocks(error).max())
 
 
 def squares(picture: NDArray[np.uint8], true: NDArray[np.uint8]) -> NDArray[np.float32]:

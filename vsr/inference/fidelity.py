@@ -25,9 +25,17 @@ def fidelity(picture: Tensor, lq: Tensor, luma_weights: tuple[float, float]) -> 
     Returns:
         dB against 255; `HIGHEST` for equal pictures.
     """
+    return decibels(float(squared_errors(picture, lq, luma_weights).mean()))
+
+
+def squared_errors(picture: Tensor, lq: Tensor, luma_weights: tuple[float, float]) -> Tensor:
+    """Square the difference at each pixel of the origin, (h, w); arguments as of `fidelity`."""
     small = resize(_luma(picture, luma_weights), *lq.shape[-2:])
-    error = (small - _luma(lq, luma_weights)).mul_(_SPAN).square_().mean()
-    mean = float(error)
+    return (small - _luma(lq, luma_weights)).mul_(_SPAN).square_()[0]
+
+
+def decibels(mean: float) -> float:
+    """Give the PSNR of a mean squared error of 8-bit values, `HIGHEST` at most."""
     return HIGHEST if mean == 0 else min(HIGHEST, 10 * log10(255**2 / mean))
 
 
