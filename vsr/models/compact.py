@@ -14,6 +14,10 @@ from vsr.ops.resize import resize
 from vsr.ops.warp import flow_warp
 
 
+MEMORY_BOUND = 1.0
+"""Largest size of a feature that is remembered; those of natural footage stay below it."""
+
+
 class Compact(TrainableNetwork):
     """Bidirectional recurrent super-resolution with warped neighbours' features.
 
@@ -21,6 +25,10 @@ class Compact(TrainableNetwork):
     to the last, each seeing its own feature of the frame before, warped by flow; the forward one
     also sees the backward feature. A sub-pixel tail adds detail to the bicubic picture. Its last
     layer starts at zero, so an untrained network is exactly bicubic.
+
+    Features are bounded by `MEMORY_BOUND`. Without it, weights that score well on short clips let
+    them grow from frame to frame in some films until nothing of the picture was left; held once,
+    such a growth dies away.
 
     Flow comes from `lucas_kanade`, which needs no training, plus a small learned correction.
 
@@ -106,7 +114,8 @@ class Compact(TrainableNetwork):
         for i in range(length - lookahead):
             if i > 0:
                 feature = flow_warp(feature, to_previous[:, i - 1])
-            feature = self.forward_trunk(torch.cat((lq[:, i], backward[i], feature), dim=1))
+            seen = torch.cat((lq[:, i], backward[i], feature), dim=1)
+            feature = bounded(self.forward_trunk(seen))
             base = resize(lq[:, i], lq.shape[-2] * self.scale, lq.shape[-1] * self.scale)
             pictures.append(base + self.tail(feature))
         last = length - lookahead - 1
@@ -132,9 +141,14 @@ class Compact(TrainableNetwork):
         for i in reversed(range(lq.shape[1])):
             if i < lq.shape[1] - 1:
                 feature = flow_warp(feature, to_next[:, i])
-            feature = self.backward_trunk(torch.cat((lq[:, i], feature), dim=1))
+            feature = bounded(self.backward_trunk(torch.cat((lq[:, i], feature), dim=1)))
             features.append(feature)
         return features[::-1]
+
+
+def bounded(feature: Tensor) -> Tensor:
+    """Hold a feature within `MEMORY_BOUND`."""
+    return feature.clamp(-MEMORY_BOUND, MEMORY_BOUND)
 
 
 class FlowCorrection(nn.Module):
