@@ -17,7 +17,7 @@ from vsr.media.durable import write_text
 
 # More columns than this nobody reads; the mean and the JSON remain.
 _MOST_COLUMNS = 10
-_VERSION = 2
+_VERSION = 3
 # Head of a column, factor and digits of what is printed below it.
 _MEASURES = {
     "psnr": ("PSNR (dB)", 1, 2),
@@ -182,12 +182,17 @@ def _over_time(results: Results) -> Table:
     rows = []
     for model in results.entries:
         mean = results.mean(model)
-        assert mean.warping is not None
-        rows.append((model, f"{mean.tof:.3f}", f"{1000 * mean.warping:.3f}", f"{mean.flicker:.3f}"))
-    truth = results.mean(next(iter(results.entries))).warping_of_truth
-    assert truth is not None
-    rows.append(("the truth itself", "0", f"{1000 * truth:.3f}", "0"))
-    return ("model", "tOF (px)", "warping error (1e-3)", "flicker (levels)"), rows
+        warping = _warping(mean.warping, mean.warping_absolute)
+        rows.append((model, f"{mean.tof:.3f}", warping, f"{mean.flicker:.3f}"))
+    mean = results.mean(next(iter(results.entries)))
+    warping = _warping(mean.warping_of_truth, mean.warping_absolute_of_truth)
+    rows.append(("the truth itself", "0", warping, "0"))
+    return ("model", "tOF (px)", "warping (1e-3 / levels)", "flicker (levels)"), rows
+
+
+def _warping(squared: float | None, absolute: float | None) -> str:
+    assert squared is not None
+    return f"{1000 * squared:.3f} / {absolute:.3f}"
 
 
 def _worst(results: Results) -> Table:

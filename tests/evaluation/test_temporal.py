@@ -42,8 +42,15 @@ def test_pure_motion_warps_without_error() -> None:
     before, now = texture(0), texture(2)
     to_previous = np.broadcast_to(np.float32([-2, 0]), (96, 128, 2)).copy()
     seen = visible(to_previous, -to_previous)
-    assert warping_error(before, now, to_previous, seen) == 0
-    assert warping_error(before, texture(4), to_previous, seen) > 1e-4
+    assert warping_error(before, now, to_previous, seen) == (0, 0)
+    assert warping_error(before, texture(4), to_previous, seen).squared > 1e-4
+
+
+def test_a_film_that_brightens_warps_with_just_that_error() -> None:
+    before = np.full((40, 40, 3), 100, np.uint8)
+    still = np.zeros((40, 40, 2), np.float32)
+    error = warping_error(before, before + np.uint8(5), still, visible(still, still))
+    assert error == pytest.approx(((5 / 255) ** 2, 5))
 
 
 def test_pixels_that_were_outside_or_hidden_are_not_visible() -> None:
@@ -71,6 +78,7 @@ def test_the_first_frame_has_no_scores_over_time() -> None:
     assert [s.tof for s in scores[1:]] == [0, 0]
     assert [s.flicker for s in scores[1:]] == [0, 0]
     assert scores[1].warping == scores[1].warping_of_truth
+    assert scores[1].warping_absolute == scores[1].warping_absolute_of_truth
 
 
 def test_a_clip_names_its_worst_frames() -> None:

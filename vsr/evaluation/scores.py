@@ -33,7 +33,8 @@ class FrameScore:
         ssim: At most 1.
         tof: Difference of the flows of output and truth, pixels.
         warping: Warping error, of RGB from 0 to 1, squared.
-        warping_of_truth: The same of the truth itself.
+        warping_absolute: The same, mean absolute, in 8-bit levels.
+        warping_of_truth, warping_absolute_of_truth: The same of the truth itself.
         flicker: Mean absolute change of the error of Y, in 8-bit levels.
     """
 
@@ -41,7 +42,9 @@ class FrameScore:
     ssim: float
     tof: float | None = None
     warping: float | None = None
+    warping_absolute: float | None = None
     warping_of_truth: float | None = None
+    warping_absolute_of_truth: float | None = None
     flicker: float | None = None
 
 
@@ -60,7 +63,9 @@ class ClipScore:
     ssim: float
     tof: float | None
     warping: float | None
+    warping_absolute: float | None
     warping_of_truth: float | None
+    warping_absolute_of_truth: float | None
     flicker: float | None
     worst: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
@@ -108,12 +113,16 @@ def score_frames(
 def _with_time(quality: tuple[float, float], before: _Step, now: _Step) -> FrameScore:
     to_previous: Flow = flow(now.gt, before.gt)
     seen: Mask = visible(to_previous, flow(before.gt, now.gt))
+    warping = warping_error(before.sr, now.sr, to_previous, seen)
+    of_truth = warping_error(before.gt, now.gt, to_previous, seen)
     return FrameScore(
         psnr=quality[0],
         ssim=quality[1],
         tof=flow_difference(flow(now.sr, before.sr), to_previous),
-        warping=warping_error(before.sr, now.sr, to_previous, seen),
-        warping_of_truth=warping_error(before.gt, now.gt, to_previous, seen),
+        warping=warping.squared,
+        warping_absolute=warping.absolute,
+        warping_of_truth=of_truth.squared,
+        warping_absolute_of_truth=of_truth.absolute,
         flicker=flicker(before.error, now.error),
     )
 
@@ -132,7 +141,9 @@ def of_clip(frames: Sequence[FrameScore]) -> ClipScore:
         ssim=float(np.mean([frame.ssim for frame in frames])),
         tof=_mean([frame.tof for frame in frames]),
         warping=_mean([frame.warping for frame in frames]),
+        warping_absolute=_mean([frame.warping_absolute for frame in frames]),
         warping_of_truth=_mean([frame.warping_of_truth for frame in frames]),
+        warping_absolute_of_truth=_mean([frame.warping_absolute_of_truth for frame in frames]),
         flicker=_mean([frame.flicker for frame in frames]),
         worst={name: worst for name in WORST_FIRST if (worst := worst_frames(frames, name))},
     )
@@ -153,7 +164,9 @@ def average(clips: Sequence[ClipScore]) -> ClipScore:
         ssim=float(np.mean([clip.ssim for clip in clips])),
         tof=_mean([clip.tof for clip in clips]),
         warping=_mean([clip.warping for clip in clips]),
+        warping_absolute=_mean([clip.warping_absolute for clip in clips]),
         warping_of_truth=_mean([clip.warping_of_truth for clip in clips]),
+        warping_absolute_of_truth=_mean([clip.warping_absolute_of_truth for clip in clips]),
         flicker=_mean([clip.flicker for clip in clips]),
     )
 

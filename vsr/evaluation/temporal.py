@@ -6,7 +6,7 @@ OpenCV's DIS on 8-bit grey.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -71,25 +71,38 @@ def visible(to_previous: Flow, to_next: Flow) -> Mask:
     return cast("Mask", (gap < _RELATIVE * size + _ABSOLUTE) & inside)
 
 
-def warping_error(previous: Image, now: Image, to_previous: Flow, seen: Mask) -> float:
-    """Give the mean squared difference to the frame before, moved by the flow of the truth.
+class Warping(NamedTuple):
+    """How far a frame is from the one before, moved by the flow of the truth.
 
-    Values are those of RGB from 0 to 1, over pixels that are not occluded; 0 if all are. A blurred
-    film warps better than a sharp one: hold it against the truth's own warping error.
+    Attributes:
+        squared: Mean square, of RGB from 0 to 1: ruled by sharp edges.
+        absolute: Mean absolute difference of RGB, in 8-bit levels: every pixel counts alike.
+    """
+
+    squared: float
+    absolute: float
+
+
+def warping_error(previous: Image, now: Image, to_previous: Flow, seen: Mask) -> Warping:
+    """Hold a frame against the one before, moved by the flow of the truth.
+
+    Over pixels that are not occluded; 0 if all are. A blurred film warps better than a sharp one:
+    hold it against the truth's own warping error.
 
     Args:
         previous, now: Two frames of the film that is judged.
         to_previous: Flow of the truth.
         seen: From `visible`, of the truth.
 
-    Source: Lai et al., "Learning blind video temporal consistency", ECCV 2018.
+    Source: Lai et al., "Learning blind video temporal consistency", ECCV 2018, for the square.
     """
     if not seen.any():
-        return 0.0
+        return Warping(squared=0.0, absolute=0.0)
     height, width = to_previous.shape[:2]
     moved = _sample(previous.astype(np.float32), _positions(height, width) + to_previous)
-    error = (moved - now.astype(np.float32)) / 255
-    return float((error**2)[seen].mean())
+    error = (moved - now.astype(np.float32))[seen]
+    squared = float(((error / 255) ** 2).mean())
+    return Warping(squared=squared, absolute=float(np.abs(error).mean()))
 
 
 def flicker(previous_error: NDArray[np.floating], error: NDArray[np.floating]) -> float:

@@ -13,7 +13,6 @@ from vsr.models.layers import Stage, trunk
 from vsr.ops.resize import resize
 from vsr.ops.warp import flow_warp
 
-
 MEMORY_BOUND = 1.0
 """Largest size of a feature that is remembered; those of natural footage stay below it."""
 
