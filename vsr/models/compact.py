@@ -14,7 +14,7 @@ from vsr.ops.resize import resize
 from vsr.ops.warp import flow_warp
 
 MEMORY_BOUND = 1.0
-"""Largest size of a feature that is remembered; those of natural footage stay below it."""
+"""Largest size of a feature that is remembered; those of natural footage seldom reach it."""
 
 
 class Compact(TrainableNetwork):
