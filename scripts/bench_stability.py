@@ -60,13 +60,14 @@ def stability(
     for clip in list(open_clips(data, cache))[:clips]:
         gt, lq = pair(clip, info.scale, degradation, frames, side)
         order = [*range(len(lq)), *range(len(lq) - 2, 0, -1)]
+        base = None if gt is None else to_uint8(resize(lq, *gt.shape[-2:]))[order]
+        true = None if gt is None else to_uint8(gt)[order]
         sr = run_frames(network, lq[order * rounds], plan)
         for number, part in enumerate(np.split(sr, rounds)):
-            if gt is None:
+            if base is None or true is None:
                 found = map(faithful, part, lq[order])
             else:
-                base = resize(lq, *gt.shape[-2:])
-                found = map(compare, part, to_uint8(base)[order], to_uint8(gt)[order])
+                found = map(compare, part, base, true)
             whole, worst = zip(*found, strict=True)
             figures = np.mean(whole), min(whole), min(worst)
             rows.append((clip.name[:24], str(number + 1), *(f"{x:.2f}" for x in figures)))

@@ -192,6 +192,7 @@ def _over_time(results: Results) -> Table:
 
 def _warping(squared: float | None, absolute: float | None) -> str:
     assert squared is not None
+    assert absolute is not None
     return f"{1000 * squared:.3f} / {absolute:.3f}"
 
 
