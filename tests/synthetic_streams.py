@@ -20,7 +20,7 @@ from vsr.media.clock import output_clock, output_range
 from vsr.media.copying import TimeRange
 from vsr.media.decode import DecodeOptions, Decoder
 from vsr.media.encode import plan_encoding
-from vsr.media.marks import FrameMarks
+from vsr.media.marks import marks_of
 from vsr.media.mux import Writer
 from vsr.media.options import EncodeOptions
 from vsr.media.pieces import PieceWriter
@@ -199,7 +199,7 @@ def enhance_nearest(
             options=options or fast_options(target),
         )
         streams = plan_streams(info, target)
-        marks = FrameMarks(frames.time_base, full_range=info.video.color.range == 2)
+        marks = marks_of(info.video, frames.format, frames.time_base)
         clock = output_clock(plan, output_range(info, plan, time_range))
         piece = target.with_name(f".{target.name}.piece")
         with (

@@ -330,6 +330,32 @@ def test_a_file_that_is_not_what_it_should_be_is_kept_under_another_name(
     assert kept.read_bytes() == made.read_bytes()
 
 
+def test_wrong_pictures_are_removed_and_named_whatever_folder_they_are_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=3)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vsr.media.verify.MEAN_TOLERANCE", -1)
+    with pytest.raises(VerifyError, match=r"brightness and hue.*it was removed"):
+        enhance(source, Path("%03d.png"), bicubic(encode=EncodeOptions()))
+    assert {path.name for path in tmp_path.iterdir()} == {"in.mp4"}
+
+
+@pytest.mark.parametrize("color", [(255, 0, 0), (0, 255, 0), (0, 0, 255)])
+@pytest.mark.parametrize(("pix_fmt", "target"), [("bgr0", "out.mp4"), ("yuv444p", "%03d.png")])
+def test_one_strong_color_is_the_same_as_rgb_and_as_yuv(
+    tmp_path: Path, color: tuple[int, int, int], pix_fmt: str, target: str
+) -> None:
+    def filled(index: int, width: int, height: int) -> np.ndarray:
+        return np.full((height, width, 3), color, np.uint8)
+
+    source = make_video(
+        tmp_path / "in.mkv", frames=2, codec="ffv1", pix_fmt=pix_fmt, picture=filled
+    )
+    enhance(source, tmp_path / target, bicubic(encode=EncodeOptions()))
+    assert not verify(source, tmp_path / target).problems
+
+
 def test_untagged_small_footage_as_mjpeg_keeps_its_matrix(tmp_path: Path) -> None:
     source = make_video(tmp_path / "in.mp4", frames=2)
     enhance(source, tmp_path / "out.mkv", bicubic(encode=EncodeOptions(codec="mjpeg")))

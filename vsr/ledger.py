@@ -205,10 +205,11 @@ class Ledger:
         Returns:
             The file; None where pictures were to be published, or it cannot be renamed.
         """
+        if not self.joined.is_file():
+            return None
         kept = self._target.with_name(f"{self._target.stem}.unverified{self._target.suffix}")
         with suppress(OSError):
-            if self.joined.is_file():
-                return self.joined.replace(kept)
+            return self.joined.replace(kept)
         return None
 
     def _file(self, index: int, suffix: str) -> Path:

@@ -19,7 +19,7 @@ from vsr.ledger import Ledger
 from vsr.media.containers import PICTURES, target_kind
 from vsr.media.decode import Decoder, DecodeSummary
 from vsr.media.frames import PlanarFrame
-from vsr.media.marks import FrameMarks
+from vsr.media.marks import FrameMarks, marks_of
 from vsr.media.mux import Writer
 from vsr.media.pictures import PictureFolder
 from vsr.media.verify import Expected, VerifyResult, verify
@@ -291,7 +291,7 @@ def run(
     """
     begin, count, resumed = time.monotonic(), ledger.frames, ledger.frames
     with Decoder(job.info, job.decode) as decoder:
-        marks = FrameMarks(decoder.time_base, full_range=job.source_layout.full_range)
+        marks = marks_of(job.info.video, decoder.format, decoder.time_base)
         frames = skip(marked(decoder, marks), ledger.pts, job.info.path)
 
         def tick() -> None:

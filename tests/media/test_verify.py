@@ -218,7 +218,9 @@ def test_a_partial_name_is_judged_by_the_name_to_come(plain: Path, tmp_path: Pat
 
 def frame(luma: int, pts: int, layout: PlaneFormat) -> PlanarFrame:
     dtype = np.uint8 if layout.bit_depth == 8 else np.uint16
-    planes = tuple(np.full((6, 8), luma, dtype) for _ in range(1 if layout.chroma == "gray" else 3))
+    neutral = luma if layout.chroma == "rgb" else 1 << (layout.bit_depth - 1)
+    values = (luma,) if layout.chroma == "gray" else (luma, neutral, neutral)
+    planes = tuple(np.full((6, 8), value, dtype) for value in values)
     return PlanarFrame(planes=planes, format=layout, pts=pts, duration=1)
 
 

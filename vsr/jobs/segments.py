@@ -26,7 +26,7 @@ from vsr.ledger import Ledger, ends_piece, read_job
 from vsr.media.containers import PICTURES
 from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
 from vsr.media.frames import PlanarFrame
-from vsr.media.marks import FrameMarks
+from vsr.media.marks import FrameMarks, marks_of
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, find_model
 from vsr.options import EnhanceOptions
@@ -113,7 +113,7 @@ def survey(job: Job, options: EnhanceOptions) -> Iterator[Stretch | Survey]:
     _check_machine(job, options)
     least = options.piece * PIECES_PER_TASK[job.inference.device.partition(":")[0]]
     with Decoder(job.info, job.decode) as decoder:
-        marks = FrameMarks(decoder.time_base, full_range=job.source_layout.full_range)
+        marks = marks_of(job.info.video, decoder.format, decoder.time_base)
         keys = (key_of(frame) for frame in marked(decoder, marks))
         yield from part(keys, job.inference, options.piece, least)
         yield Survey(summary=decoder.summary, marks=marks)

@@ -8,9 +8,9 @@ from fractions import Fraction
 
 from av.video.frame import VideoFrame
 
-from vsr.media.encode import assumed_matrix
 from vsr.media.facts import frame_facts
 from vsr.media.filters import FrameFilter, StreamShape
+from vsr.media.matrices import assumed_matrix
 from vsr.media.planes import packing_of
 from vsr.media.probe import VideoInfo
 

@@ -14,6 +14,7 @@ from vsr.media import encoders
 from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
 from vsr.media.frames import PlaneFormat, spans_full_range
 from vsr.media.hdr import encoder_parameters
+from vsr.media.matrices import BT709, GBR, UNSPECIFIED, assumed_matrix
 from vsr.media.options import EncodeOptions, parse_options
 from vsr.media.pixel_formats import (
     PixelFormatChoice,
@@ -25,8 +26,6 @@ from vsr.media.pixel_formats import (
 from vsr.media.probe import ChromaSiting, ColorTags, HdrMetadata, SourceInfo
 
 HDR_TRANSFERS = (16, 18)  # H.273: PQ (SMPTE ST 2084) and HLG (ARIB STD-B67)
-UNSPECIFIED = 2
-BT709, BT470BG, SMPTE170M, GBR = 1, 5, 6, 0
 # What a decoder has to assume where nothing is signalled: H.264 and H.265 say left (H.264 E.2.1,
 # chroma_sample_loc_type inferred 0), JPEG (JFIF) says center.
 SIGNALS_SITING = ("libx264", "libx265")
@@ -252,13 +251,6 @@ def _color(info: SourceInfo, source: PlaneFormat, planes: PlaneFormat) -> ColorT
     if color.matrix == UNSPECIFIED and planes.chroma != "gray":
         return replace(color, matrix=assumed_matrix(info.video.width, info.video.height))
     return color
-
-
-def assumed_matrix(width: int, height: int) -> int:
-    """Give the H.273 matrix that players assume for untagged video of this size."""
-    if height > 576 or width > 1024:
-        return BT709
-    return BT470BG if height == 576 else SMPTE170M
 
 
 def _siting(info: SourceInfo, codec: str, planes: PlaneFormat) -> ChromaSiting:

@@ -12,7 +12,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr.media.frames import PlanarFrame, Plane, PlaneFormat
+from vsr.media.frames import PlanarFrame, Plane, PlaneFormat, spans_full_range
+from vsr.media.matrices import BT709_WEIGHTS, luma_weights
+from vsr.media.probe import VideoInfo
 
 # Samples looked at per row and column: enough to see a picture, nothing to compute.
 GRID = 64
@@ -23,15 +25,23 @@ class FrameMarks:
 
     Attributes:
         time_base: Seconds per tick of the pts.
+        luma_weights: Shares of red and of blue in luma; unused where the planes are RGB.
         pts: One per frame.
         last_duration: Of the newest frame, in ticks; 0 where unknown.
         means: Mean of each plane, 0 to 1, three per frame (luma alone counts for grey).
         changes: Mean absolute luma difference to the frame before, 0 to 1; 0 for the first.
     """
 
-    def __init__(self, time_base: Fraction, *, full_range: bool = False) -> None:
-        """Start before the first frame; `full_range` as the tags of the stream say."""
+    def __init__(
+        self,
+        time_base: Fraction,
+        *,
+        full_range: bool = False,
+        luma_weights: tuple[float, float] = BT709_WEIGHTS,
+    ) -> None:
+        """Start before the first frame; range and weights as the tags of the stream say."""
         self.time_base = time_base
+        self.luma_weights = luma_weights
         self.pts = array("q")
         self.last_duration = 0
         self.means = array("f")
@@ -65,9 +75,31 @@ class FrameMarks:
         return self.pts[index] * self.time_base
 
     def mean(self, index: int) -> tuple[float, float, float]:
-        """Give the plane means of a frame."""
+        """Give the mean R, G and B of a frame, 0 to 1; of grey, three times its brightness."""
         first, second, third = self.means[3 * index : 3 * index + 3]
-        return first, second, third
+        if self.chroma == "rgb":
+            return first, second, third
+        if self.chroma == "gray":
+            return first, first, first
+        kr, kb = self.luma_weights
+        red = first + 2 * (1 - kr) * (third - 0.5)
+        blue = first + 2 * (1 - kb) * (second - 0.5)
+        return red, (first - kr * red - kb * blue) / (1 - kr - kb), blue
+
+
+def marks_of(video: VideoInfo, planes: PlaneFormat, time_base: Fraction) -> FrameMarks:
+    """Begin the marks of a film, its planes read by its tags.
+
+    Args:
+        video: The film.
+        planes: Layout of the frames to come, which a filter may have changed.
+        time_base: Seconds per tick of their pts.
+    """
+    return FrameMarks(
+        time_base,
+        full_range=spans_full_range(planes, video.color.range),
+        luma_weights=luma_weights(video),
+    )
 
 
 def _difference(luma: NDArray[np.float32], before: NDArray[np.float32] | None) -> float:

@@ -14,9 +14,8 @@ from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
 from vsr.media.copying import TimeRange
 from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
 from vsr.media.encode import EncodePlan
-from vsr.media.frames import spans_full_range
 from vsr.media.losses import describe_lost
-from vsr.media.marks import FrameMarks
+from vsr.media.marks import FrameMarks, marks_of
 from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, VideoInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
 from vsr.media.timecode import at_start, timecode_warnings
@@ -159,8 +158,7 @@ def verify(
 
 def _marks(info: SourceInfo, options: DecodeOptions) -> tuple[FrameMarks, DecodeSummary]:
     with Decoder(info, options) as frames:
-        full = spans_full_range(frames.format, info.video.color.range)
-        marks = FrameMarks(frames.time_base, full_range=full)
+        marks = marks_of(info.video, frames.format, frames.time_base)
         for frame in frames:
             marks.add(frame)
         return marks, frames.summary
@@ -240,16 +238,16 @@ def _check_times(
 
 def _check_pictures(wanted: FrameMarks, found: FrameMarks) -> list[Check]:
     pairs = range(min(len(wanted), len(found)))
-    comparable = 3 if wanted.chroma != "gray" and _is_rgb(wanted) == _is_rgb(found) else 1
+    shared = 1 if "gray" in (wanted.chroma, found.chroma) else 3
+    # A matrix of its own makes other planes of the same colours, so both are brought to one.
+    weights = found.luma_weights if wanted.chroma == "rgb" else wanted.luma_weights
     black: list[int] = []
     frozen: list[int] = []
     other: list[int] = []
     largest = 0.0
     for i in pairs:
-        want, got = wanted.mean(i), found.mean(i)
-        if found.chroma == "gray" or comparable == 1:
-            want, got = (want[0],) * 3, (got[0],) * 3
-        difference = max(abs(a - b) for a, b in zip(want, got, strict=True))
+        want, got = _luma_and_hue(wanted.mean(i), weights), _luma_and_hue(found.mean(i), weights)
+        difference = max(abs(a - b) for a, b in zip(want[:shared], got[:shared], strict=True))
         largest = max(largest, difference)
         if got[0] < BLACK and want[0] > NOT_BLACK:
             black.append(i)
@@ -266,8 +264,13 @@ def _check_pictures(wanted: FrameMarks, found: FrameMarks) -> list[Check]:
     ]  # fmt: skip
 
 
-def _is_rgb(marks: FrameMarks) -> bool:
-    return marks.chroma == "rgb"
+def _luma_and_hue(
+    rgb: tuple[float, float, float], weights: tuple[float, float]
+) -> tuple[float, float, float]:
+    """Turn means of RGB into those of luma and both colour differences (H.273, 8.3)."""
+    (red, green, blue), (kr, kb) = rgb, weights
+    luma = kr * red + (1 - kr - kb) * green + kb * blue
+    return luma, (blue - luma) / (2 - 2 * kb), (red - luma) / (2 - 2 * kr)
 
 
 def _frames(what: str, frames: Sequence[int]) -> str:

@@ -29,7 +29,7 @@ from vsr.media.probe import ColorTags, SourceInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
 from vsr.media.timecode import timecode_warnings
 from vsr.media.verify import Expected, verify
-from vsr.ops.color import ColorLayout, planes_to_rgb, rgb_to_planes
+from vsr.ops.color import LUMA_WEIGHTS, ColorLayout, planes_to_rgb, rgb_to_planes
 from vsr.planning import kept_range
 from vsr.report.canvas import (
     Canvas,
@@ -226,7 +226,11 @@ def _kind(color: ColorTags) -> str:
 
 def _write_piece(job: _Job, path: Path, progress: Callable[[int], None]) -> tuple[FrameMarks, bool]:
     """Encode all frames; tell also whether another film ended before the reference."""
-    marks = FrameMarks(job.plan.time_base, full_range=job.layout.full_range)
+    marks = FrameMarks(
+        job.plan.time_base,
+        full_range=job.layout.full_range,
+        luma_weights=LUMA_WEIGHTS[job.layout.matrix],
+    )
     begun = 0
 
     def counted() -> Iterator[_Seen]:
