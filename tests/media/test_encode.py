@@ -11,7 +11,7 @@ from synthetic import make_video
 from vsr.errors import ConfigError, EncodeError, MuxError
 from vsr.media.encode import EncodePlan, plan_encoding
 from vsr.media.frames import PlaneFormat
-from vsr.media.matrices import assumed_matrix
+from vsr.media.h273 import assumed_matrix
 from vsr.media.options import EncodeOptions
 from vsr.media.pixel_formats import choose_pixel_format, fill_frame, plane_format
 from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, probe

@@ -10,14 +10,11 @@ from av.video.frame import VideoFrame
 
 from vsr.media.facts import frame_facts
 from vsr.media.filters import FrameFilter, StreamShape
-from vsr.media.matrices import assumed_matrix
+from vsr.media.h273 import HDR_TRANSFERS, MATRIX_NAMES, assumed_matrix, one_matrix
 from vsr.media.planes import packing_of
 from vsr.media.probe import VideoInfo
 
 MATRICES = {1: "bt709", 4: "fcc", 5: "bt470bg", 7: "smpte240m", 9: "bt2020nc"}  # H.273: libavfilter
-SAME_MATRIX = {6: 5, 10: 9}
-MATRIX_NAMES = {1: "BT.709", 4: "FCC", 5: "BT.601", 7: "SMPTE 240M", 9: "BT.2020"}
-HDR_TRANSFERS = (16, 18)  # PQ, HLG
 # libavfilter/vf_colorspace.c: these it converts exactly; swscale, which takes all, is coarser.
 EXACT = {f"yuv{chroma}p{bits}" for chroma in (420, 422, 444) for bits in ("", "10le", "12le")}
 SCALING = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp:interl=-1"
@@ -165,7 +162,7 @@ class Conformer:
 
 def _matrix(code: int) -> int:
     """Reduce an H.273 code to one per matrix; 0 where it names none that is known."""
-    code = SAME_MATRIX.get(code, code)
+    code = one_matrix(code)
     return code if code in MATRICES else 0
 
 

@@ -13,8 +13,8 @@ from vsr.errors import ConfigError, EncodeError
 from vsr.media import encoders
 from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
 from vsr.media.frames import PlaneFormat, spans_full_range
+from vsr.media.h273 import BT709, GBR, HDR_TRANSFERS, UNSPECIFIED, assumed_matrix
 from vsr.media.hdr import encoder_parameters
-from vsr.media.matrices import BT709, GBR, UNSPECIFIED, assumed_matrix
 from vsr.media.options import EncodeOptions, parse_options
 from vsr.media.pixel_formats import (
     PixelFormatChoice,
@@ -24,8 +24,8 @@ from vsr.media.pixel_formats import (
     plane_format,
 )
 from vsr.media.probe import ChromaSiting, ColorTags, HdrMetadata, SourceInfo
+from vsr.media.tagging import settle_color
 
-HDR_TRANSFERS = (16, 18)  # H.273: PQ (SMPTE ST 2084) and HLG (ARIB STD-B67)
 # What a decoder has to assume where nothing is signalled: H.264 and H.265 say left (H.264 E.2.1,
 # chroma_sample_loc_type inferred 0), JPEG (JFIF) says center.
 SIGNALS_SITING = ("libx264", "libx265")
@@ -52,6 +52,7 @@ class EncodePlan:
         sample_aspect_ratio: Width over height of a pixel; None where unset.
         display_matrix: Nine int32, or None.
         color: Tags to write; the planes handed over must be made by them.
+        told: Those that the finished file can hold; all, but for some codecs and containers.
         chroma_siting: Where the chroma samples of the planes must lie.
         hdr: What the stream carries of HDR10 metadata; None where there is none or no way.
         captions: Whether the encoder writes closed captions that come with the frames.
@@ -72,6 +73,7 @@ class EncodePlan:
     sample_aspect_ratio: Fraction | None
     display_matrix: tuple[int, ...] | None
     color: ColorTags
+    told: ColorTags
     chroma_siting: ChromaSiting
     hdr: HdrMetadata | None
     captions: bool
@@ -139,6 +141,7 @@ def plan_encoding(
         sample_aspect_ratio=shape,
         display_matrix=info.video.display_matrix if _holds_rotation(kind) else None,
         color=color,
+        told=color,
         chroma_siting=siting,
         hdr=hdr,
         captions=encoders.carries_captions(codec, chosen_options),
@@ -159,7 +162,7 @@ def plan_encoding(
         ),
     )
     encoders.try_encoder(kind, plan)
-    return plan
+    return settle_color(kind, plan)
 
 
 def _wanted_format(info: SourceInfo, source: PlaneFormat) -> PlaneFormat:

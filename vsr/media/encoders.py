@@ -290,7 +290,7 @@ def try_encoder(kind: TargetKind, plan: EncodePlan) -> None:
             output.start_encoding()
             ignored = set(stream.codec_context.options) & set(plan.options)
             if _is_hardware(stream.codec_context.codec):
-                output.mux(stream.encode(_black_frame(plan)))
+                output.mux(stream.encode(black_frame(plan)))
                 output.mux(stream.encode(None))
     except (av.FFmpegError, ValueError) as error:
         refusal = _refusal(plan, error)
@@ -337,7 +337,8 @@ def _rate(rate: Fraction) -> str:
     return f"{float(rate):.5g}"
 
 
-def _black_frame(plan: EncodePlan) -> av.VideoFrame:
+def black_frame(plan: EncodePlan) -> av.VideoFrame:
+    """Make the first frame of a film to try an encoder with."""
     layout = plane_format(plan.pix_fmt)
     assert layout is not None
     dtype = np.uint8 if layout.bit_depth == 8 else np.uint16

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsr.media.frames import PlanarFrame, Plane, PlaneFormat, spans_full_range
-from vsr.media.matrices import BT709_WEIGHTS, luma_weights
+from vsr.media.h273 import BT709_WEIGHTS, luma_weights
 from vsr.media.probe import VideoInfo
 
 # Samples looked at per row and column: enough to see a picture, nothing to compute.

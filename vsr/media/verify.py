@@ -298,7 +298,7 @@ def _check_video(
     if "rotation" in LABELS[kind.muxer]:
         turned = before.rotation if plan is None or plan.display_matrix is not None else 0
         checks.append(_equal("rotation", str(turned), str(after.rotation)))
-    checks.append(_check_color(plan.color if plan else before.color, _told(after), plan))
+    checks.append(_check_color(plan.told if plan else before.color, _told(after), plan))
     hdr = plan.hdr if plan else before.hdr
     checks.append(
         check("HDR metadata", _same_hdr(hdr, after.hdr), f"wanted {hdr}, found {after.hdr}")

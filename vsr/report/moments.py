@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vsr.data.pictures import read_pictures
 from vsr.errors import DecodeError
 from vsr.media.decode import DecodeOptions
-from vsr.media.encode import HDR_TRANSFERS
+from vsr.media.h273 import HDR_TRANSFERS
 from vsr.media.probe import SourceInfo
 from vsr.report.facts import clock
 
