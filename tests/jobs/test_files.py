@@ -83,3 +83,22 @@ def test_a_file_that_cannot_be_looked_at_is_taken_to_fail_with_its_reason(tmp_pa
     touch(tmp_path, "d/a.mp4")
     os.symlink("gone.mp4", tmp_path / "d" / "b.mp4")
     assert list(planned(tmp_path, "d")) == ["d/a.mp4", "d/b.mp4"]
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_taken(tmp_path: Path) -> None:
+    touch(tmp_path, "tapes/a.mp4")
+    # No permission stops root, a path longer than the system takes does.
+    name = "d" * 250
+    depth = os.pathconf(tmp_path, "PC_PATH_MAX") // len(name) + 1
+    above = os.open(tmp_path / "tapes", os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir(name, dir_fd=above)
+        below = os.open(name, os.O_RDONLY, dir_fd=above)
+        os.close(above)
+        above = below
+    os.close(above)
+    said: list[str] = []
+    found = plan_files([str(tmp_path / "tapes")], tmp_path / "out", None, said.append)
+    assert [source.name for source, _ in found] == ["a.mp4"]
+    assert len(said) == 1
+    assert said[0].endswith("it cannot be read: File name too long")

@@ -74,7 +74,7 @@ def batch(
 
     check(options)
     find_model(options.model)
-    files = plan_files(inputs, output_dir, container)
+    files = plan_files(inputs, output_dir, container, _warn)
     check_choices(options.encode, container)
     run = _on_this_machine(options, workers) if ray is None else _on_cluster(ray, workers)
     with claim(output_dir, _warn), open_journal(output_dir) as journal:

@@ -6,7 +6,7 @@ import glob
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from vsr.errors import ConfigError
@@ -24,7 +24,10 @@ OTHERWISE = ".mkv"
 
 
 def plan_files(
-    inputs: Sequence[str], output_dir: Path, container: str | None
+    inputs: Sequence[str],
+    output_dir: Path,
+    container: str | None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> list[tuple[Path, Path]]:
     """Find all sources and name their targets; folders keep their tree.
 
@@ -33,6 +36,7 @@ def plan_files(
         output_dir: Where the outputs go; files in it are not taken as inputs.
         container: Extension of all outputs (".mp4"); None keeps each one's own if it can be
             written.
+        warn: Told of each folder that cannot be searched.
 
     Returns:
         (source, target), absolute and sorted, so that the journal knows a file however it was
@@ -48,7 +52,7 @@ def plan_files(
         raise ConfigError(f"--container is one of {' '.join(MUXERS)}; got '{container}'")
     found: dict[Path, Path] = {}
     for given in inputs:
-        for source, place in _expand(given, output_dir.resolve()):
+        for source, place in _expand(given, output_dir.resolve(), warn):
             found.setdefault(_absolute(source), place)
     names = {
         source: _names(source, place, _suffix(source, container)) for source, place in found.items()
@@ -79,11 +83,13 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))
 
 
-def _expand(given: str, output_dir: Path) -> Iterator[tuple[Path, Path]]:
+def _expand(
+    given: str, output_dir: Path, warn: Callable[[str], None]
+) -> Iterator[tuple[Path, Path]]:
     """Give sources and their places relative to the output folder."""
     path = Path(given)
     if path.is_dir():
-        inside = _videos_in(path, output_dir)
+        inside = _videos_in(path, output_dir, warn)
         if not inside:
             _refuse_outputs(given, [path], output_dir)
             raise ConfigError(f"no video found in the folder '{given}'; {_BY_NAME}")
@@ -97,7 +103,7 @@ def _expand(given: str, output_dir: Path) -> Iterator[tuple[Path, Path]]:
                 f"'{given}' is no file or folder, and as a pattern matches nothing; check the path"
             )
         root = os.path.dirname(given[: min(given.index(sign) for sign in "*?[" if sign in given)])
-        files = [file for match in map(Path, matches) for file in _matched(match, output_dir)]
+        files = [file for match in map(Path, matches) for file in _matched(match, output_dir, warn)]
         if not files:
             _refuse_outputs(given, list(map(Path, matches)), output_dir)
             raise ConfigError(f"'{given}' matches only folders without a video; {_BY_NAME}")
@@ -113,21 +119,32 @@ def _refuse_outputs(given: str, paths: Iterable[Path], output_dir: Path) -> None
         )
 
 
-def _matched(path: Path, output_dir: Path) -> list[Path]:
+def _matched(path: Path, output_dir: Path, warn: Callable[[str], None]) -> list[Path]:
     """Give what a match of a pattern stands for: a folder for all videos in it."""
     if path.is_dir():
-        return _videos_in(path, output_dir)
+        return _videos_in(path, output_dir, warn)
     return [path] if _is_file(path) and output_dir not in path.resolve().parents else []
 
 
-def _videos_in(folder: Path, output_dir: Path) -> list[Path]:
+def _videos_in(folder: Path, output_dir: Path, warn: Callable[[str], None]) -> list[Path]:
+    def skipped(error: OSError) -> None:
+        warn(f"the folder '{error.filename}' is left out, it cannot be read: {error.strerror}")
+
+    found: list[Path] = []
+    for above, folders, names in os.walk(folder, onerror=skipped):
+        folders[:] = filter(_is_visible, folders)
+        found += (Path(above, name) for name in filter(_is_visible, names))
     return [
         path
-        for path in _visible(folder.rglob("*"), folder)
+        for path in found
         if path.suffix.lower() in VIDEO_SUFFIXES
         and _is_file(path)
         and output_dir not in path.resolve().parents
     ]
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith(".")
 
 
 def _is_file(path: Path) -> bool:
@@ -136,12 +153,6 @@ def _is_file(path: Path) -> bool:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:
         return True
-
-
-def _visible(paths: Iterable[Path], folder: Path) -> Iterator[Path]:
-    for path in paths:
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
-            yield path
 
 
 def _suffix(source: Path, container: str | None) -> str:

@@ -256,8 +256,8 @@ def _work(pipe: Connection, index: int, share: int, options: EnhanceOptions) -> 
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # Ctrl-C in a terminal reaches all processes; the parent says what is to be done about it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _park)
     with suppress(EOFError, KeyboardInterrupt, BrokenPipeError):
+        signal.signal(signal.SIGTERM, _park)
         torch.set_num_threads(max(1, torch.get_num_threads() // share))
         options = replace(options, inference=replace(
             options.inference, device=_device(options.inference.device, index)
