@@ -39,6 +39,7 @@ from vsr.training.options import (
     RunOptions,
     TrainOptions,
 )
+from vsr.training.validation import validate
 from vsr.training.world import World
 
 
@@ -243,6 +244,22 @@ def test_weights_say_how_they_came_about(videos: Path, tmp_path: Path) -> None:
     assert metadata["validation"]["psnr_bicubic"] > 20
     assert metadata["options"]["optimizer"]["steps"] == 2
     assert (tmp_path / "validation" / "clip.png").is_file()
+
+
+def test_weights_carry_no_numbers_of_others(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carried = []
+
+    def first_look(*arguments: object, **named: object) -> dict[str, float]:
+        carried.append(read_metadata(tmp_path / "weights.safetensors")["validation"])
+        return validate(*arguments, **named)
+
+    monkeypatch.setattr("vsr.training.loop.validate", first_look)
+    options = tiny(videos, tmp_path)
+    train(replace(options, run=replace(options.run, validate_every=2)), say=quiet)
+    assert carried == [{}, {}]
+    assert read_metadata(tmp_path / "weights.safetensors")["validation"]
 
 
 def test_the_average_of_constant_weights_is_those_weights(videos: Path, tmp_path: Path) -> None:

@@ -275,7 +275,7 @@ def fit(
                 seen = []
             # Before validating: whoever stops a run may not wait for that.
             if record is not None and (step % run.save_every == 0 or last):
-                _save(parts, options, step, numbers)
+                _save(parts, options, step)
             if record is not None and (step % run.validate_every == 0 or last):
                 numbers = _validated(parts, data, options, world.device)
                 record.add(step, **numbers)
@@ -353,11 +353,12 @@ def _validated(
         )
 
 
-def _save(parts: Parts, options: TrainOptions, step: int, numbers: dict[str, float]) -> None:
+def _save(parts: Parts, options: TrainOptions, step: int) -> None:
     save_checkpoint(
         parts.output / "checkpoint.pt", step=step, shape=parts.shape, parts=parts.saved()
     )
-    _save_weights(parts, options, step, numbers)
+    # The last validation was of other weights.
+    _save_weights(parts, options, step, {})
 
 
 def _save_weights(
