@@ -86,7 +86,8 @@ def test_a_step_of_it_can_be_taken(path: Path, videos: Path, tmp_path: Path) -> 
     train(options, say=lambda line: None)
     first = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[0])
     wanted = {"loss"}
-    wanted |= {name for name in ("photometric", "cleaning") if getattr(options.loss, name)}
+    others = ("photometric", "temporal", "cleaning")
+    wanted |= {name for name in others if getattr(options.loss, name)}
     if options.adversarial.weight:
         wanted |= {"adversarial", "discriminator"}
     assert first.keys() == wanted | {"time", "step", "lr", "skipped"}

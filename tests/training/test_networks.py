@@ -14,7 +14,7 @@ from vsr.models.contract import TrainableNetwork
 from vsr.models.layers import Recomputable
 from vsr.models.zoo import ARCHITECTURES
 from vsr.training.loop import replays
-from vsr.training.losses import charbonnier, photometric
+from vsr.training.losses import charbonnier, photometric, temporal
 from vsr.training.objective import Objective, replayed
 from vsr.training.options import LossOptions
 
@@ -139,6 +139,17 @@ def test_flow_is_held_against_the_neighbours() -> None:
     torch.testing.assert_close(judged.loss, wanted)
 
 
+def test_output_is_held_against_its_neighbours() -> None:
+    trained, lq, gt = network("compact"), clip(), torch.rand(2, 3, 3, 48, 64)
+    judged = Objective(trained, LossOptions(picture="l1", temporal=0.5))(gt, lq)
+    made = trained.forward_for_training(lq)
+    assert made.flow_to_previous is not None
+    assert made.flow_to_next is not None
+    wanted = (made.sr - gt).abs().mean()
+    wanted += 0.5 * temporal(made.sr, made.flow_to_previous, made.flow_to_next)
+    torch.testing.assert_close(judged.loss, wanted)
+
+
 def test_cleaning_is_held_against_the_shrunk_truth() -> None:
     trained, lq, gt = network("realbasicvsr"), clip(), torch.rand(2, 3, 3, 48, 64)
     objective = Objective(trained, LossOptions(picture="l1", photometric=0, cleaning=0.5))
@@ -154,6 +165,7 @@ def test_cleaning_is_held_against_the_shrunk_truth() -> None:
     ("name", "losses"),
     [
         ("realbasicvsr", LossOptions(photometric=0.1)),
+        ("realbasicvsr", LossOptions(temporal=0.1)),
         ("basicvsr", LossOptions(photometric=0, cleaning=1)),
     ],
 )

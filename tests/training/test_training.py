@@ -230,8 +230,11 @@ def test_a_device_that_is_not_there_is_refused(videos: Path, tmp_path: Path) -> 
             train(replace(options, run=replace(options.run, device=device)), say=quiet)
 
 
-def test_neighbours_of_a_single_frame_are_refused(videos: Path, tmp_path: Path) -> None:
-    options = replace(tiny(videos, tmp_path), loss=LossOptions(photometric=0.1))
+@pytest.mark.parametrize("losses", [LossOptions(photometric=0.1), LossOptions(temporal=0.1)])
+def test_neighbours_of_a_single_frame_are_refused(
+    losses: LossOptions, videos: Path, tmp_path: Path
+) -> None:
+    options = replace(tiny(videos, tmp_path), loss=losses)
     with pytest.raises(ConfigError, match=r"data\.length = 1 leaves none"):
         train(replace(options, data=replace(options.data, length=1)), say=quiet)
 

@@ -115,7 +115,8 @@ def train(
         say = say if world.first else lambda line: None
         make_folder(Path(options.run.output))
         parts = build(options, world, say)
-        data = open_data(options, say)
+        with world.first_alone():
+            data = open_data(options, say)
         step = 0
         if resume:
             step = load_checkpoint(
@@ -144,11 +145,13 @@ def check(options: TrainOptions) -> None:
         raise ConfigError(
             "loss.perceptual wants the weights of VGG-19: name the published file as loss.vgg"
         )
-    if options.data.length == 1 and options.loss.photometric and not options.data.mirror:
-        raise ConfigError(
-            f"loss.photometric = {options.loss.photometric} compares neighbours, and "
-            "data.length = 1 leaves none; take a length of 2 or more, or 0"
-        )
+    for name in ("photometric", "temporal"):
+        weight = getattr(options.loss, name)
+        if options.data.length == 1 and weight and not options.data.mirror:
+            raise ConfigError(
+                f"loss.{name} = {weight} compares neighbours, and data.length = 1 leaves none; "
+                "take a length of 2 or more, or 0"
+            )
     if options.data.degradation == "bd" and options.network.scale != 4:
         raise ConfigError(
             f"data.degradation = 'bd' is defined for network.scale = 4; got {options.network.scale}"

@@ -14,7 +14,7 @@ from vsr.data.degradations import Degradation, degrade
 from vsr.data.sharpen import sharpened
 from vsr.errors import ConfigError
 from vsr.models.contract import State, TrainableNetwork
-from vsr.training.losses import charbonnier, photometric
+from vsr.training.losses import charbonnier, photometric, temporal
 from vsr.training.options import LossOptions
 from vsr.training.perceptual import PerceptualLoss
 
@@ -88,11 +88,12 @@ class Objective(nn.Module):
         sr = made.sr.float()
         losses = {"loss": self._picture(sr, gt)}
         loss = losses["loss"]
-        if self._weights.photometric:
-            if made.flow_to_previous is None or made.flow_to_next is None:
-                raise ConfigError(self._blind("photometric", "flow that can learn"))
-            losses["photometric"] = photometric(lq, made.flow_to_previous, made.flow_to_next)
-            loss = loss + self._weights.photometric * losses["photometric"]
+        for name, compare, frames in (("photometric", photometric, lq), ("temporal", temporal, sr)):
+            if weight := getattr(self._weights, name):
+                if made.flow_to_previous is None or made.flow_to_next is None:
+                    raise ConfigError(self._blind(name, "flow that can learn"))
+                losses[name] = compare(frames, made.flow_to_previous, made.flow_to_next)
+                loss = loss + weight * losses[name]
         if self._weights.cleaning:
             if made.cleaned is None:
                 raise ConfigError(self._blind("cleaning", "cleaned input"))

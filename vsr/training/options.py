@@ -174,6 +174,9 @@ class LossOptions:
     """Output against truth; mse is what PSNR measures, and gives the mean where there is doubt."""
     photometric: NotNegative = 0.0
     """Weight of frames against their neighbours, warped by flow: teaches flow that can learn."""
+    temporal: NotNegative = 0.0
+    """Weight of output frames against the frames before, warped by flow: steadier, a little softer.
+    """
     cleaning: NotNegative = 0.0
     """Weight of cleaned input against the shrunk truth (RealBasicVSR)."""
     perceptual: NotNegative = 0.0

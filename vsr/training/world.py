@@ -7,11 +7,16 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
 from vsr.errors import ConfigError
+
+# The others wait while the first decodes a data set, or validates on one; NCCL's own limit is ten
+# minutes. A process that dies is not waited for: `torchrun` ends the rest.
+_PATIENCE = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +51,15 @@ class World:
         if self.size > 1:
             dist.barrier()
 
+    @contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """Let the first process through, and the others when it has left."""
+        if not self.first:
+            self.wait()
+        yield
+        if self.first:
+            self.wait()
+
 
 @contextmanager
 def join_world(device: str) -> Iterator[World]:
@@ -65,7 +79,7 @@ def join_world(device: str) -> Iterator[World]:
         return
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:
         yield World(rank=rank, size=size, device=chosen)
     finally:
