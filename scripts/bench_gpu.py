@@ -16,7 +16,6 @@ from vsr.inference.plan import Plan, describe, estimate_bytes
 from vsr.inference.runner import RgbFrame, enhance_frames
 from vsr.models.zoo import ARCHITECTURES
 from vsr.ops.deform import torchvision_operator
-from vsr.planning import network_facts
 
 # Milliseconds per 320x180 frame in the papers' tables, whole clips in fp32.
 PUBLISHED_MS = {"basicvsr-reds4": 63, "basicvsr-pp-reds4": 77}
@@ -126,7 +125,7 @@ def room(model: str, device: torch.device, gibibytes: int) -> None:
             run(network, lq, plan, said_so.append)
         except OutOfMemoryError:
             said_so.append("does not fit")
-        needed = estimate_bytes(plan, height, width, network_facts(info)) / _GIB
+        needed = estimate_bytes(plan, height, width, info.facts) / _GIB
         peak = torch.cuda.max_memory_allocated(device) / _GIB
         rows.append(
             (

@@ -19,7 +19,6 @@ from whole_clip import whole_clip
 from vsr.inference.plan import describe, estimate_bytes
 from vsr.inference.runner import RgbFrame, enhance_frames
 from vsr.ops.deform import deform_conv_plain, torchvision_operator
-from vsr.planning import network_facts
 
 Way = Literal["published", "fp32", "bf16", "fp16"]
 _MIB = 2**20
@@ -154,7 +153,7 @@ def limits(
             tile=plan.tile,
         )
         taken = alone(run)
-        estimated = estimate_bytes(plan, height, width, network_facts(info)) / _MIB
+        estimated = estimate_bytes(plan, height, width, info.facts) / _MIB
         measured = f"{taken.peak - taken.before:.0f} MiB"
         warned = "yes" if any("may run out" in note for note in plan.notes) else "no"
         rows.append((f"{limit} MiB", describe(plan), f"{estimated:.0f} MiB", measured, warned))

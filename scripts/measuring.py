@@ -20,7 +20,6 @@ from vsr.inference.plan import Plan, make_plan
 from vsr.inference.runner import RgbFrame, enhance_frames
 from vsr.models.catalogue import PUBLISHED
 from vsr.models.zoo import ARCHITECTURES, ModelInfo, find_model, load_network, published_model
-from vsr.planning import network_facts
 from vsr.training.validation import to_uint8
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
@@ -47,7 +46,7 @@ def named_network(name: str, device: str = "cpu") -> tuple[ModelInfo, nn.Module,
 
 def plan_for(info: ModelInfo, height: int, width: int, **options: Any) -> Plan:  # noqa: ANN401
     """Plan as `vsr enhance` would."""
-    return make_plan(height, width, InferenceOptions(**options), network_facts(info))
+    return make_plan(height, width, InferenceOptions(**options), info.facts)
 
 
 def run_frames(network: object, lq: Tensor, plan: Plan) -> NDArray[np.uint8]:

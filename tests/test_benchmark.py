@@ -20,7 +20,10 @@ from vsr.data.pairs import BYTES_PER_PIXEL, read_pairs
 from vsr.data.protocols import PROTOCOLS, ClipFiles
 from vsr.errors import ConfigError, DatasetError
 from vsr.inference.options import InferenceOptions
-from vsr.models.zoo import load_model
+from vsr.inference.plan import make_plan
+from vsr.models.basicvsr import BasicVSR
+from vsr.models.checkpoints import save_weights
+from vsr.models.zoo import find_model, load_model
 from vsr.results import markdown
 from vsr.training.validation import validate
 
@@ -252,6 +255,34 @@ def test_finished_clips_are_not_measured_again(tmp_path: Path) -> None:
     fresh = evaluate([], tmp_path / "data", measuring)
     assert again.mean("bicubic") == fresh.mean("bicubic")
     assert again.entries["bicubic"]["a"].frames == fresh.entries["bicubic"]["a"].frames
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    # By the compact network's figures bicubic would not fit in 2 MiB, BasicVSR would in 5.
+    [("bicubic", 2), ("basicvsr", 5)],
+)
+def test_memory_is_planned_by_the_figures_of_each_model(
+    tmp_path: Path, name: str, limit: int
+) -> None:
+    if name == "basicvsr":
+        path = tmp_path / "net.safetensors"
+        shape = {"channels": 8, "blocks": 1}
+        save_weights(path, BasicVSR(**shape).state_dict(), {"name": name, **shape}, {})
+        name = str(path)
+    write_clip(tmp_path / "data" / "a", film(1))
+    told: list[str] = []
+    inference = InferenceOptions(device="cpu", precision="fp32", window=16, memory_limit=limit)
+    measuring = Measuring(protocol="folder-bi", inference=inference, over_time=False)
+    evaluate([name], tmp_path / "data", measuring, tell=told.append)
+    height, width = (side // 4 for side in SIZE)
+    wanted = [
+        f"note: a: {note}"
+        for model in dict.fromkeys(("bicubic", name))
+        for note in make_plan(height, width, inference, find_model(model).facts).notes
+    ]
+    assert [line for line in told if line.startswith("note")] == wanted
+    assert (wanted == []) == (name == "bicubic")
 
 
 def test_a_changed_clip_is_measured_again(tmp_path: Path) -> None:

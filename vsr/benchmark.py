@@ -21,7 +21,7 @@ from vsr.errors import ConfigError, DatasetError
 from vsr.evaluation.scores import ClipScore, FrameScore, of_clip, score_frames
 from vsr.inference.device import choose_device, choose_precision, free_memory
 from vsr.inference.options import InferenceOptions
-from vsr.inference.plan import NetworkFacts, Plan, make_plan
+from vsr.inference.plan import Plan, make_plan
 from vsr.inference.runner import RgbFrame, enhance_frames
 from vsr.media.durable import check_place
 from vsr.models.contract import VideoNetwork
@@ -102,7 +102,7 @@ def evaluate(
             identity = fingerprint(info.weight_hash, clip.gt, clip.lq)
             if table.has(info.name, clip.name, identity):
                 continue
-            network = network or _load(info, measuring.inference)
+            network = network or load_network(info, choose_device(measuring.inference.device))
             begin = time.monotonic()
             frames = measure(info, network, clip, protocol, measuring, tell)
             seconds = time.monotonic() - begin
@@ -162,8 +162,7 @@ def run_clip(
         raise DatasetError(f"clip '{clip.name}' has no frames: '{clip.gt}'")
     _check_size(clip, first.gt, measuring)
     height, width = first.lq.shape[-2:]
-    facts = NetworkFacts(scale=info.scale, lookahead=info.lookahead)
-    plan = make_plan(height, width, measuring.inference, facts)
+    plan = make_plan(height, width, measuring.inference, info.facts)
     for note in plan.notes:
         tell(f"note: {clip.name}: {note}")
     truths: deque[Image] = deque()
@@ -241,12 +240,7 @@ def _models(names: Sequence[str], protocol: Protocol) -> list[ModelInfo]:
             "take a -bi protocol"
         )
     base = find_model(BASELINE)
-    return [replace(base, scale=scales[0], hyper_parameters={"scale": scales[0]}), *infos]
-
-
-def _load(info: ModelInfo, options: InferenceOptions) -> VideoNetwork:
-    # Any size does: the plan names the device.
-    return load_network(info, make_plan(64, 64, options, NetworkFacts(scale=info.scale)).device)
+    return [replace(base, hyper_parameters={"scale": scales[0]}), *infos]
 
 
 def _settings(measuring: Measuring) -> dict[str, str | float | None]:

@@ -17,13 +17,12 @@ from vsr.errors import ConfigError, FrameError
 from vsr.inference.device import choose_device
 from vsr.inference.finish import finish
 from vsr.inference.options import NEVER, InferenceOptions, check_options
-from vsr.inference.plan import NetworkFacts, Plan, make_plan
+from vsr.inference.plan import Plan, make_plan
 from vsr.inference.runner import Position, RgbFrame
 from vsr.inference.runner import enhance_frames as run
 from vsr.media.filters import SceneScorer
-from vsr.models.contract import VideoNetwork
-from vsr.models.zoo import find_model, load_network, needs_of
-from vsr.planning import network_facts
+from vsr.models.contract import NetworkFacts, VideoNetwork
+from vsr.models.zoo import facts_of, find_model, load_network
 
 Frame = TypeVar("Frame", NDArray[Any], Tensor)
 
@@ -114,10 +113,8 @@ def _network(
     """Load the network, unless it is loaded, and settle on its device."""
     if model is None or isinstance(model, str):
         info = find_model(model)
-        facts = network_facts(info)
         device = str(choose_device(inference.device))
-        return load_network(info, device), facts, replace(inference, device=device)
-    facts = NetworkFacts(scale=model.scale, **needs_of(model))
+        return load_network(info, device), info.facts, replace(inference, device=device)
     weights = next(model.parameters(), None) if isinstance(model, nn.Module) else None
     if weights is not None:
         there = weights.device
@@ -127,7 +124,7 @@ def _network(
                 f"vsr.load_model(name, device={inference.device!r}), or leave the device at auto"
             )
         inference = replace(inference, device=str(there))
-    return model, facts, inference
+    return model, facts_of(model), inference
 
 
 def _stream(

@@ -10,7 +10,7 @@ from math import ceil
 from pathlib import Path
 
 from vsr.data.layout import color_layout
-from vsr.inference.plan import NetworkFacts, Plan, make_plan
+from vsr.inference.plan import Plan, make_plan
 from vsr.media.attached import expected_losses
 from vsr.media.chains import (
     UPRIGHT,
@@ -114,7 +114,7 @@ def plan_job(
         source_layout, assumed = color_layout(info, decoder.format)
         time_range = kept_range(decoder, decode)
         frames = estimate_frames(info, decode, decoder.frame_rate)
-    inference = make_plan(size[1], size[0], options.inference, network_facts(model))
+    inference = make_plan(size[1], size[0], options.inference, model.facts)
     target_layout, _ = color_layout(
         info, encode.planes, color=encode.color, siting=encode.chroma_siting
     )
@@ -148,17 +148,6 @@ def plan_job(
             *timecode_warnings(info, kept),
             *inference.notes,
         ),
-    )
-
-
-def network_facts(model: ModelInfo) -> NetworkFacts:
-    """Give what planning needs to know about a model."""
-    return NetworkFacts(
-        scale=model.scale,
-        window=model.window,
-        lookahead=model.lookahead,
-        bytes_per_call=model.bytes_per_call,
-        bytes_per_frame=model.bytes_per_frame,
     )
 
 

@@ -11,7 +11,6 @@ import pytest
 from vsr.errors import ConfigError
 from vsr.inference.options import InferenceOptions
 from vsr.inference.plan import (
-    NetworkFacts,
     Plan,
     describe,
     estimate_bytes,
@@ -19,6 +18,7 @@ from vsr.inference.plan import (
     smaller,
     work_per_frame,
 )
+from vsr.models.contract import NetworkFacts
 from vsr.ops.tiling import tile_grid
 
 FACTS = NetworkFacts(window=16, lookahead=4, margin=16, bytes_per_call=0, bytes_per_frame=1000)

@@ -9,9 +9,17 @@ import torch
 
 from vsr.errors import CheckpointFormatError, ConfigError, WeightsError
 from vsr.models.cards import card, parameters, table
+from vsr.models.catalogue import PUBLISHED
 from vsr.models.checkpoints import read_metadata, save_weights
 from vsr.models.compact import Compact
-from vsr.models.zoo import MODELS, find_model, load_model
+from vsr.models.zoo import (
+    ARCHITECTURES,
+    MODELS,
+    facts_of,
+    find_model,
+    load_model,
+    published_model,
+)
 
 SHAPE = {"name": "compact", "scale": 2, "channels": 8, "blocks": 1}
 
@@ -101,3 +109,19 @@ def test_a_card_tells_parameters_and_hash() -> None:
     assert f"{parameters(info):,}" in text
     assert info.weight_hash is not None
     assert info.weight_hash in text
+
+
+@pytest.mark.parametrize("name", list(PUBLISHED))
+def test_memory_of_a_network_is_planned_alike_by_name_and_when_it_is_loaded(name: str) -> None:
+    info = published_model(name)
+    with torch.device("meta"):
+        network = ARCHITECTURES[info.architecture](**info.hyper_parameters)
+    assert facts_of(network) == info.facts  # type: ignore[arg-type]
+    assert info.facts.scale == info.scale == PUBLISHED[name].hyper_parameters.get("scale", 4)
+
+
+def test_bicubic_needs_far_less_memory_than_a_network() -> None:
+    bicubic, compact = MODELS["bicubic"].facts, MODELS["compact-x4"].facts
+    assert bicubic.lookahead == 0
+    assert bicubic.bytes_per_call < compact.bytes_per_call / 2
+    assert bicubic.bytes_per_frame < compact.bytes_per_frame / 2

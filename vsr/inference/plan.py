@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from vsr.inference.device import Precision, choose_device, choose_precision, free_memory
 from vsr.inference.options import InferenceOptions, check_options
+from vsr.models.contract import NetworkFacts
 from vsr.ops.tiling import tile_grid
 
 _SHARE_OF_FREE_MEMORY = 0.7  # the rest is for decoding, encoding and the allocator's gaps
@@ -17,31 +18,6 @@ _MIB = 2**20
 # limits --model compact-x4-real --mebibytes 200 400 --height 270 --width 480`, less the estimate.
 _KEPT_FREE = 128 * _MIB
 _LESS = 0.75  # of the frames at once: half a window leaves more than half, the lookahead stays
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NetworkFacts:
-    """What planning needs to know about a network.
-
-    Memory is reckoned per lq pixel: what one call needs, plus what each frame in it adds, in
-    float32. The defaults are a quarter above what the compact network at x4 was measured to take
-    (peak RSS, 180p and 360p): estimates for 4 to 12 frames are 7 to 37 % too high there.
-
-    Attributes:
-        scale: Its upscaling factor.
-        window: Default number of frames to upscale at once.
-        lookahead: Default number of frames to look at beyond them.
-        margin: Pixels of lq at a tile's edge that lack context.
-        bytes_per_call: Per lq pixel.
-        bytes_per_frame: Per lq pixel and frame, the enlarged picture included.
-    """
-
-    scale: int = 4
-    window: int = 16
-    lookahead: int = 4
-    margin: int = 32
-    bytes_per_call: float = 750.0
-    bytes_per_frame: float = 880.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -61,7 +61,7 @@ def card(name: str) -> str:
         f"  architecture  {info.architecture} {json.dumps(dict(info.hyper_parameters))}",
         f"  parameters    {parameters(info):,}",
         f"  licence       {info.licence}",
-        f"  lookahead     {info.lookahead} frames",
+        f"  lookahead     {info.facts.lookahead} frames",
     ]
     if name in PUBLISHED:
         entry = PUBLISHED[name]

@@ -17,7 +17,7 @@ from vsr.models.bicubic import Bicubic
 from vsr.models.catalogue import PUBLISHED, Degradation
 from vsr.models.checkpoints import is_own, load_into, read_metadata, sha256
 from vsr.models.compact import Compact
-from vsr.models.contract import VideoNetwork
+from vsr.models.contract import NetworkFacts, VideoNetwork
 from vsr.models.download import check_digest, weights_folder
 from vsr.models.published import load_published, read_published
 from vsr.models.realbasicvsr import RealBasicVSR
@@ -41,14 +41,9 @@ class ModelInfo:
         name: As `--model` takes it: a name of `MODELS`, or the path of a weight file.
         architecture: Key of `ARCHITECTURES`.
         hyper_parameters: What the architecture is built with.
-        scale: Upscaling factor.
         weights: The file, None where the network has no parameters.
         licence: Of the weights, SPDX.
         purpose: One sentence: for which input it is made.
-        lookahead: Frames beyond a window that it should see, measured by `scripts/bench.py seams`.
-        window: Frames to upscale at once.
-        bytes_per_call, bytes_per_frame: Memory that a call needs and that each of its frames adds,
-            per lq pixel, float32, measured.
         degradation: What its training undid.
         digest: SHA-256 of the published weight file, or its first digits; None where any file goes.
     """
@@ -56,16 +51,21 @@ class ModelInfo:
     name: str
     architecture: str
     hyper_parameters: Mapping[str, Any]
-    scale: int
     weights: Path | None
     licence: str
     purpose: str
-    lookahead: int
-    window: int = 16
-    bytes_per_call: float = 750.0
-    bytes_per_frame: float = 880.0
     degradation: Degradation = "unknown"
     digest: str | None = None
+
+    @property
+    def facts(self) -> NetworkFacts:
+        """What planning needs to know about it."""
+        return _facts(self.architecture, self.hyper_parameters)
+
+    @property
+    def scale(self) -> int:
+        """Upscaling factor."""
+        return self.facts.scale
 
     @property
     def weight_hash(self) -> str | None:
@@ -78,11 +78,9 @@ def _compact(name: str, scale: int, degradation: Degradation, purpose: str) -> M
         name=name,
         architecture="compact",
         hyper_parameters={"scale": scale, "channels": 48, "blocks": 5},
-        scale=scale,
         weights=WEIGHTS / f"{name}.safetensors",
         licence="Apache-2.0",
         purpose=purpose,
-        lookahead=4,
         degradation=degradation,
     )
 
@@ -105,29 +103,27 @@ MODELS: Mapping[str, ModelInfo] = {
         name="bicubic",
         architecture="bicubic",
         hyper_parameters={"scale": 4},
-        scale=4,
         weights=None,
         licence="Apache-2.0",
         purpose="the baseline: interpolation, no network",
-        lookahead=0,
         degradation="any",
     ),
 }
 _LARGEST, _TWICE = "compact-x4-real", "compact-x2-real"
-_SMALL_NEEDS = {"bytes_per_call": 12_000.0, "bytes_per_frame": 700.0}
-# What a network of a kind needs, whoever trained it. Lookahead: the smallest of 0, 1, 2, 4, 8, 16
-# with which the worst frame of each comes within 45 dB of the whole clip (`bench.py seams`, table
-# in the README; weights drawn by a formula, tests/golden.py): some need 2 or 4, but trained weights
-# may look further. Bytes: a quarter above the peak that 2 to 10 frames took (float32, CPU, 64
-# channels).
-_NEEDS: Mapping[str, Mapping[str, Any]] = {
-    "bicubic": {"lookahead": 0},
-    "compact": {"lookahead": 4},
-    "basicvsr": {"lookahead": 8, **_SMALL_NEEDS},
-    "basicvsr_pp": {"lookahead": 8, "bytes_per_call": 20_000.0, "bytes_per_frame": 1_500.0},
-    "realbasicvsr": {"lookahead": 8, **_SMALL_NEEDS},
+_BASICVSR = NetworkFacts(lookahead=8, bytes_per_call=12_000.0, bytes_per_frame=700.0)
+# What is known of a kind of network, whoever trained it. Lookahead: the smallest of 0, 1, 2, 4, 8,
+# 16 with which the worst frame of each comes within 45 dB of the whole clip (`bench.py seams`,
+# table in the README; weights drawn by a formula, tests/golden.py): some need 2 or 4, but trained
+# weights may look further. Bytes: a quarter above the peak that 2 to 10 frames took (float32, CPU,
+# 64 channels; bicubic at x4).
+_FACTS: Mapping[str, NetworkFacts] = {
+    "bicubic": NetworkFacts(lookahead=0, bytes_per_call=120.0, bytes_per_frame=365.0),
+    "compact": NetworkFacts(),
+    "basicvsr": _BASICVSR,
+    "basicvsr_pp": NetworkFacts(lookahead=8, bytes_per_call=20_000.0, bytes_per_frame=1_500.0),
+    "realbasicvsr": _BASICVSR,
 }
-_RESTORATION_NEEDS = {"lookahead": 8, "bytes_per_call": 1_100.0, "bytes_per_frame": 150.0}
+_RESTORATION = NetworkFacts(lookahead=8, bytes_per_call=1_100.0, bytes_per_frame=150.0)
 
 
 def default_model(factor: float) -> ModelInfo:
@@ -178,37 +174,39 @@ def published_model(name: str) -> ModelInfo:
         name=name,
         architecture=entry.architecture,
         hyper_parameters=entry.hyper_parameters,
-        scale=entry.hyper_parameters.get("scale", 4),
         weights=weights_folder() / entry.file_name,
         licence=entry.licence,
         purpose=entry.purpose,
         degradation=entry.degradation,
         digest=entry.digest,
-        **_needs(entry.architecture, entry.hyper_parameters),
     )
 
 
-def _needs(architecture: str, hyper_parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Give lookahead and memory; the latter grows with the channels."""
-    needs = dict(_NEEDS[architecture])
-    if architecture == "basicvsr_pp" and hyper_parameters.get("scale") == 1:
-        needs = dict(_RESTORATION_NEEDS)
+def _facts(architecture: str, hyper_parameters: Mapping[str, Any]) -> NetworkFacts:
+    """Look up what planning needs to know; memory grows with the channels."""
+    scale, facts, share = hyper_parameters.get("scale", 4), _FACTS[architecture], 1.0
+    if architecture == "basicvsr_pp" and scale == 1:
+        facts = _RESTORATION
     if architecture.startswith(("basicvsr", "realbasicvsr")):
-        share = hyper_parameters.get("channels", 64) / 64
-        for key in ("bytes_per_call", "bytes_per_frame"):
-            needs[key] *= max(1.0, share)
-    return needs
+        share = max(1.0, hyper_parameters.get("channels", 64) / 64)
+    return replace(
+        facts,
+        scale=scale,
+        bytes_per_call=facts.bytes_per_call * share,
+        bytes_per_frame=facts.bytes_per_frame * share,
+    )
 
 
-def needs_of(network: VideoNetwork) -> dict[str, Any]:
-    """Give lookahead and memory of a loaded network, as `ModelInfo` has them.
+def facts_of(network: VideoNetwork) -> NetworkFacts:
+    """Give what planning needs to know about a loaded network.
 
-    Empty where its architecture is none of `ARCHITECTURES`.
+    Where its architecture is none of `ARCHITECTURES`, it is taken to need what the compact one
+    does.
     """
     known = {"scale": network.scale, "channels": getattr(network, "channels", 64)}
     own: object = type(network)
     names = [name for name, kind in ARCHITECTURES.items() if kind is own]
-    return _needs(names[0], known) if names else {}
+    return _facts(names[0] if names else "compact", known)
 
 
 def _own_model(path: Path) -> ModelInfo:
@@ -222,11 +220,9 @@ def _own_model(path: Path) -> ModelInfo:
         name=str(path),
         architecture=architecture,
         hyper_parameters=network,
-        scale=network.get("scale", 4),
         weights=path,
         licence="its author's",
         purpose="a weight file",
-        **_needs(architecture, network),
     )
 
 
@@ -240,11 +236,9 @@ def _foreign_model(path: Path) -> ModelInfo:
         name=str(path),
         architecture=checkpoint.architecture,
         hyper_parameters=checkpoint.hyper_parameters,
-        scale=checkpoint.hyper_parameters.get("scale", 4),
         weights=path,
         licence="its author's",
         purpose=f"a checkpoint of {'BasicSR' if checkpoint.family == 'basicsr' else 'mmagic'}",
-        **_needs(checkpoint.architecture, checkpoint.hyper_parameters),
     )
 
 
