@@ -258,6 +258,19 @@ def test_what_goes_on_is_said(tmp_path: Path) -> None:
     assert seen[-1].frames == FRAMES
 
 
+def test_another_limit_of_memory_goes_on_as_planned_before(tmp_path: Path) -> None:
+    source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+
+    def limited(mebibytes: int) -> EnhanceOptions:
+        inference = InferenceOptions(device="cpu", precision="fp32", memory_limit=mebibytes)
+        return options(inference=inference)
+
+    interrupted(source, target, limited(100), frame=15)
+    result = enhance(source, target, limited(1))
+    assert result.resumed > 0
+    assert result.report["inference"]["window"] == 16
+
+
 def test_stopped_before_anything_is_finished_leaves_nothing(tmp_path: Path) -> None:
     source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
     interrupted(source, target, options(), 2)

@@ -16,6 +16,7 @@ from synthetic import cut_file, make_video
 
 from vsr.cli.main import main
 from vsr.errors import ConfigError
+from vsr.jobs import local
 from vsr.jobs.files import plan_files
 from vsr.jobs.journal import NAME, Entry, open_journal
 from vsr.jobs.queue import enqueue
@@ -66,6 +67,53 @@ def test_good_files_are_done_bad_ones_named_and_a_second_run_does_nothing(
     assert "2 done, 2 failed" in capfd.readouterr().out
     assert main(["batch", "--status", str(out)]) == 1
     assert "empty.mp4" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("workers", "given", "limit"),
+    [(2, [], 500), (1, [], None), (2, ["--memory-limit", "700"], 700)],
+)
+def test_workers_share_the_memory_unless_they_are_given_a_limit(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int,
+    given: list[str],
+    limit: int | None,
+) -> None:
+    free = 2 * 500.5 * 2**20 / 0.7
+    monkeypatch.setattr("vsr.inference.plan.free_memory", lambda device: int(free))
+    make_video(tmp_path / "in.mp4", frames=1, size=(32, 24))
+    summary = tmp_path / "summary.json"
+    command = ["batch", str(tmp_path / "in.mp4"), "--output-dir", str(tmp_path / "out"), *FAST]
+    command += ["--device", "cpu", "--workers", str(workers), "--summary", str(summary), *given]
+    assert main(command) == 0
+    (job,) = json.loads(summary.read_text())["jobs"]
+    assert job["report"]["options"]["inference"]["memory_limit"] == limit
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "sharers"),
+    [("auto", 0, [3, 3, 3]), ("cpu", 2, [3, 3, 3]), ("auto", 2, [2, 1, 2]), ("cuda:1", 2, [3] * 3)],
+)
+def test_workers_share_with_those_on_the_same_device(
+    monkeypatch: pytest.MonkeyPatch, asked: str, gpus: int, sharers: list[int]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpus > 0)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    assert [local._sharers(asked, index, 3) for index in range(3)] == sharers
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_device_that_is_not_there_is_wrong_usage_not_a_fault_of_each_file(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], workers: str
+) -> None:
+    make_video(tmp_path / "in.mp4", frames=1)
+    command = ["batch", str(tmp_path / "in.mp4"), "--output-dir", str(tmp_path / "out"), *FAST]
+    assert main([*command, "--device", "cuda:63", "--workers", workers]) == 2
+    text = capfd.readouterr()
+    assert "device cuda:63 wanted" in text.err
+    assert "failed" not in text.out
+    assert states(tmp_path / "out") == {"in.mp4": "queued"}
 
 
 def started(command: list[str], until: Path) -> subprocess.Popen[str]:

@@ -195,6 +195,8 @@ def test_two_workers_make_the_files_of_one_machine_and_name_what_they_cannot_rea
     jobs = {Path(job["source"]).name: job for job in json.loads(summary.read_text())["jobs"]}
     assert jobs["long.mp4"]["frames"] == FRAMES
     assert jobs["long.mp4"]["report"]["frames_made_on"] == [os.uname().nodename]
+    limit = jobs["long.mp4"]["report"]["options"]["inference"]["memory_limit"]
+    assert 2 * limit < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**20
     assert jobs["rotten.mp4"]["attempts"] == 2
     before = (out / "long.mp4").stat()
     assert main(command) == 1

@@ -33,7 +33,8 @@ class InferenceOptions:
     """Scene score (libavfilter scdet, 0 to 100) that counts as a cut; 101 for never."""
 
     memory_limit: int | None = None
-    """MiB the network may use; by default most of what is free on the device."""
+    """MiB the network may use; by default most of what is free on the device, which the workers of
+    a batch share. A limit that is given is for each of them."""
 
 
 NEVER = 101

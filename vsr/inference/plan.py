@@ -77,11 +77,22 @@ def make_plan(height: int, width: int, options: InferenceOptions, facts: Network
     )
     if options.tile is not None:
         plan = replace(plan, margin=min(plan.margin, options.tile // 3))
-    if options.memory_limit is None:
-        budget = int(free_memory(device) * _SHARE_OF_FREE_MEMORY)
-    else:
-        budget = options.memory_limit * _MIB
-    return _fit(plan, height, width, options, facts, budget)
+    return _fit(plan, height, width, options, facts, share_of_memory(options) * _MIB)
+
+
+def share_of_memory(options: InferenceOptions, sharers: int = 1) -> int:
+    """Say how much each of several processes that run a network on a device may use, in MiB.
+
+    Each of them would take what the others have not taken yet for its own: ask before they begin.
+    A limit that the user gave is what each may use.
+
+    Raises:
+        ConfigError: If the device does not exist.
+    """
+    if options.memory_limit is not None:
+        return options.memory_limit
+    free = free_memory(choose_device(options.device))
+    return max(1, int(free * _SHARE_OF_FREE_MEMORY / sharers) // _MIB)
 
 
 def estimate_bytes(plan: Plan, height: int, width: int, facts: NetworkFacts) -> int:

@@ -23,6 +23,8 @@ from typing import Any
 import torch
 
 from vsr.errors import BusyError, DiskError, VsrError
+from vsr.inference.device import choose_device
+from vsr.inference.plan import share_of_memory
 from vsr.inference.runner import is_out_of_memory
 from vsr.jobs.journal import Entry, Journal
 from vsr.media import locks
@@ -77,11 +79,13 @@ def run_batch(
         journal: Of the output folder.
         waiting: What is to be done, in order.
         options: For all of them.
-        workers: Processes, from 1 up.
+        workers: Processes, from 1 up; also where there are fewer jobs, each gets its share of
+            cores and memory: what a film is made with does not depend on how many are left.
         retries: How often a job that failed is tried again.
         tell: Told what happens.
 
     Raises:
+        ConfigError: There is no such device.
         KeyboardInterrupt: Ctrl-C, or SIGTERM; the workers have put down what they had, to be
             continued.
         VsrError: The disk is full or fails, or somebody else ended a worker: no job was begun
@@ -89,6 +93,8 @@ def run_batch(
     """
     queue = list(waiting)
     stopped: str | None = None
+    if choose_device(options.inference.device).type == "cpu":
+        options = _sharing(options, workers)
     with _interrupts() as interrupt, _workers(min(workers, len(queue)), workers, options) as crew:
         while queue or any(worker.entry for worker in crew):
             for position, worker in enumerate(crew):
@@ -259,9 +265,13 @@ def _work(pipe: Connection, index: int, share: int, options: EnhanceOptions) -> 
     with suppress(EOFError, KeyboardInterrupt, BrokenPipeError):
         signal.signal(signal.SIGTERM, _park)
         torch.set_num_threads(max(1, torch.get_num_threads() // share))
+        asked = options.inference.device
         options = replace(options, inference=replace(
-            options.inference, device=_device(options.inference.device, index)
+            options.inference, device=_device(asked, index)
         ))  # fmt: skip
+        if choose_device(asked).type == "cuda":
+            # The batch itself does not ask: that would take hundreds of MiB of the GPU for good.
+            options = _sharing(options, _sharers(asked, index, share))
         load = loader()
         while True:
             source, target = pipe.recv()
@@ -343,6 +353,20 @@ def _device(asked: str, index: int) -> str:
     if asked not in ("auto", "cuda") or not torch.cuda.is_available():
         return asked
     return f"cuda:{index % torch.cuda.device_count()}"
+
+
+def _sharers(asked: str, index: int, count: int) -> int:
+    """Say how many of all workers have the device of one."""
+    devices = [_device(asked, each) for each in range(count)]
+    return devices.count(devices[index])
+
+
+def _sharing(options: EnhanceOptions, sharers: int) -> EnhanceOptions:
+    """Part the memory of a device among the workers on it; one alone plans by what is free."""
+    if sharers < 2:
+        return options
+    limit = share_of_memory(options.inference, sharers)
+    return replace(options, inference=replace(options.inference, memory_limit=limit))
 
 
 def loader() -> Callable[[ModelInfo, str], VideoNetwork]:

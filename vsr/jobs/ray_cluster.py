@@ -21,8 +21,10 @@ from typing import Any
 import ray
 import ray.exceptions
 import torch
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vsr.errors import BusyError, ConfigError, DiskError, VsrError
+from vsr.inference.plan import share_of_memory
 from vsr.inference.runner import is_out_of_memory
 from vsr.jobs import segments
 from vsr.jobs.journal import Entry, Journal
@@ -47,6 +49,7 @@ def enhance_stretch(
     return segments.enhance_stretch(job, options, stretch, _load)
 
 
+_share_of_memory: Any = ray.remote(share_of_memory)
 _plan: Any = ray.remote(segments.plan_here)
 _survey: Any = ray.remote(segments.survey)
 _enhance_stretch: Any = ray.remote(enhance_stretch)
@@ -102,10 +105,11 @@ def run_cluster(
     if not waiting:
         return
     with _connected(address):
+        crew = _count(options, workers, local=address == LOCAL)
+        options = _sharing_memory(options, crew, workers)
         options = replace(options, model=_absolute(options.model))
 
         async def run() -> None:
-            crew = _count(options, workers, local=address == LOCAL)
             async with _group() as group:
                 for entry in waiting:
                     group.create_task(_job(entry, journal, options, crew, retries, tell))
@@ -163,6 +167,30 @@ def _count(options: EnhanceOptions, workers: int | None, *, local: bool) -> _Cre
         films=asyncio.Semaphore(min(workers or room, room)),
         tasks=asyncio.Semaphore(workers) if workers else contextlib.nullcontext(),
     )
+
+
+def _sharing_memory(options: EnhanceOptions, crew: _Crew, workers: int | None) -> EnhanceOptions:
+    """Part the memory of each node among the tasks that fill it.
+
+    The least share of all is taken: what is planned on one node is done on any. Tasks on GPUs have
+    theirs alone.
+    """
+    if crew.gpus or options.inference.memory_limit is not None:
+        return options
+    asked = []
+    for node in ray.nodes():
+        tasks = int(node["Resources"].get("CPU", 0)) // crew.cpus if node["Alive"] else 0
+        if tasks:
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            ask = _share_of_memory.options(num_cpus=0, scheduling_strategy=there)
+            asked.append(ask.remote(options.inference, min(tasks, workers or tasks)))
+    shares = []
+    for answer in asked:
+        # What is wrong with a node, the first film that is planned there says.
+        with contextlib.suppress(ray.exceptions.RayError):
+            shares.append(ray.get(answer))
+    limit = min(shares, default=None)
+    return replace(options, inference=replace(options.inference, memory_limit=limit))
 
 
 async def _job(
