@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -62,6 +63,61 @@ def test_fast_bf16_is_read_from_the_cpus_own_description(description: str, fast:
 
 def test_some_memory_is_free() -> None:
     assert 2**20 < free_memory(torch.device("cpu")) < 2**50
+
+
+GIB = 2**30
+STAT = f"anon 5\nfile 9\ninactive_anon 3\ninactive_file {2 * GIB}\ntotal_inactive_file {3 * GIB}\n"
+LIMITS = {
+    "version 2": (
+        "sys/fs/cgroup",
+        {"memory.max": 8 * GIB, "memory.current": 7 * GIB, "memory.stat": STAT},
+    ),
+    "version 1": (
+        "sys/fs/cgroup/memory",
+        {
+            "memory.limit_in_bytes": 8 * GIB,
+            "memory.usage_in_bytes": 7 * GIB,
+            "memory.stat": STAT,
+        },
+    ),
+    "version 2, no limit": (
+        "sys/fs/cgroup",
+        {"memory.max": "max", "memory.current": 7 * GIB, "memory.stat": STAT},
+    ),
+    "version 2, no stat": ("sys/fs/cgroup", {"memory.max": 8 * GIB, "memory.current": 7 * GIB}),
+    "more cache than is counted": (
+        "sys/fs/cgroup",
+        {"memory.max": 8 * GIB, "memory.current": GIB, "memory.stat": STAT},
+    ),
+    "none": ("sys/fs/cgroup", {}),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="these files are Linux's")
+@pytest.mark.parametrize(
+    ("case", "available", "free"),
+    [
+        ("version 2", 50, 3),
+        ("version 1", 50, 4),
+        ("version 2", 2, 2),
+        ("version 2, no limit", 50, 50),
+        ("version 2, no stat", 50, 1),
+        ("more cache than is counted", 50, 8),
+        ("none", 50, 50),
+    ],
+)
+def test_cached_files_of_a_container_count_as_free(
+    tmp_path: Path, case: str, available: int, free: int
+) -> None:
+    folder, files = LIMITS[case]
+    (tmp_path / folder).mkdir(parents=True)
+    for name, content in files.items():
+        (tmp_path / folder / name).write_text(f"{content}\n")
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "meminfo").write_text(
+        f"MemTotal: 99999999 kB\nMemAvailable: {available * 2**20} kB\n"
+    )
+    assert free_memory(torch.device("cpu"), tmp_path) == free * GIB
 
 
 def test_options_are_read_without_torch() -> None:

@@ -19,11 +19,13 @@ DTYPES: dict[Precision, torch.dtype] = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
-_CGROUP_LIMITS = (  # (limit, in use): version 2, then version 1
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+_CGROUPS = (  # folder, limit, in use, and what memory.stat calls the file cache that can go at once
+    ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
     (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "sys/fs/cgroup/memory",  # version 1
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
     ),
 )
 
@@ -72,20 +74,26 @@ def has_fast_bf16(cpu_description: str) -> bool:
     return not words.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
 
 
-def free_memory(device: torch.device) -> int:
+def free_memory(device: torch.device, root: Path = Path("/")) -> int:
     """Return the bytes that can still be had on the device.
 
     On a GPU this counts what PyTorch holds but does not use; on a CPU a container's limit counts.
+
+    Args:
+        device: A GPU or the CPU.
+        root: The folder that holds the system's `proc` and `sys`.
     """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(free + cached)
-    room = [_available_memory()]
-    for limit_file, usage_file in _CGROUP_LIMITS:
-        limit, usage = _read_number(limit_file), _read_number(usage_file)
+    room = [_available_memory(root)]
+    for folder, limit_name, usage_name, cache_name in _CGROUPS:
+        limit, usage = (_read_number(root / folder / name) for name in (limit_name, usage_name))
         if limit is not None and usage is not None:
-            room.append(max(0, limit - usage))
+            # A film that is read or written fills the rest of a container with its pages.
+            cache = _read_entry(root / folder / "memory.stat", cache_name) or 0
+            room.append(max(0, limit - max(0, usage - cache)))
     return min(room)
 
 
@@ -94,17 +102,26 @@ def _cpu_description() -> str:
     return Path("/proc/cpuinfo").read_text() if platform.system() == "Linux" else ""
 
 
-def _available_memory() -> int:
+def _available_memory(root: Path) -> int:
     if platform.system() == "Linux":
-        found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.M)
-        if found:
-            return int(found[1]) * 1024
+        found = _read_entry(root / "proc/meminfo", "MemAvailable:")  # in KiB
+        if found is not None:
+            return found * 1024
     # Neither macOS nor Windows tells what is free without another library: count on this much.
     return 4 * 2**30
 
 
-def _read_number(path: str) -> int | None:
+def _read_number(path: Path) -> int | None:
     try:
-        return int(Path(path).read_text())
+        return int(path.read_text())
     except (OSError, ValueError):  # no such cgroup version, or "max"
         return None
+
+
+def _read_entry(path: Path, name: str) -> int | None:
+    """Read the number after a name at the start of a line."""
+    try:
+        found = re.search(rf"^{name}\s+(\d+)", path.read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) if found else None
