@@ -79,6 +79,13 @@ def test_what_was_given_up_and_its_cost_are_said() -> None:
     )
 
 
+def test_what_costs_no_work_is_not_said() -> None:
+    facts = replace(FACTS, lookahead=0)
+    plan = make_plan(HEIGHT, WIDTH, options(memory_limit=500), facts)
+    assert plan.window == 8
+    assert plan.notes == ()
+
+
 def test_work_counts_what_windows_and_tiles_see_twice() -> None:
     plan = make_plan(HEIGHT, WIDTH, options(window=4, tile=80), FACTS)
     seen = sum(

@@ -17,6 +17,7 @@ _MIB = 2**20
 # The C library keeps freed blocks of up to 32 MiB, which tiles come in. To measure it: `bench.py
 # limits --model compact-x4-real --mebibytes 200 400 --height 270 --width 480`, less the estimate.
 _KEPT_FREE = 128 * _MIB
+_WORTH_SAYING = 1.05  # times the work: less is 1.0 as it is printed
 _LESS = 0.75  # of the frames at once: half a window leaves more than half, the lookahead stays
 
 
@@ -184,10 +185,11 @@ def _fit(
     notes = []
     if plan != wanted:
         more = work_per_frame(plan, height, width) / work_per_frame(wanted, height, width)
-        notes.append(
-            f"{describe(plan)} instead of {describe(wanted)}, to fit in {budget // _MIB} MiB: "
-            f"up to {more:.1f} times the work."
-        )
+        if more >= _WORTH_SAYING:
+            notes.append(
+                f"{describe(plan)} instead of {describe(wanted)}, to fit in {budget // _MIB} MiB: "
+                f"up to {more:.1f} times the work."
+            )
     if needed > budget:
         notes.append(
             f"{describe(plan)} is estimated at {needed // _MIB} MiB, {budget // _MIB} MiB are to "
