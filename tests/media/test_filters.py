@@ -98,6 +98,13 @@ def test_facts_tell_rate_and_aspect_after_the_filters() -> None:
     assert graph.facts.sample_aspect_ratio == 2
 
 
+def test_a_chain_that_leaves_the_rate_open_tells_none() -> None:
+    graph = FrameFilter(SHAPE, "setpts=PTS:strip_fps=1")
+    assert list(graph.push(frame(0)))
+    assert graph.facts is not None
+    assert graph.facts.frame_rate is None
+
+
 def test_colour_tags_pass_through() -> None:
     made = run("scale=32:24")[0]
     assert (made.colorspace, made.color_range) == (1, 1)

@@ -59,6 +59,8 @@ def parse_facts(messages: Iterable[str]) -> FrameFacts:
     """Read the first frame's facts from showinfo's messages."""
     text = "\n".join(messages)
     frame, rate = FRAME_LINE.search(text), RATE_LINE.search(text)
+    if rate is not None and "0" in rate.groups():  # 0/1 is unknown, 1/0 variable
+        rate = None
     if frame is None:
         return FrameFacts()
     location, width, height, field = frame.groups()
@@ -66,7 +68,7 @@ def parse_facts(messages: Iterable[str]) -> FrameFacts:
         chroma_location=location,
         sample_aspect_ratio=Fraction(int(width), int(height)) if int(width) else None,
         top_field_first=field == "T",
-        frame_rate=Fraction(int(rate[1]), int(rate[2])) if rate and int(rate[1]) else None,
+        frame_rate=Fraction(int(rate[1]), int(rate[2])) if rate else None,
     )
 
 
