@@ -15,6 +15,7 @@ from vsr.media.attached import expected_losses
 from vsr.media.chains import (
     UPRIGHT,
     deinterlacers,
+    keeps_count,
     turn_of,
     turn_of_matrix,
     upright_chain,
@@ -296,16 +297,30 @@ def kept_range(decoder: Decoder, options: DecodeOptions) -> TimeRange | None:
 
 
 def estimate_frames(info: SourceInfo, options: DecodeOptions, rate: Fraction) -> int | None:
-    """Guess how many frames will come, for progress only."""
-    whole = options.start == 0 and options.duration is None
-    if whole and info.video.frame_count is not None:
-        return round(info.video.frame_count * max(Fraction(1), rate / info.video.frame_rate))
-    length = info.video.duration or info.duration
-    if length is None:
-        return None if options.duration is None else max(1, round(options.duration * rate))
-    left = max(Fraction(0), length - options.start)
-    kept = left if options.duration is None else min(left, options.duration)
-    return max(1, round(kept * rate))
+    """Estimate how many frames will come, for progress and the room on the disk.
+
+    Args:
+        info: The source.
+        options: What of it is decoded.
+        rate: Frame rate of what comes, after filters.
+
+    Returns:
+        The number, exact for a whole file that states it and for a constant rate; None where
+        nobody knows.
+    """
+    if not keeps_count(options.filter_chain):
+        return None
+    video = info.video
+    length = video.duration or info.duration
+    there = None if length is None else round(length * video.frame_rate)
+    if options.start == 0 and options.duration is None and video.frame_count is not None:
+        there = video.frame_count
+    first = ceil(options.start * video.frame_rate)
+    ends = [] if there is None else [there]
+    if options.duration is not None:
+        # A frame belongs to the part if it starts in it.
+        ends.append(ceil((options.start + options.duration) * video.frame_rate))
+    return max(1, round((min(ends) - first) * rate / video.frame_rate)) if ends else None
 
 
 def describe(job: Job) -> Iterator[str]:

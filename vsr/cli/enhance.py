@@ -146,6 +146,10 @@ def _print_plan(job: Job, progress: ProgressKind) -> None:
     each = seconds_per_frame(job)
     total = "unknown" if job.frames is None else _clock(each * job.frames)
     count = "an unknown number of" if job.frames is None else str(job.frames)
+    # Sure is only the number that a file itself states, where nothing is done to it.
+    sure = job.frames == job.info.video.frame_count and job.decode.filter_chain is None
+    if job.frames is not None and not sure:
+        count = f"about {count}"
     print(f"  time      about {total} for {count} frames ({1 / each:.2f} fps, from three frames)")
 
 

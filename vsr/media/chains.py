@@ -31,6 +31,11 @@ DEINTERLACERS = (
     "pullup", "separatefields", "tinterlace", "vpp_qsv", "w3fdif", "yadif", "yadif_cuda",
     "yadif_videotoolbox",
 )  # fmt: skip
+# How many frames these give depends on the picture, or is not as the frame rate they state.
+UNCOUNTED = (
+    "concat", "dejudder", "interleave", "loop", "mpdecimate", "pullup", "repeatfields", "segment",
+    "select", "shuffleframes", "thumbnail", "tpad", "trim", "zoompan",
+)  # fmt: skip
 
 
 def deinterlacers(chain: str | None) -> tuple[str, ...]:
@@ -41,6 +46,16 @@ def deinterlacers(chain: str | None) -> tuple[str, ...]:
     """
     calls = parse_chain(chain) if chain else []
     return tuple(dict.fromkeys(call.name for call in calls if call.name in DEINTERLACERS))
+
+
+def keeps_count(chain: str | None) -> bool:
+    """Tell whether a chain gives as many frames per second as the frame rate it states.
+
+    Raises:
+        ConfigError: The text does not follow libavfilter's grammar.
+    """
+    calls = parse_chain(chain) if chain else []
+    return not any(call.name in UNCOUNTED for call in calls)
 
 
 def turn_of(chain: str | None) -> Turn | None:
