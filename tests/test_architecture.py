@@ -19,6 +19,7 @@ PIPELINE = {
 }  # fmt: skip
 LAYERS: list[set[str]] = [
     {"errors"},
+    {"durable", "locks"},
     {"ops", "media"},
     {"models", "data", "evaluation"},
     {"inference"},

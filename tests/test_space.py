@@ -11,13 +11,12 @@ import pytest
 from small_disk import make_room, small_disk
 from synthetic import make_pictures, make_video
 
-from vsr import resume
+from vsr import locks, resume
 from vsr.cli.main import main
+from vsr.durable import require_room
 from vsr.errors import DiskError
 from vsr.inference.options import InferenceOptions
 from vsr.jobs.journal import open_journal
-from vsr.media import locks
-from vsr.media.durable import require_room
 from vsr.media.options import EncodeOptions
 from vsr.options import EnhanceOptions
 from vsr.pipeline import Progress, enhance

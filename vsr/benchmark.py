@@ -17,13 +17,13 @@ from torch import Tensor
 from vsr.data.degrade import BD_SCALE
 from vsr.data.pairs import Pair, read_pairs
 from vsr.data.protocols import PROTOCOLS, ClipFiles, Protocol, find_clips
+from vsr.durable import check_place
 from vsr.errors import ConfigError, DatasetError
 from vsr.evaluation.scores import ClipScore, FrameScore, of_clip, score_frames
 from vsr.inference.device import choose_device, choose_precision, free_memory
 from vsr.inference.options import InferenceOptions
 from vsr.inference.plan import Plan, make_plan
 from vsr.inference.runner import RgbFrame, enhance_frames
-from vsr.media.durable import check_place
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, find_model, load_network
 from vsr.results import Entry, Results, fingerprint

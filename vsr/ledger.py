@@ -8,7 +8,6 @@ is theirs, as after a network was cut in two, do not harm each other: both make 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -19,9 +18,9 @@ from uuid import uuid4
 import torch
 from safetensors.torch import load_file, save_file
 
+from vsr.durable import sync, whole, write_durably, write_error
 from vsr.inference.plan import Plan
 from vsr.inference.runner import Position
-from vsr.media.durable import sync, write_durably, write_error
 from vsr.models.contract import State
 
 UNFINISHED = ".part"
@@ -264,10 +263,8 @@ def ends_piece(frames: int, length: int, *, at_cut: bool) -> bool:
 
 
 def _save_state(path: Path, state: State) -> None:
-    part = path.with_name(f"{path.name}.{uuid4().hex[:12]}{UNFINISHED}")
-    save_file({str(i): layer.cpu().contiguous() for i, layer in enumerate(state)}, part)
-    sync(part)
-    os.replace(part, path)
+    with whole(path) as part:
+        save_file({str(i): layer.cpu().contiguous() for i, layer in enumerate(state)}, part)
 
 
 def _load_state(path: Path, strides: Sequence[Sequence[int]]) -> State:

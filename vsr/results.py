@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vsr.durable import write_text
 from vsr.errors import ConfigError
 from vsr.evaluation.scores import WORST_FIRST, ClipScore, FrameScore, average
-from vsr.media.durable import write_text
 
 # More columns than this nobody reads; the mean and the JSON remain.
 _MOST_COLUMNS = 10

@@ -20,13 +20,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from vsr import locks
+from vsr.durable import write_durably, write_error
 from vsr.errors import BusyError, VerifyError
 from vsr.identity import differences, request
 from vsr.inference.plan import Plan
 from vsr.ledger import UNFINISHED, Ledger, count_frames, read_job, write_job
-from vsr.media import locks
 from vsr.media.containers import PICTURES, TargetKind
-from vsr.media.durable import write_durably, write_error
 from vsr.media.images import find_pictures
 from vsr.media.pictures import PictureFolder
 from vsr.options import EnhanceOptions

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
+from vsr.durable import require_room
 from vsr.ledger import Ledger
 from vsr.media.containers import PICTURES
-from vsr.media.durable import require_room
 from vsr.planning import Job
 
 # Bits per pixel of the output that only nearly empty films stay below. Films differ by factors of

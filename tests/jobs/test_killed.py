@@ -14,10 +14,10 @@ from types import SimpleNamespace
 import pytest
 from synthetic import make_video
 
+from vsr import locks
 from vsr.cli.main import main
 from vsr.jobs import local
 from vsr.jobs.journal import open_journal
-from vsr.media import locks
 from vsr.media.options import EncodeOptions
 from vsr.options import EnhanceOptions
 from vsr.resume import lock_path

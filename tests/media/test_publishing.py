@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from synthetic import make_video
 
+from vsr.durable import write_error
 from vsr.errors import DiskError, MuxError
 from vsr.media.clock import output_clock
 from vsr.media.containers import target_kind
-from vsr.media.durable import write_error
 from vsr.media.encode import plan_encoding
 from vsr.media.frames import PlaneFormat
 from vsr.media.mux import Writer

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import tyro
 
 from vsr.cli.enhance import ProgressKind
+from vsr.cli.records import check_record
+from vsr.durable import check_place, write_text
 from vsr.errors import ConfigError
-from vsr.media.durable import check_place, check_record, write_text
 from vsr.options import EnhanceOptions, check
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from vsr.cli.records import check_record
+from vsr.durable import check_place, write_text
 from vsr.errors import ConfigError
-from vsr.media.durable import check_place, check_record, write_text
 from vsr.options import EnhanceOptions
 
 if TYPE_CHECKING:

@@ -56,7 +56,8 @@ def evaluate(
     """
     from vsr.benchmark import Measuring
     from vsr.benchmark import evaluate as run
-    from vsr.media.durable import check_place, check_record, write_text
+    from vsr.cli.records import check_record
+    from vsr.durable import check_place, write_text
     from vsr.results import markdown as table
 
     if markdown is not None:

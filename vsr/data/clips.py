@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -22,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from vsr.data.pictures import read_pictures
+from vsr.durable import whole, write_durably
 from vsr.errors import DatasetError, MediaError
 from vsr.media.images import PICTURE_SUFFIXES
 from vsr.ops.resize import resize
@@ -237,23 +236,17 @@ def _decode_into(video: Path, pixels_path: Path, facts_path: Path, half: bool) -
 
 
 def _write_store(video: Path, pixels_path: Path, facts_path: Path, half: bool) -> None:
-    part = pixels_path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.part")
     shape: tuple[int, ...] = ()
     count, cuts = 0, []
-    try:
-        with part.open("wb") as file:
-            for rgb, score in _rgb_frames(video, half):
-                if score >= _CUT_SCORE and count >= _FIRST_JUDGED:
-                    cuts.append(count)
-                shape = rgb.shape
-                file.write(rgb.tobytes())
-                count += 1
-        os.replace(part, pixels_path)
-    finally:
-        part.unlink(missing_ok=True)
-    temporary = facts_path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.part")
-    temporary.write_text(json.dumps({"video": video.name, "shape": [count, *shape], "cuts": cuts}))
-    os.replace(temporary, facts_path)
+    with whole(pixels_path) as part, part.open("wb") as file:
+        for rgb, score in _rgb_frames(video, half):
+            if score >= _CUT_SCORE and count >= _FIRST_JUDGED:
+                cuts.append(count)
+            shape = rgb.shape
+            file.write(rgb.tobytes())
+            count += 1
+    facts = {"video": video.name, "shape": [count, *shape], "cuts": cuts}
+    write_durably(facts_path, json.dumps(facts).encode())
 
 
 def _rgb_frames(video: Path, half: bool) -> Iterator[tuple[NDArray[np.uint8], float]]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from vsr import locks
 from vsr.errors import ConfigError
-from vsr.media import locks
 
 State = Literal["queued", "running", "done", "failed"]
 NAME = ".vsr-batch.sqlite"

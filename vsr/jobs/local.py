@@ -22,12 +22,12 @@ from typing import Any
 
 import torch
 
+from vsr import locks
 from vsr.errors import BusyError, DiskError, VsrError
 from vsr.inference.device import choose_device
 from vsr.inference.plan import share_of_memory
 from vsr.inference.runner import is_out_of_memory
 from vsr.jobs.journal import Entry, Journal
-from vsr.media import locks
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, load_network
 from vsr.options import EnhanceOptions

@@ -19,13 +19,13 @@ from typing import Any, Self
 import av
 from av.packet import Packet
 
+from vsr.durable import sync, write_error
 from vsr.errors import MuxError
 from vsr.media import encoders
 from vsr.media.chapters import for_muxer, kept_chapters
 from vsr.media.clock import output_clock, output_range
 from vsr.media.containers import partial_path
 from vsr.media.copying import OtherStreams, TimeRange
-from vsr.media.durable import sync, write_error
 from vsr.media.encode import EncodePlan
 from vsr.media.pieces import (
     CodedPacket,

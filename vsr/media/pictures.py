@@ -9,10 +9,10 @@ from typing import Self
 
 import av
 
+from vsr.durable import sync, write_error
 from vsr.errors import EncodeError, MuxError
 from vsr.media import encoders
 from vsr.media.containers import pictures_in
-from vsr.media.durable import sync, write_error
 from vsr.media.encode import EncodePlan
 from vsr.media.frames import Plane
 

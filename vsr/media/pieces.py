@@ -19,10 +19,10 @@ from typing import BinaryIO, Self
 
 import av
 
+from vsr.durable import sync, write_error
 from vsr.errors import EncodeError, MuxError
 from vsr.media import encoders
 from vsr.media.clock import OutputClock
-from vsr.media.durable import sync, write_error
 from vsr.media.encode import EncodePlan
 from vsr.media.frames import Plane
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from vsr.durable import whole
 from vsr.errors import CheckpointFormatError, WeightsError
 
 # Metadata key that names the architecture and its hyper-parameters, as JSON.
@@ -35,13 +35,11 @@ def save_weights(
     """
     metadata = {NETWORK_KEY: json.dumps(dict(network))}
     metadata |= {key: json.dumps(value) for key, value in facts.items()}
-    part = path.with_name(f".{path.name}.part")
     tensors = {name: value.contiguous().cpu() for name, value in weights.items()}
     try:
-        save_file(tensors, part, metadata)
-        os.replace(part, path)
+        with whole(path, alone=True) as part:
+            save_file(tensors, part, metadata)
     except (OSError, SafetensorError) as error:
-        part.unlink(missing_ok=True)
         raise WeightsError(
             f"weights '{path}' could not be written: {error}; what was there before is untouched"
         ) from error

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from vsr.durable import give_name
 from vsr.errors import ChecksumError, WeightsError
 
 Progress = Callable[[int, int | None], None]
@@ -78,7 +79,7 @@ def download(
     except ChecksumError as error:
         part.unlink()
         raise ChecksumError(f"what came from {address} was thrown away: {error}") from error
-    os.replace(part, target)
+    give_name(part, target)
 
 
 def check_digest(path: Path, digest: str) -> None:

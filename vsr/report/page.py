@@ -8,8 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from vsr.durable import check_place, write_text
 from vsr.errors import ConfigError
-from vsr.media.durable import check_place, write_text
 
 _DATA, _TITLE = "{{data}}", "{{title}}"
 _SUFFIXES = (".html", ".htm")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
+from vsr.durable import whole
 from vsr.errors import CheckpointFormatError, WeightsError
 
 
@@ -36,16 +36,11 @@ def save_checkpoint(
     Raises:
         WeightsError: If it cannot be written; the one before is untouched.
     """
-    part_path = path.with_name(f".{path.name}.part")
     states = {name: part.state_dict() for name, part in parts.items()}
     try:
-        with part_path.open("wb") as file:
+        with whole(path, alone=True) as part, part.open("wb") as file:
             torch.save({"step": step, "shape": dict(shape), **states}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part_path, path)
     except (OSError, RuntimeError) as error:
-        part_path.unlink(missing_ok=True)
         # Torch hides why its file object refused the bytes.
         cause = error.__context__ if isinstance(error.__context__, OSError) else error
         raise WeightsError(

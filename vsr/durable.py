@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
-from vsr.errors import ConfigError, DiskError, MuxError
-from vsr.media.containers import MUXERS
+from vsr.errors import DiskError, MuxError
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 # What a disk or its network says when it is gone for a while, or turned read-only by itself.
@@ -30,16 +29,43 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file that appears whole or not at all, whenever the power goes."""
-    part = path.with_name(f"{path.name}.{uuid4().hex[:12]}.part")
+@contextlib.contextmanager
+def whole(path: Path, *, alone: bool = False) -> Iterator[Path]:
+    """Write a file that appears whole or not at all, whenever the power goes.
+
+    Args:
+        path: The file.
+        alone: Nobody else writes it: what is left of a killed writer is written over by the next.
+
+    Yields:
+        Where to write it. It gets its name at the end, and is removed where something is raised.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+    part = path.with_name(f".{path.name}.{'' if alone else uuid4().hex[:12] + '.'}part")
     try:
-        part.write_bytes(data)
-        sync(part)
-        part.replace(path)
+        yield part
+        give_name(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def give_name(part: Path, path: Path) -> None:
+    """Rename a finished file in its folder, once it is on the disk.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+    sync(part)
+    part.replace(path)
     sync(path.parent)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a small file as `whole` does."""
+    with whole(path) as part:
+        part.write_bytes(data)
 
 
 def check_place(path: Path) -> None:
@@ -55,47 +81,6 @@ def check_place(path: Path) -> None:
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise write_error(path, error) from error
-
-
-def check_record(path: Path, flag: str, *, is_json: bool) -> None:
-    """Refuse a place for JSON or a table that is a film, or the name of one to come.
-
-    Writing there would replace the source, or the output that was just verified.
-
-    Args:
-        path: The file that will be written.
-        flag: The option that named it.
-        is_json: Only JSON may be replaced; otherwise any text.
-
-    Raises:
-        ConfigError: It must not be written there.
-        MuxError: What is there cannot be read.
-    """
-    if path.suffix.lower() in (*MUXERS, ".png"):
-        raise ConfigError(
-            f"{flag} wants a file for text, and '{path}' is the name of a film or picture; give "
-            "another name"
-        )
-    try:
-        if path.is_file() and not _holds(path, is_json=is_json):
-            kind = "JSON" if is_json else "text"
-            raise ConfigError(
-                f"{flag} writes {kind}, and '{path}' exists and holds something else; give "
-                "another name"
-            )
-    except OSError as error:
-        raise write_error(path, error) from error
-
-
-def _holds(path: Path, *, is_json: bool) -> bool:
-    """Judge a file by its beginning, as it may be a film of any length."""
-    with path.open("rb") as file:
-        start = file.read(2**16)
-    try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(start)
-    except ValueError:
-        return False
-    return text.lstrip()[:1] in ("", "{") if is_json else "\0" not in text
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from vsr.media import locks
+from vsr import locks
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from vsr.media import locks
+from vsr import locks
 lock = locks.take(Path(sys.argv[1]), print)
 print("held" if lock else "refused", flush=True)
 time.sleep(600)
