@@ -19,7 +19,7 @@ PIPELINE = {
 }  # fmt: skip
 LAYERS: list[set[str]] = [
     {"errors"},
-    {"durable", "locks"},
+    {"durable", "locks", "cuts"},
     {"ops", "media"},
     {"models", "data", "evaluation"},
     {"inference"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import av
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 from synthetic import draw_number, make_video, read_number
 
+from vsr.cuts import CUT_SCORE
 from vsr.data.clips import open_clip, open_clips
+from vsr.data.pictures import read_pictures
 from vsr.errors import DatasetError
 
 
@@ -56,6 +59,29 @@ def test_cuts_are_found(tmp_path: Path) -> None:
 
     make_video(tmp_path / "a.mkv", frames=8, codec="ffv1", pix_fmt="yuv444p", picture=picture)
     assert open_clip(tmp_path / "a.mkv", tmp_path / "cache").cuts == (4,)
+
+
+def test_the_second_frame_of_a_scene_is_no_cut(tmp_path: Path) -> None:
+    def picture(index: int, width: int, height: int) -> np.ndarray:
+        level = 20 if index < 4 else 160 if index == 4 else 230
+        return np.full((height, width, 3), level, np.uint8)
+
+    video = make_video(
+        tmp_path / "a.mkv", frames=8, codec="ffv1", pix_fmt="yuv444p", picture=picture
+    )
+    scores = [frame.scene_score for frame in read_pictures(video)]
+    assert min(scores[4:6]) >= CUT_SCORE
+    assert open_clip(video, tmp_path / "cache").cuts == (4,)
+
+
+def test_a_store_by_older_rules_is_made_anew(tmp_path: Path) -> None:
+    video = make_video(tmp_path / "a.mp4", frames=3)
+    clip = open_clip(video, tmp_path / "cache")
+    facts = next((tmp_path / "cache").glob("*.json"))
+    old = json.loads(facts.read_text()) | {"cuts": [1, 2]}
+    del old["version"]
+    facts.write_text(json.dumps(old))
+    assert open_clip(video, tmp_path / "cache").cuts == clip.cuts == ()
 
 
 def test_a_damaged_video_is_left_out_and_named(tmp_path: Path) -> None:

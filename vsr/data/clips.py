@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vsr.cuts import is_cut
 from vsr.data.pictures import read_pictures
 from vsr.durable import whole, write_durably
 from vsr.errors import DatasetError, MediaError
@@ -26,10 +27,8 @@ from vsr.media.images import PICTURE_SUFFIXES
 from vsr.ops.resize import resize
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".ts", ".y4m")
-# A cut, by libavfilter's scdet; frames on both sides never share a training clip. Its score of the
-# second frame is not comparable: there is no difference before it to hold it against.
-_CUT_SCORE = 7.0
-_FIRST_JUDGED = 2
+# Of what a store says; those of other versions are made anew. 2: a scene's second frame is no cut.
+_VERSION = 2
 # Bytes hashed at the start, middle and end of a video; reading all of a terabyte would take hours.
 _SAMPLE = 1 << 20
 
@@ -189,11 +188,21 @@ def store(
     """
     key = _content_key(video) + ("-half" if half else "")
     facts_path, pixels_path = cache / f"{key}.json", cache / f"{key}.rgb"
-    if not facts_path.exists():
+    facts = _read_facts(facts_path)
+    if facts is None:
         progress(f"decoding {video.name}")
-        _decode_into(video, pixels_path, facts_path, half)
-    facts = json.loads(facts_path.read_text())
-    return pixels_path, StoreFacts(shape=tuple(facts["shape"]), cuts=tuple(facts["cuts"]))
+        facts = _decode_into(video, pixels_path, facts_path, half)
+    return pixels_path, facts
+
+
+def _read_facts(path: Path) -> StoreFacts | None:
+    """Read what a store says; None where there is none of this version."""
+    if not path.exists():
+        return None
+    facts = json.loads(path.read_text())
+    if facts.get("version") != _VERSION:
+        return None
+    return StoreFacts(shape=tuple(facts["shape"]), cuts=tuple(facts["cuts"]))
 
 
 def _content_key(path: Path) -> str:
@@ -223,11 +232,11 @@ def _sample(path: Path, update: Callable[[bytes], None]) -> None:
             update(file.read(_SAMPLE))
 
 
-def _decode_into(video: Path, pixels_path: Path, facts_path: Path, half: bool) -> None:
+def _decode_into(video: Path, pixels_path: Path, facts_path: Path, half: bool) -> StoreFacts:
     """Write a store; the facts come last, so a store without them is not there."""
     try:
         pixels_path.parent.mkdir(parents=True, exist_ok=True)
-        _write_store(video, pixels_path, facts_path, half)
+        return _write_store(video, pixels_path, facts_path, half)
     except OSError as error:
         raise DatasetError(
             f"'{pixels_path.parent}' wanted for the decoded frames of '{video}', which cannot be "
@@ -235,18 +244,21 @@ def _decode_into(video: Path, pixels_path: Path, facts_path: Path, half: bool) -
         ) from error
 
 
-def _write_store(video: Path, pixels_path: Path, facts_path: Path, half: bool) -> None:
-    shape: tuple[int, ...] = ()
-    count, cuts = 0, []
+def _write_store(video: Path, pixels_path: Path, facts_path: Path, half: bool) -> StoreFacts:
+    size: tuple[int, ...] = ()
+    cuts: list[int] = []
+    count = 0
     with whole(pixels_path) as part, part.open("wb") as file:
         for rgb, score in _rgb_frames(video, half):
-            if score >= _CUT_SCORE and count >= _FIRST_JUDGED:
+            if is_cut(score, count - (cuts[-1] if cuts else 0)):
                 cuts.append(count)
-            shape = rgb.shape
+            size = rgb.shape
             file.write(rgb.tobytes())
             count += 1
-    facts = {"video": video.name, "shape": [count, *shape], "cuts": cuts}
-    write_durably(facts_path, json.dumps(facts).encode())
+    facts = StoreFacts(shape=(count, *size), cuts=tuple(cuts))
+    said = {"version": _VERSION, "video": video.name, **asdict(facts)}
+    write_durably(facts_path, json.dumps(said).encode())
+    return facts
 
 
 def _rgb_frames(video: Path, half: bool) -> Iterator[tuple[NDArray[np.uint8], float]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from vsr.cuts import CUT_SCORE
 from vsr.errors import ConfigError
 
 PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16"]
@@ -29,7 +30,7 @@ class InferenceOptions:
     precision: PrecisionChoice = "auto"
     """auto is fp16 on CUDA, bf16 on a CPU with bf16 instructions, else fp32."""
 
-    scene_threshold: float = 7.0
+    scene_threshold: float = CUT_SCORE
     """Scene score (libavfilter scdet, 0 to 100) that counts as a cut; 101 for never."""
 
     memory_limit: int | None = None

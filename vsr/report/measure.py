@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 import torch
 
+from vsr.cuts import is_cut
 from vsr.evaluation.temporal import flicker
 from vsr.media.probe import SourceInfo
 from vsr.ops.resize import resize
-from vsr.report.lockstep import Luma, Shown, in_step, matrices_differ, read_luma
+from vsr.report.lockstep import Luma, in_step, matrices_differ, read_luma
 
 # Equal pictures have no finite PSNR; no graph needs more than this.
 HIGHEST_PSNR = 100.0
-CUT_SCORE = 7.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,8 @@ def measure(
     )
     errors: list[Luma | None] = [None] * len(outputs)
     for shown in in_step(reference, outputs, 1 / films[0].video.frame_rate):
-        if _is_cut(shown[0], found):
+        since = found.frames - (found.cuts[-1] if found.cuts else 0)
+        if is_cut(shown[0].scene_score, since):
             found.cuts.append(found.frames)
             errors = [None] * len(outputs)
         for times, frame in zip(found.times, shown, strict=True):
@@ -132,12 +133,6 @@ def choose_moments(
 def nearest_frame(times: Sequence[Fraction], seconds: Fraction) -> int:
     """Give the frame shown nearest to a time."""
     return min(range(len(times)), key=lambda i: abs(times[i] - seconds))
-
-
-def _is_cut(frame: Shown, found: Measured) -> bool:
-    """Follow `inference.scenes`: the second frame of a scene is not judged."""
-    since = found.frames - (found.cuts[-1] if found.cuts else 0)
-    return frame.scene_score >= CUT_SCORE and since >= 2
 
 
 def _brought_to(picture: Luma, like: Luma) -> Luma:

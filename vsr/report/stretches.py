@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vsr.cuts import CUT_SCORE
 from vsr.data.pictures import Picture, read_pictures
 from vsr.errors import DecodeError
-from vsr.inference.options import InferenceOptions
 from vsr.media.decode import DecodeOptions
 from vsr.media.probe import SourceInfo
 from vsr.media.reading import SEEKABLE
@@ -24,7 +24,6 @@ PLACES = 40
 # Pictures with less contrast than this, in 8-bit levels, show nothing.
 _FLAT = 4.0
 _LOOKED_AT = 3  # frames at a place
-_CUT = InferenceOptions().scene_threshold
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,7 +155,7 @@ def _look(start: Fraction, frames: Sequence[Picture]) -> Look:
     steps = [
         float(np.abs(b - a).mean())
         for (a, b), frame in zip(pairwise(greys), frames[1:], strict=True)
-        if frame.scene_score < _CUT
+        if frame.scene_score < CUT_SCORE
     ]
     return Look(
         start=start,
