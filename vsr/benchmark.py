@@ -26,7 +26,7 @@ from vsr.inference.plan import Plan, make_plan
 from vsr.inference.runner import RgbFrame, enhance_frames
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, find_model, load_network
-from vsr.results import Entry, Results, fingerprint
+from vsr.results import Entry, Growing, Results, fingerprint
 
 BASELINE = "bicubic"
 Image = NDArray[np.uint8]
@@ -74,8 +74,8 @@ def evaluate(
         models: Names or weight files; all of one scale.
         data: The folder of the test set.
         measuring: The protocol and the rest.
-        results: A JSON file, written after every clip; clips that it holds already, measured
-            alike with the same weights, are not measured again.
+        results: A JSON file, written every few seconds and at the end, however it ends; clips
+            that it holds already, measured alike with the same weights, are not measured again.
         tell: Gets a line for each clip and each warning.
 
     Raises:
@@ -96,26 +96,35 @@ def evaluate(
     if results is not None:
         check_place(results)
         table = table.resumed(results) if results.exists() else table
-    for info in infos:
-        network: VideoNetwork | None = None
-        for clip in clips:
-            identity = fingerprint(info.weight_hash, clip.gt, clip.lq)
-            if table.has(info.name, clip.name, identity):
-                continue
-            network = network or load_network(info, choose_device(measuring.inference.device))
-            begin = time.monotonic()
-            frames = measure(info, network, clip, protocol, measuring, tell)
-            seconds = time.monotonic() - begin
-            score = of_clip(frames)
-            table = table.having(
-                info.name,
-                clip.name,
-                Entry(identity=identity, score=score, frames=tuple(frames), seconds=seconds),
-            )
-            tell(_line(info.name, clip.name, score, seconds))
-            if results is not None:
-                table.save(results)
-    return table.of([info.name for info in infos], [clip.name for clip in clips])
+    with Growing(table, results) as growing:
+        for info in infos:
+            _measure_all(info, clips, protocol, measuring, growing, tell)
+    return growing.table.of([info.name for info in infos], [clip.name for clip in clips])
+
+
+def _measure_all(
+    info: ModelInfo,
+    clips: Sequence[ClipFiles],
+    protocol: Protocol,
+    measuring: Measuring,
+    growing: Growing,
+    tell: Callable[[str], None],
+) -> None:
+    """Measure a model on the clips that a table lacks."""
+    weights = info.weight_hash
+    network: VideoNetwork | None = None
+    for clip in clips:
+        identity = fingerprint(weights, clip.gt, clip.lq)
+        if growing.has(info.name, clip.name, identity):
+            continue
+        network = network or load_network(info, choose_device(measuring.inference.device))
+        begin = time.monotonic()
+        frames = measure(info, network, clip, protocol, measuring, tell)
+        seconds = time.monotonic() - begin
+        score = of_clip(frames)
+        entry = Entry(identity=identity, score=score, frames=tuple(frames), seconds=seconds)
+        growing.add(info.name, clip.name, entry)
+        tell(_line(info.name, clip.name, score, seconds))
 
 
 def measure(
