@@ -18,8 +18,8 @@ from vsr.data.degradations import Degradation, degrade_clip
 from vsr.inference.fidelity import decibels, squared_errors
 from vsr.models.zoo import find_model, load_network
 from vsr.ops.color import LUMA_WEIGHTS
+from vsr.ops.eight_bit import to_picture
 from vsr.ops.resize import resize
-from vsr.training.validation import to_uint8
 
 BLOCK = 32  # pixels: an artefact that grows shows in one place long before it shows in the mean
 
@@ -60,8 +60,8 @@ def stability(
     for clip in list(open_clips(data, cache))[:clips]:
         gt, lq = pair(clip, info.scale, degradation, frames, side)
         order = [*range(len(lq)), *range(len(lq) - 2, 0, -1)]
-        base = None if gt is None else to_uint8(resize(lq, *gt.shape[-2:]))[order]
-        true = None if gt is None else to_uint8(gt)[order]
+        base = None if gt is None else to_picture(resize(lq, *gt.shape[-2:]))[order]
+        true = None if gt is None else to_picture(gt)[order]
         sr = run_frames(network, lq[order * rounds], plan)
         for number, part in enumerate(np.split(sr, rounds)):
             if base is None or true is None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 import torch.nn.functional as F
 from measuring import CACHE
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ import vsr
 from vsr.data.clips import Clip, open_clips
 from vsr.data.datasets import truth
 from vsr.data.degradations import degrade_clip
+from vsr.ops.eight_bit import to_picture
 
 
 def columns(clip: Clip, arguments: argparse.Namespace) -> dict[str, Tensor]:
@@ -46,8 +46,8 @@ def labelled(label: str, picture: Tensor, side: int) -> NDArray[np.uint8]:
     """Cut the middle of a picture and write on it what it is; BGR."""
     height, width = picture.shape[-2:]
     y, x = max(0, (height - side) // 2), max(0, (width - side) // 2)
-    part = picture[:, y : y + side, x : x + side].clamp(0, 1)
-    image = (part * 255).round().to(torch.uint8).permute(1, 2, 0).flip(-1).numpy().copy()
+    part = picture[:, y : y + side, x : x + side]
+    image = to_picture(part)[..., ::-1].copy()
     cv2.rectangle(image, (0, 0), (10 + 9 * len(label), 20), (0, 0, 0), -1)
     cv2.putText(image, label, (5, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, 16)
     return image

@@ -22,7 +22,7 @@ from vsr.data.clips import open_clips
 from vsr.data.datasets import sample_batch, stretches
 from vsr.data.degrade import bicubic_down
 from vsr.data.real import degrade_real
-from vsr.training.validation import to_uint8
+from vsr.ops.eight_bit import to_picture
 
 GAP = 4
 
@@ -78,7 +78,7 @@ def main(
 
 def strip(frames: Tensor) -> NDArray[np.uint8]:
     """Put (T, 3, H, W) side by side, (H, T * W, 3)."""
-    return np.hstack(list(to_uint8(frames)))
+    return np.hstack(list(to_picture(frames)))
 
 
 def framed(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ from vsr.inference.plan import Plan, make_plan
 from vsr.inference.runner import RgbFrame, enhance_frames
 from vsr.models.catalogue import PUBLISHED
 from vsr.models.zoo import ARCHITECTURES, ModelInfo, find_model, load_network, published_model
-from vsr.training.validation import to_uint8
+from vsr.ops.eight_bit import to_picture
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 import golden
@@ -54,7 +54,7 @@ def run_frames(network: object, lq: Tensor, plan: Plan) -> NDArray[np.uint8]:
     frames = (RgbFrame(rgb=x.to(plan.device), pts=i, duration=1) for i, x in enumerate(lq))
     with torch.inference_mode():
         done = enhance_frames(frames, network, plan, warn=print)  # type: ignore[arg-type]
-        return np.concatenate([to_uint8(frame.rgb[None]) for frame in done])
+        return np.stack([to_picture(frame.rgb) for frame in done])
 
 
 def autocast(plan: Plan) -> torch.autocast:

@@ -22,6 +22,7 @@ from vsr.inference.plan import make_plan
 from vsr.models.basicvsr import BasicVSR
 from vsr.models.checkpoints import save_weights
 from vsr.models.zoo import find_model, load_model
+from vsr.ops.eight_bit import to_picture
 from vsr.training.validation import validate
 
 
@@ -109,7 +110,6 @@ def test_bicubic_equals_an_independent_computation(
 
 def test_rgb_by_bd_equals_an_independent_computation(tmp_path: Path) -> None:
     # No test set is measured so, but the parts are to be right in any combination.
-    from vsr.benchmark import to_image
     from vsr.data.degrade import blur_down
     from vsr.data.pairs import to_tensor
     from vsr.evaluation.metrics import psnr, ssim
@@ -118,7 +118,7 @@ def test_rgb_by_bd_equals_an_independent_computation(tmp_path: Path) -> None:
     frame = film(1)[0]
     gt = np.ascontiguousarray(frame[: SIZE[0], : SIZE[1]])
     lq = blur_down(to_tensor(gt))
-    sr = to_image(load_model("bicubic")(lq[None, None])[0][0, 0])
+    sr = to_picture(load_model("bicubic")(lq[None, None])[0][0, 0])
     wanted = by_hand(frame, "bd", on_luma=False)
     assert psnr(sr, gt, on_luma=False) == pytest.approx(wanted[0], abs=0.01)
     assert ssim(sr, gt, on_luma=False) == pytest.approx(wanted[1], abs=0.0005)

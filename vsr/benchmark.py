@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from vsr.data.degrade import BD_SCALE
 from vsr.data.pairs import Pair, read_pairs
@@ -26,6 +25,7 @@ from vsr.inference.plan import Plan, make_plan
 from vsr.inference.runner import RgbFrame, enhance_frames
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, find_model, load_network
+from vsr.ops.eight_bit import to_picture
 from vsr.results import Entry, Growing, Results, fingerprint
 
 BASELINE = "bicubic"
@@ -186,13 +186,7 @@ def run_clip(
             return
     with torch.inference_mode():
         for done in enhance_frames(frames, network, plan, warn=tell):
-            yield to_image(done.rgb), truths.popleft()
-
-
-def to_image(rgb: Tensor) -> Image:
-    """(3, H, W), 0 to 1, to (H, W, 3) as an 8-bit file would hold it."""
-    rounded = (rgb.float().clamp(0, 1) * 255).round().to(torch.uint8)
-    return rounded.permute(1, 2, 0).contiguous().cpu().numpy()
+            yield to_picture(done.rgb), truths.popleft()
 
 
 def _passing(pairs: Iterable[Pair], truths: deque[Image]) -> Iterator[RgbFrame]:
@@ -213,7 +207,7 @@ def _mirrored(
     with torch.inference_mode():
         done = [frame.rgb for frame in enhance_frames(frames, network, plan, warn=tell)]
     for there, back in zip(done[: len(done) // 2], reversed(done), strict=False):
-        yield to_image((there + back) / 2), truths.popleft()
+        yield to_picture((there + back) / 2), truths.popleft()
 
 
 def _protocol(measuring: Measuring) -> Protocol:

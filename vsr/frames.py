@@ -23,6 +23,7 @@ from vsr.inference.runner import enhance_frames as run
 from vsr.media.filters import SceneScorer
 from vsr.models.contract import NetworkFacts, VideoNetwork
 from vsr.models.zoo import facts_of, find_model, load_network
+from vsr.ops.eight_bit import to_levels, to_picture
 
 Frame = TypeVar("Frame", NDArray[Any], Tensor)
 
@@ -197,7 +198,7 @@ def _rgb_frames(
                 "type, and others to a call of their own"
             )
         rgb = kind.take(frame, index)
-        score = 0.0 if scorer is None else scorer.score_rgb(_eight_bit(rgb))
+        score = 0.0 if scorer is None else scorer.score_rgb(to_picture(rgb))
         yield RgbFrame(rgb=rgb, pts=index, duration=1, scene_score=score)
 
 
@@ -240,7 +241,7 @@ class _Kind:
     def give_back(self, rgb: Tensor) -> NDArray[Any] | Tensor:
         """Return (3, H, W) as the caller's kind of frame, in memory of its own."""
         if self.dtype in (np.dtype(np.uint8), torch.uint8):
-            rgb = (rgb * 255).round().clamp(0, 255).to(torch.uint8)
+            rgb = to_levels(rgb)
         if isinstance(self.dtype, torch.dtype):
             return torch.empty_like(
                 rgb, dtype=self.dtype, device=self.device, memory_format=torch.contiguous_format
@@ -265,8 +266,3 @@ def _kind(frame: Any, index: int) -> _Kind:  # noqa: ANN401
             return _Kind(dtype=frame.dtype, height=shape[1], width=shape[2], device=frame.device)
     found = f"{type(frame).__name__} {shape} of {getattr(frame, 'dtype', 'no dtype')}"
     raise FrameError(f"frame {index}: wanted {_WANTED}; got {found}")
-
-
-def _eight_bit(rgb: Tensor) -> NDArray[np.uint8]:
-    levels = (rgb * 255).round().clamp(0, 255).to(torch.uint8)
-    return levels.permute(1, 2, 0).contiguous().cpu().numpy()

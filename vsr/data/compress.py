@@ -13,6 +13,7 @@ from torch import Tensor
 from vsr.errors import EncodeError
 from vsr.media.roundtrip import ClipPlanes, CodecSettings, round_trip
 from vsr.ops.color import ColorLayout, planes_to_rgb, rgb_to_planes
+from vsr.ops.eight_bit import to_picture
 
 _TRIES = 5
 # All encoders take it; x265 takes nothing smaller.
@@ -30,9 +31,8 @@ def jpeg(clip: Tensor, quality: Sequence[float]) -> Tensor:
     Returns:
         The same shape and device, 0 to 1.
     """
-    frames = (clip.clamp(0, 1) * 255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
     decoded = []
-    for frame, value in zip(frames, quality, strict=True):
+    for frame, value in zip(to_picture(clip), quality, strict=True):
         bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
         done, packed = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, round(value)))
         back = cv2.imdecode(packed, cv2.IMREAD_COLOR)

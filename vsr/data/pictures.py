@@ -17,6 +17,7 @@ from vsr.media.decode import DecodeOptions, Decoder
 from vsr.media.frames import PlanarFrame
 from vsr.media.probe import probe
 from vsr.ops.color import ColorLayout, planes_to_rgb
+from vsr.ops.eight_bit import to_picture
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,5 +72,4 @@ def read_pictures(
 def to_rgb8(frame: PlanarFrame, layout: ColorLayout) -> NDArray[np.uint8]:
     """Convert planes to (H, W, 3) uint8."""
     planes = [torch.from_numpy(np.array(plane, order="C")) for plane in frame.planes]
-    rgb = (planes_to_rgb(planes, layout) * 255).round().clamp(0, 255).to(torch.uint8)
-    return rgb.permute(1, 2, 0).contiguous().numpy()
+    return to_picture(planes_to_rgb(planes, layout))

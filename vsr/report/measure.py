@@ -14,12 +14,10 @@ import torch
 
 from vsr.cuts import is_cut
 from vsr.evaluation.temporal import flicker
+from vsr.inference.fidelity import decibels
 from vsr.media.probe import SourceInfo
 from vsr.ops.resize import resize
 from vsr.report.lockstep import Luma, in_step, matrices_differ, read_luma
-
-# Equal pictures have no finite PSNR; no graph needs more than this.
-HIGHEST_PSNR = 100.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +93,7 @@ def measure(
         for i, frame in enumerate(shown[1:]):
             error = _brought_to(frame.luma, shown[0].luma) - shown[0].luma
             before = errors[i]
-            found.curves[i].psnr.append(_decibels(error))
+            found.curves[i].psnr.append(decibels(float(np.mean(np.square(error)))))
             found.curves[i].flicker.append(nan if before is None else flicker(before, error))
             errors[i] = error
         found.difference.append(_difference([frame.luma for frame in shown]))
@@ -140,11 +138,6 @@ def _brought_to(picture: Luma, like: Luma) -> Luma:
         return picture
     tensor = torch.from_numpy(picture)[None]
     return resize(tensor, like.shape[0], like.shape[1])[0].numpy()
-
-
-def _decibels(error: Luma) -> float:
-    mean = float(np.mean(np.square(error)))
-    return HIGHEST_PSNR if mean == 0 else min(HIGHEST_PSNR, 10 * np.log10(255**2 / mean))
 
 
 def _difference(pictures: Sequence[Luma]) -> float:

@@ -16,6 +16,7 @@ from vsr.data.pairs import to_tensor
 from vsr.errors import ConfigError
 from vsr.media.containers import MUXERS
 from vsr.media.probe import SourceInfo
+from vsr.ops.eight_bit import to_picture
 from vsr.ops.resize import resize
 from vsr.options import EnhanceOptions, check
 from vsr.pipeline import Progress
@@ -158,11 +159,7 @@ def _moments(info: SourceInfo, sample: Sample, count: int, budget: int) -> list[
 
 
 def _enlarged(picture: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:
-    rgb = resize(to_tensor(np.ascontiguousarray(picture)), size[0], size[1])
-    found: NDArray[np.uint8] = (
-        (rgb * 255).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy()
-    )
-    return found
+    return to_picture(resize(to_tensor(np.ascontiguousarray(picture)), size[0], size[1]))
 
 
 def _facts(info: SourceInfo, made: SourceInfo, cost: Cost) -> list[list[str]]:

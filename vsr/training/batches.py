@@ -14,6 +14,7 @@ from vsr.data.datasets import Stretch, mirrored, sample_batch, sample_pairs
 from vsr.data.real import degrade_real
 from vsr.data.sharpen import sharpened
 from vsr.errors import VsrError
+from vsr.ops.eight_bit import to_levels
 from vsr.training.options import TrainOptions
 from vsr.training.world import World
 
@@ -95,7 +96,7 @@ class Batches(Dataset[Batch | VsrError]):
             if self._data.sharpen:
                 true = sharpened(true)
             made = degrade_real(true, self._scale, seed=seed, recipe=self._real)
-            lq = (made * 255).round().to(torch.uint8)
+            lq = to_levels(made)
         return Batch(gt, lq)
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from vsr.data.clips import Clip
 from vsr.data.datasets import truth
@@ -17,6 +17,7 @@ from vsr.data.degradations import Degradation, degrade_clip
 from vsr.data.recipe import RealRecipe
 from vsr.errors import VsrError
 from vsr.evaluation.metrics import psnr, ssim
+from vsr.ops.eight_bit import to_picture
 from vsr.ops.resize import resize
 
 
@@ -95,7 +96,7 @@ def measure(
     single = torch.cat([network(frame[None, None])[0][0] for frame in lq])
     network.train(was_training)
     bicubic = resize(lq, gt.shape[-2], gt.shape[-1])
-    outputs = [to_uint8(x) for x in (bicubic, single, whole, gt)]
+    outputs = [to_picture(x) for x in (bicubic, single, whole, gt)]
     of_bicubic, of_single, of_whole = (
         float(np.mean([psnr(a, b) for a, b in zip(x, outputs[3], strict=True)]))
         for x in outputs[:3]
@@ -112,12 +113,6 @@ def measure(
         "gain": of_whole - of_bicubic,
         "neighbours": of_whole - of_single,
     }
-
-
-def to_uint8(x: Tensor) -> NDArray[np.uint8]:
-    """(T, 3, H, W), 0 to 1, to (T, H, W, 3) as an 8-bit file would hold it."""
-    rounded = (x.float().clamp(0, 1) * 255).round().to(torch.uint8)
-    return rounded.permute(0, 2, 3, 1).cpu().numpy()
 
 
 def _save_strip(path: Path, outputs: Sequence[NDArray[np.uint8]], side: int = 256) -> None:
