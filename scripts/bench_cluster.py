@@ -26,8 +26,8 @@ import torch
 from measuring import table, write_video
 from numpy.typing import NDArray
 
-from vsr.jobs.local import loader
 from vsr.jobs.segments import PIECES_PER_TASK, Stretch, enhance_stretch, join, plan_here, survey
+from vsr.models.zoo import loader
 from vsr.options import EnhanceOptions
 from vsr.pipeline import Made, open_work
 

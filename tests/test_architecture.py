@@ -19,7 +19,7 @@ PIPELINE = {
 }  # fmt: skip
 LAYERS: list[set[str]] = [
     {"errors"},
-    {"durable", "locks", "cuts"},
+    {"durable", "locks", "cuts", "devices"},
     {"ops", "media"},
     {"models", "data", "evaluation"},
     {"inference"},

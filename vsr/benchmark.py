@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from vsr.data.degrade import BD_SCALE
 from vsr.data.pairs import Pair, read_pairs
 from vsr.data.protocols import PROTOCOLS, ClipFiles, Protocol, find_clips
+from vsr.devices import choose_device
 from vsr.durable import check_place
 from vsr.errors import ConfigError, DatasetError
 from vsr.evaluation.scores import ClipScore, FrameScore, of_clip, score_frames
-from vsr.inference.device import choose_device, choose_precision, free_memory
+from vsr.inference.device import choose_precision, free_memory
 from vsr.inference.options import InferenceOptions
 from vsr.inference.plan import Plan, make_plan
 from vsr.inference.runner import RgbFrame, enhance_frames

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vsr.devices import choose_device
 from vsr.errors import ConfigError, FrameError
-from vsr.inference.device import choose_device
 from vsr.inference.finish import finish
 from vsr.inference.options import NEVER, InferenceOptions, check_options
 from vsr.inference.plan import Plan, make_plan

@@ -19,6 +19,7 @@ from vsr.cli.main import main
 from vsr.jobs import local
 from vsr.jobs.journal import open_journal
 from vsr.media.options import EncodeOptions
+from vsr.models.zoo import loader
 from vsr.options import EnhanceOptions
 from vsr.resume import lock_path
 
@@ -95,7 +96,7 @@ def test_an_output_that_is_locked_is_waited_for_and_handed_back(
     else:
         monkeypatch.setattr(local, "_WAIT_FOR_LOCK", 0.2)
     here, there = Pipe()
-    kind, content = local._do(source, target, OPTIONS, local.loader(), there)
+    kind, content = local._do(source, target, OPTIONS, loader(), there)
     assert kind == ("done" if ends else "busy")
     assert ends or "another vsr is at work" in content
     for end in (lock, here, there):

@@ -1,4 +1,4 @@
-"""Which device and precision to use, and how much memory there is."""
+"""Which precision to use on a device, and how much memory there is."""
 
 from __future__ import annotations
 
@@ -28,25 +28,6 @@ _CGROUPS = (  # folder, limit, in use, and what memory.stat calls the file cache
         "total_inactive_file",
     ),
 )
-
-
-def choose_device(wanted: str) -> torch.device:
-    """Turn "auto", "cpu", "cuda" or "cuda:N" into a device that exists.
-
-    Raises:
-        ConfigError: If there is no such device.
-    """
-    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if wanted == "cpu" or (wanted == "auto" and not found):
-        return torch.device("cpu")
-    index = re.fullmatch(r"(?:auto|cuda(?::(\d+))?)", wanted)
-    if index is None:
-        raise ConfigError(f"device must be auto, cpu, cuda or cuda:N, got {wanted!r}")
-    number = int(index[1] or 0)
-    if number >= found:
-        gpus = f"{found} GPU{'' if found == 1 else 's'}"
-        raise ConfigError(f"device {wanted} wanted, {gpus} found; try --device auto")
-    return torch.device("cuda", number)
 
 
 def choose_precision(wanted: PrecisionChoice, device: torch.device) -> Precision:

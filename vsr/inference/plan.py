@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from vsr.inference.device import Precision, choose_device, choose_precision, free_memory
+from vsr.devices import choose_device
+from vsr.inference.device import Precision, choose_precision, free_memory
 from vsr.inference.options import InferenceOptions, check_options
 from vsr.models.contract import NetworkFacts
 from vsr.ops.tiling import tile_grid

@@ -23,13 +23,13 @@ from typing import Any
 import torch
 
 from vsr import locks
+from vsr.devices import choose_device
 from vsr.errors import BusyError, DiskError, VsrError
-from vsr.inference.device import choose_device
 from vsr.inference.plan import share_of_memory
 from vsr.inference.runner import is_out_of_memory
 from vsr.jobs.journal import Entry, Journal
 from vsr.models.contract import VideoNetwork
-from vsr.models.zoo import ModelInfo, load_network
+from vsr.models.zoo import ModelInfo, loader
 from vsr.options import EnhanceOptions
 from vsr.pipeline import EnhanceResult, Progress, enhance
 from vsr.resume import lock_path
@@ -367,17 +367,3 @@ def _sharing(options: EnhanceOptions, sharers: int) -> EnhanceOptions:
         return options
     limit = share_of_memory(options.inference, sharers)
     return replace(options, inference=replace(options.inference, memory_limit=limit))
-
-
-def loader() -> Callable[[ModelInfo, str], VideoNetwork]:
-    """Make a function that loads a network once."""
-    kept: dict[tuple[str, str | None, str], VideoNetwork] = {}
-
-    def load(info: ModelInfo, device: str) -> VideoNetwork:
-        key = (info.name, info.weight_hash, device)
-        if key not in kept:
-            kept.clear()
-            kept[key] = load_network(info, device)
-        return kept[key]
-
-    return load

@@ -28,8 +28,9 @@ from vsr.inference.plan import share_of_memory
 from vsr.inference.runner import is_out_of_memory
 from vsr.jobs import segments
 from vsr.jobs.journal import Entry, Journal
-from vsr.jobs.local import Event, describe_result, loader
+from vsr.jobs.local import Event, describe_result
 from vsr.jobs.segments import Stretch, StretchDone, Survey
+from vsr.models.zoo import loader
 from vsr.options import EnhanceOptions
 from vsr.pipeline import EnhanceResult, Made, Progress, finished_before, open_work, try_output
 from vsr.planning import Job

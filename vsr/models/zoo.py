@@ -271,3 +271,17 @@ def load_network(info: ModelInfo, device: torch.device | str = "cpu") -> VideoNe
 def load_model(name: str | None = None, device: torch.device | str = "cpu") -> VideoNetwork:
     """Load a network by name or weight file; see `find_model` and `load_network`."""
     return load_network(find_model(name), device)
+
+
+def loader() -> Callable[[ModelInfo, str], VideoNetwork]:
+    """Make a `load_network` that keeps the network it loaded last, for one job after the other."""
+    kept: dict[tuple[str, str | None, str], VideoNetwork] = {}
+
+    def load(info: ModelInfo, device: str) -> VideoNetwork:
+        key = (info.name, info.weight_hash, device)
+        if key not in kept:
+            kept.clear()
+            kept[key] = load_network(info, device)
+        return kept[key]
+
+    return load

@@ -12,7 +12,7 @@ from pathlib import Path
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.weigh import Weight, weigh
 from vsr.models.contract import VideoNetwork
-from vsr.models.zoo import ModelInfo, load_network
+from vsr.models.zoo import ModelInfo, loader
 from vsr.options import EnhanceOptions
 from vsr.pipeline import EnhanceResult, Progress, enhance
 from vsr.report.stretches import Stretch
@@ -60,13 +60,7 @@ def enhance_stretches(
     Raises:
         VsrError: As `enhance`.
     """
-    networks: dict[str, VideoNetwork] = {}
-
-    def load(model: ModelInfo, device: str) -> VideoNetwork:
-        if device not in networks:
-            networks[device] = load_network(model, device)
-        return networks[device]
-
+    load = loader()
     samples: list[Sample] = []
     expected = len(stretches) * round(length * info.video.frame_rate)
     for index, stretch in enumerate(stretches):

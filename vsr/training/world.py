@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-from vsr.errors import ConfigError
+from vsr.devices import choose_device
 
 # The others wait while the first decodes a data set, or validates on one; NCCL's own limit is ten
 # minutes. A process that dies is not waited for: `torchrun` ends the rest.
@@ -73,7 +72,7 @@ def join_world(device: str) -> Iterator[World]:
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     rank, local = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
-    chosen = choose_device(device, local if size > 1 else 0)
+    chosen = choose_device(device, option="run.device", rank=local if size > 1 else 0)
     if size == 1:
         yield World(rank=0, size=1, device=chosen)
         return
@@ -84,25 +83,3 @@ def join_world(device: str) -> Iterator[World]:
         yield World(rank=rank, size=size, device=chosen)
     finally:
         dist.destroy_process_group()
-
-
-def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """Turn auto, cpu, cuda or cuda:N into a device that exists.
-
-    Raises:
-        ConfigError: If it does not.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise ConfigError(f"run.device '{name}': wanted auto, cpu, cuda or cuda:N")
-    device = torch.device(name)
-    if device.type == "cuda":
-        index = local_rank if device.index is None else device.index
-        if index >= torch.cuda.device_count():
-            raise ConfigError(
-                f"run.device '{name}' wanted, {torch.cuda.device_count()} GPUs found; "
-                "take run.device = 'auto' or 'cpu', or fewer processes"
-            )
-        return torch.device("cuda", index)
-    return device
