@@ -12,6 +12,7 @@ from synthetic import draw_number, make_pictures, make_video, read_number
 from vsr.data.datasets import mirrored, sample_batch, sample_pairs, stretches
 from vsr.data.layouts import find_training, open_training
 from vsr.errors import DatasetError
+from vsr.media.containers import VIDEO_SUFFIXES
 
 REDS4 = ("000", "011", "015", "020")
 
@@ -137,6 +138,14 @@ def test_a_folder_may_hold_videos_and_folders_of_pictures(tmp_path: Path) -> Non
     assert said[-1] == "1 of 3 clips left out"
     found = stretches(clips, length=3, side=32)
     assert sample_batch(found, batch=2, length=3, side=32, seed=(0,)).shape == (2, 3, 3, 32, 32)
+
+
+def test_videos_are_found_by_the_extensions_that_a_batch_takes(tmp_path: Path) -> None:
+    names = {f"{index}{suffix}" for index, suffix in enumerate(sorted(VIDEO_SUFFIXES))}
+    assert {".vob", ".m2ts", ".dv", ".wmv", ".mp4"} < VIDEO_SUFFIXES
+    for name in (*names, "notes.txt", "sound.wav"):
+        (tmp_path / name).touch()
+    assert {clip.gt.name for clip in find_training(tmp_path, "folder")} == names
 
 
 def test_pictures_that_change_are_decoded_anew(tmp_path: Path) -> None:

@@ -23,10 +23,10 @@ from vsr.cuts import is_cut
 from vsr.data.pictures import read_pictures
 from vsr.durable import whole, write_durably
 from vsr.errors import DatasetError, MediaError
+from vsr.media.containers import VIDEO_SUFFIXES
 from vsr.media.images import PICTURE_SUFFIXES
 from vsr.ops.resize import resize
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".ts", ".y4m")
 # Of what a store says; those of other versions are made anew. 2: a scene's second frame is no cut.
 _VERSION = 2
 # Bytes hashed at the start, middle and end of a video; reading all of a terabyte would take hours.
@@ -76,9 +76,8 @@ def find_videos(folder: Path) -> list[Path]:
         )
     videos = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
     if not videos:
-        raise DatasetError(
-            f"no video in '{folder}': looked for *{', *'.join(VIDEO_SUFFIXES)} in it and below"
-        )
+        looked_for = ", *".join(sorted(VIDEO_SUFFIXES))
+        raise DatasetError(f"no video in '{folder}': looked for *{looked_for} in it and below")
     return videos
 
 

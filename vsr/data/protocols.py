@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vsr.data.clips import VIDEO_SUFFIXES
 from vsr.errors import DatasetError
+from vsr.media.containers import VIDEO_SUFFIXES
 from vsr.media.images import PICTURE_SUFFIXES
 
 Degradation = Literal["bi", "bd", "real"]
@@ -187,8 +187,8 @@ def _folder(data: Path) -> list[ClipFiles]:
     found += [ClipFiles(name=path.stem, gt=path) for path in videos]
     if not found:
         raise DatasetError(
-            f"no clip in '{data}': looked for *{', *'.join(VIDEO_SUFFIXES)} and for folders of "
-            "*.png or other pictures, in it and below"
+            f"no clip in '{data}': looked for videos by their extension (*.mp4, *.mkv, *.mpg and "
+            "what else FFmpeg reads) and for folders of *.png or other pictures, in it and below"
         )
     names = [clip.name for clip in found]
     if len(set(names)) == len(names):

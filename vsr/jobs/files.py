@@ -10,14 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from vsr.errors import ConfigError
-from vsr.media.containers import MUXERS
+from vsr.media.containers import MUXERS, VIDEO_SUFFIXES
 
-# Taken from folders; a file that is named is taken whatever its name.
-VIDEO_SUFFIXES = {
-    *MUXERS, ".mpg", ".mpeg", ".m2v", ".mpv", ".vob", ".mts", ".m2ts", ".mxf", ".dv", ".wmv",
-    ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".ogm", ".rm", ".rmvb", ".divx", ".y4m",
-    ".h264", ".264", ".h265", ".hevc", ".avif", ".gif",
-}  # fmt: skip
 _BY_NAME = "videos go by extension there: name files of others one by one"
 # What cannot be written in its own container goes into one that holds anything.
 OTHERWISE = ".mkv"

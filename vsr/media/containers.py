@@ -20,6 +20,12 @@ MUXERS = {
     ".avi": "avi",
     ".ts": "mpegts",
 }
+# What is taken from folders for a video; a file that is named is taken whatever its name.
+VIDEO_SUFFIXES = frozenset((
+    *MUXERS, ".mpg", ".mpeg", ".m2v", ".mpv", ".vob", ".mts", ".m2ts", ".mxf", ".dv", ".wmv",
+    ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".ogm", ".rm", ".rmvb", ".divx", ".y4m",
+    ".h264", ".264", ".h265", ".hevc", ".avif", ".gif",
+))  # fmt: skip
 # What FFmpeg 8's muxers write, and its demuxers read again, beside the packets; tried one by one.
 LABELS = {
     "mp4": {"language", "title", "chapters", "rotation"},
