@@ -52,10 +52,11 @@ from measuring import (
 )
 from torch import Tensor
 
-from vsr.data.clips import Clip, open_clips
+from vsr.data.clips import Clip
 from vsr.data.datasets import truth
 from vsr.data.degradations import Degradation
 from vsr.data.degrade import bicubic_down
+from vsr.data.layouts import open_training
 from vsr.media.options import EncodeOptions
 from vsr.models.zoo import find_model, load_network
 from vsr.options import EnhanceOptions, parse_size
@@ -112,7 +113,7 @@ def quality(
     plan = plan_for(info, 180, 320)
     network = load_network(info, plan.device)
     rows = []
-    for clip in open_clips(data, cache):
+    for clip in open_training(data, cache):
         with autocast(plan):
             found = [
                 measure(
@@ -165,7 +166,7 @@ def seams(
     plans = {f"lookahead {n}": replace(plan, lookahead=n) for n in LOOKAHEADS}
     plans |= {f"tiles of {tile}": replace(at_once, tile=tile) for tile in tiles}
     means: dict[str, list[float]] = {name: [] for name in plans}
-    for clip in list(open_clips(data, cache))[:clips]:
+    for clip in open_training(data, cache)[:clips]:
         lq = middle(degraded(clip, frames, info.scale), crop)
         whole = run_frames(network, lq, at_once)
         for name, parted in plans.items():

@@ -12,9 +12,10 @@ from measuring import CACHE, plan_for, run_frames, table
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vsr.data.clips import Clip, open_clips
+from vsr.data.clips import Clip
 from vsr.data.datasets import truth
 from vsr.data.degradations import Degradation, degrade_clip
+from vsr.data.layouts import open_training
 from vsr.inference.fidelity import decibels, squared_errors
 from vsr.models.zoo import find_model, load_network
 from vsr.ops.color import LUMA_WEIGHTS
@@ -57,7 +58,7 @@ def stability(
     plan = plan_for(info, 180, 320, scene_threshold=100.0)
     network = load_network(info, plan.device)
     rows = []
-    for clip in list(open_clips(data, cache))[:clips]:
+    for clip in open_training(data, cache)[:clips]:
         gt, lq = pair(clip, info.scale, degradation, frames, side)
         order = [*range(len(lq)), *range(len(lq) - 2, 0, -1)]
         base = None if gt is None else to_picture(resize(lq, *gt.shape[-2:]))[order]

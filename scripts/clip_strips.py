@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import vsr
-from vsr.data.clips import Clip, open_clips
+from vsr.data.clips import Clip
 from vsr.data.datasets import truth
 from vsr.data.degradations import degrade_clip
+from vsr.data.layouts import open_training
 from vsr.ops.eight_bit import to_picture
 
 
@@ -64,7 +65,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=CACHE)
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
-    for clip in open_clips(arguments.data, arguments.cache):
+    for clip in open_training(arguments.data, arguments.cache):
         parts = [labelled(*item, arguments.side) for item in columns(clip, arguments).items()]
         path = arguments.output / f"{Path(clip.name).stem}-{arguments.model}.jpg"
         cv2.imwrite(str(path), np.concatenate(parts, axis=1), [cv2.IMWRITE_JPEG_QUALITY, 92])

@@ -18,9 +18,9 @@ from measuring import CACHE
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vsr.data.clips import open_clips
 from vsr.data.datasets import sample_batch, stretches
 from vsr.data.degrade import bicubic_down
+from vsr.data.layouts import open_training
 from vsr.data.real import degrade_real
 from vsr.ops.eight_bit import to_picture
 
@@ -56,7 +56,7 @@ def main(
         seed: Of clips and degradation.
         cache: Where decoded frames are kept.
     """
-    found = stretches(open_clips(data, cache), length=length, side=side * scale)
+    found = stretches(open_training(data, cache), length=length, side=side * scale)
     batch = sample_batch(found, batch=samples, length=length, side=side * scale, seed=(seed,))
     gt = batch.float() / 255
     clean, real = bicubic_down(gt, scale), degrade_real(gt, scale, seed=(seed,))

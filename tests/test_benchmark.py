@@ -13,7 +13,7 @@ from scipy.ndimage import correlate1d
 from synthetic import make_video
 
 from vsr.benchmark import Measuring, evaluate
-from vsr.data.clips import open_clips
+from vsr.data.layouts import open_training
 from vsr.data.pairs import BYTES_PER_PIXEL, read_pairs
 from vsr.data.protocols import PROTOCOLS, ClipFiles
 from vsr.errors import ConfigError, DatasetError
@@ -187,7 +187,7 @@ def test_real_footage_is_measured_as_training_validates(tmp_path: Path) -> None:
                    picture=lambda i, w, h, f=frames: f[i][:h, :w])  # fmt: skip
     measuring = Measuring(protocol="folder-real", frames=4)
     found = evaluate([], tmp_path / "films", measuring).mean("bicubic")
-    clips = open_clips(tmp_path / "films", tmp_path / "cache")
+    clips = open_training(tmp_path / "films", tmp_path / "cache")
     # In another order: only names count.
     validated = validate(
         load_model("bicubic"), clips[::-1], frames=4, scale=4, degradation="real",

@@ -23,7 +23,6 @@ from vsr.cuts import is_cut
 from vsr.data.pictures import read_pictures
 from vsr.durable import whole, write_durably
 from vsr.errors import DatasetError, MediaError
-from vsr.media.containers import VIDEO_SUFFIXES
 from vsr.media.images import PICTURE_SUFFIXES
 from vsr.ops.resize import resize
 
@@ -62,46 +61,6 @@ class Clip:
     frames: Frames
     cuts: tuple[int, ...]
     lq: Frames | None = None
-
-
-def find_videos(folder: Path) -> list[Path]:
-    """List the videos below a folder, in a fixed order.
-
-    Raises:
-        DatasetError: If the folder does not exist or holds none.
-    """
-    if not folder.is_dir():
-        raise DatasetError(
-            f"folder of videos wanted, got '{folder}', which is none; check the path"
-        )
-    videos = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
-    if not videos:
-        looked_for = ", *".join(sorted(VIDEO_SUFFIXES))
-        raise DatasetError(f"no video in '{folder}': looked for *{looked_for} in it and below")
-    return videos
-
-
-def open_clips(
-    folder: Path,
-    cache: Path,
-    *,
-    half_size: Sequence[str] = (),
-    progress: Callable[[str], None] = lambda line: None,
-) -> list[Clip]:
-    """Open all videos below a folder, decoding those that the cache does not hold yet.
-
-    Args:
-        folder: Where the videos are.
-        cache, half_size, progress: See `open_all`.
-
-    Raises:
-        DatasetError: If no video could be opened.
-    """
-    videos = find_videos(folder)
-    clips = open_all(videos, cache, half_size=half_size, progress=progress)
-    if not clips:
-        raise DatasetError(f"none of the videos in '{folder}' could be decoded")
-    return clips
 
 
 def open_all(
