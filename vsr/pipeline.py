@@ -248,7 +248,8 @@ def try_output(job: Job, ledger: Ledger) -> None:
     """
     check_room(job, ledger)
     if job.target.muxer != PICTURES:
-        open_output(job, ledger).__exit__(None, None, None)
+        with open_output(job, ledger):
+            pass
 
 
 def open_work(job: Job, options: EnhanceOptions, warn: Callable[[str], None]) -> WorkFolder:

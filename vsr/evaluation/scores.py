@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,14 +138,7 @@ def of_clip(frames: Sequence[FrameScore]) -> ClipScore:
         raise ValueError("no frames to take a mean of")
     return ClipScore(
         frames=len(frames),
-        psnr=float(np.mean([frame.psnr for frame in frames])),
-        ssim=float(np.mean([frame.ssim for frame in frames])),
-        tof=_mean([frame.tof for frame in frames]),
-        warping=_mean([frame.warping for frame in frames]),
-        warping_absolute=_mean([frame.warping_absolute for frame in frames]),
-        warping_of_truth=_mean([frame.warping_of_truth for frame in frames]),
-        warping_absolute_of_truth=_mean([frame.warping_absolute_of_truth for frame in frames]),
-        flicker=_mean([frame.flicker for frame in frames]),
+        **_means(frames),
         worst={name: worst for name in WORST_FIRST if (worst := worst_frames(frames, name))},
     )
 
@@ -158,19 +152,14 @@ def worst_frames(frames: Sequence[FrameScore], measure: str) -> tuple[int, ...]:
 
 def average(clips: Sequence[ClipScore]) -> ClipScore:
     """Take the means over clips, each counted once whatever its length."""
-    return ClipScore(
-        frames=sum(clip.frames for clip in clips),
-        psnr=float(np.mean([clip.psnr for clip in clips])),
-        ssim=float(np.mean([clip.ssim for clip in clips])),
-        tof=_mean([clip.tof for clip in clips]),
-        warping=_mean([clip.warping for clip in clips]),
-        warping_absolute=_mean([clip.warping_absolute for clip in clips]),
-        warping_of_truth=_mean([clip.warping_of_truth for clip in clips]),
-        warping_absolute_of_truth=_mean([clip.warping_absolute_of_truth for clip in clips]),
-        flicker=_mean([clip.flicker for clip in clips]),
-    )
+    return ClipScore(frames=sum(clip.frames for clip in clips), **_means(clips))
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+def _means(scores: Sequence[FrameScore] | Sequence[ClipScore]) -> dict[str, Any]:
+    """Take the mean of each measure over those that have it; None where none has."""
+    means: dict[str, Any] = {}
+    for measure in fields(FrameScore):
+        values = [getattr(score, measure.name) for score in scores]
+        known = [value for value in values if value is not None]
+        means[measure.name] = float(np.mean(known)) if known else None
+    return means

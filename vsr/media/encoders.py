@@ -123,9 +123,9 @@ def _container_takes(muxer: str, codec: str) -> bool:
 
 
 @contextlib.contextmanager
-def discarded(muxer: str) -> Iterator[av.container.OutputContainer]:
+def discarded(muxer: str, **options: str) -> Iterator[av.container.OutputContainer]:
     """Open an output whose bytes nobody wants; closing it must not fail either."""
-    output = av.open(io.BytesIO(), "w", format=muxer)
+    output = av.open(io.BytesIO(), "w", format=muxer, container_options=options)
     try:
         yield output
     finally:

@@ -6,13 +6,13 @@ rates and sample formats, but not of channels.
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import av
+
+from vsr.media.encoders import discarded
 
 # Lossless sources stay lossless where the container has a common lossless format.
 LOSSLESS = {"flac", "alac", "truehd", "mlp", "tta", "wavpack", "ape", "tak", "shorten", "als"}
@@ -125,22 +125,19 @@ def _layouts(layout: av.AudioLayout) -> list[str]:
 
 def _works(context: Any, codec: str, layout: str, muxer: str) -> bool:  # noqa: ANN401
     """Write a moment of silence: some muxers ask only at the end for what they need."""
-    output = av.open(io.BytesIO(), "w", format=muxer)
     try:
-        stream = add_sound(output, context, codec, layout)
-        encoder = stream.codec_context
-        silence = av.AudioFrame(encoder.format.name, layout, encoder.sample_rate // 10)
-        for plane in silence.planes:
-            plane.update(bytes(plane.buffer_size))
-        silence.sample_rate, silence.pts = encoder.sample_rate, 0
-        output.mux(stream.encode(silence))
-        output.mux(stream.encode(None))
-        output.close()
+        with discarded(muxer) as output:
+            stream = add_sound(output, context, codec, layout)
+            encoder = stream.codec_context
+            silence = av.AudioFrame(encoder.format.name, layout, encoder.sample_rate // 10)
+            for plane in silence.planes:
+                plane.update(bytes(plane.buffer_size))
+            silence.sample_rate, silence.pts = encoder.sample_rate, 0
+            output.mux(stream.encode(silence))
+            output.mux(stream.encode(None))
+            output.close()
     except (av.FFmpegError, ValueError):
         return False
-    finally:
-        with contextlib.suppress(av.FFmpegError, ValueError):
-            output.close()
     return True
 
 

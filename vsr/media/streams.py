@@ -6,8 +6,6 @@ fails the header of the whole file.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -19,6 +17,7 @@ from av.stream import Stream
 
 from vsr.errors import MuxError
 from vsr.media.containers import CODECS, DISPOSITIONS, LABELS, PICTURES, target_kind
+from vsr.media.encoders import discarded
 from vsr.media.probe import SourceInfo, StreamInfo
 from vsr.media.sound import plan_sound
 from vsr.media.source import libav_messages, open_source
@@ -241,18 +240,15 @@ def can_copy(stream: Stream, muxer: str) -> bool:
     The header may tell, or only the end: MP4 asks there for the layout of PCM's channels, which
     AVI does not give.
     """
-    output = av.open(io.BytesIO(), "w", format=muxer, container_options={"strict": "normal"})
     try:
-        copy = output.add_stream_from_template(stream, opaque=True)
-        output.start_encoding()
-        if stream.codec_context is not None and stream.codec_context.name.startswith("pcm_"):
-            output.mux(_silence(copy))
-        output.close()
+        with discarded(muxer, strict="normal") as output:
+            copy = output.add_stream_from_template(stream, opaque=True)
+            output.start_encoding()
+            if stream.codec_context is not None and stream.codec_context.name.startswith("pcm_"):
+                output.mux(_silence(copy))
+            output.close()
     except (av.FFmpegError, ValueError):
         return False
-    finally:
-        with contextlib.suppress(av.FFmpegError, ValueError):
-            output.close()
     return True
 
 
