@@ -28,7 +28,7 @@ from vsr.models.zoo import ModelInfo, load_network
 from vsr.options import EnhanceOptions
 from vsr.planning import Job, plan_job
 from vsr.recording import record
-from vsr.reporting import describe_losses, describe_unlike, make_report
+from vsr.reporting import Warnings, describe_losses, describe_unlike, make_report
 from vsr.resume import WorkFolder, note_publishing, published_before
 from vsr.space import check_room
 
@@ -115,13 +115,7 @@ def enhance(
     """
     options = options or EnhanceOptions()
     begin = time.monotonic()
-    warnings: list[str] = []
-
-    def tell(sentence: str) -> None:
-        if sentence not in warnings:
-            warnings.append(sentence)
-            warn(sentence)
-
+    tell = Warnings(warn)
     earlier = finished_before(source, target, options)
     if earlier is not None:
         return earlier
@@ -133,7 +127,7 @@ def enhance(
         try_output(job, work.ledger)
         network = TimedNetwork(load(job.model, job.inference.device))
         resumed = work.ledger.frames
-        summary, marks = run(job, network, options, work.ledger, warnings, progress, tell)
+        summary, marks = run(job, network, options, work.ledger, progress, tell)
         made = Made(
             summary=summary,
             marks=marks,
@@ -141,7 +135,7 @@ def enhance(
             seconds=time.monotonic() - begin,
             network_seconds=network.seconds,
         )
-        result = publish(job, options, work.ledger, made, warnings, tell)
+        result = publish(job, options, work.ledger, made, tell)
         work.remove()
     return result
 
@@ -184,8 +178,7 @@ def publish(
     options: EnhanceOptions,
     ledger: Ledger,
     made: Made,
-    warnings: Sequence[str],
-    warn: Callable[[str], None],
+    warn: Warnings,
 ) -> EnhanceResult:
     """Join the pieces, verify the whole and give it its name.
 
@@ -194,8 +187,7 @@ def publish(
         options: What was asked for.
         ledger: All pieces of the film.
         made: What is known of them.
-        warnings: The list of all that has been said.
-        warn: Told each warning, and adds it to that list.
+        warn: Told each warning; all that it has said is in the result.
 
     Raises:
         MuxError: The output cannot be written.
@@ -216,7 +208,7 @@ def publish(
             "resumed": made.resumed,
             "seconds": made.seconds + time.monotonic() - begin,
             "network_seconds": made.network_seconds,
-            "warnings": tuple(warnings),
+            "warnings": tuple(warn.said),
         }
         result = EnhanceResult(
             target=job.target.pattern,
@@ -269,9 +261,8 @@ def run(
     network: VideoNetwork,
     options: EnhanceOptions,
     ledger: Ledger,
-    warnings: Sequence[str],
     progress: Callable[[Progress], None],
-    warn: Callable[[str], None],
+    warn: Warnings,
 ) -> tuple[DecodeSummary, FrameMarks]:
     """Push all frames through the network.
 
@@ -283,9 +274,8 @@ def run(
         network: On the plan's device.
         options: Strength, and length of pieces.
         ledger: Where finished frames go, and what is finished already.
-        warnings: The list of all that has been said.
         progress: Told after each frame.
-        warn: Told each warning.
+        warn: Told each warning; what it has said is kept with each piece.
 
     Returns:
         What decoding met, and the marks of all frames that were decoded.
@@ -301,7 +291,7 @@ def run(
             seconds = time.monotonic() - begin
             progress(Progress(frames=count, resumed=resumed, total=job.frames, seconds=seconds))
 
-        record(frames, job, network, options, ledger, warnings, warn, tick)
+        record(frames, job, network, options, ledger, warn, tick)
         return decoder.summary, marks
 
 

@@ -24,6 +24,7 @@ from vsr.models.contract import VideoNetwork
 from vsr.ops.color import LUMA_WEIGHTS, planes_to_rgb, rgb_to_planes
 from vsr.options import EnhanceOptions
 from vsr.planning import Job
+from vsr.reporting import Warnings
 from vsr.space import check_room
 
 # Frames that wait between decoder and network.
@@ -54,19 +55,19 @@ class Recorder:
     Leaving the context drops the piece that is not finished.
     """
 
-    def __init__(self, job: Job, ledger: Ledger, length: int, warnings: Sequence[str]) -> None:
+    def __init__(self, job: Job, ledger: Ledger, length: int, said: Sequence[str]) -> None:
         """Start after what `ledger` has.
 
         Args:
             job: The plan.
             ledger: Where pieces go.
             length: Frames per piece.
-            warnings: The list of all that was said, kept with each piece.
+            said: The growing list of all warnings, kept with each piece.
         """
         self._job = job
         self._ledger = ledger
         self._length = length
-        self._warnings = warnings
+        self._said = said
         self._clock = output_clock(job.encode, output_range(job.info, job.encode, job.time_range))
         self._pts: list[int] = []
         self._fidelity: list[float] = []
@@ -114,7 +115,7 @@ class Recorder:
         assert self._position is not None
         self._writer.finish()
         self._ledger.commit(
-            self._pts, self._fidelity, self._writer.size, self._position, self._warnings
+            self._pts, self._fidelity, self._writer.size, self._position, self._said
         )
         self._writer, self._pts, self._fidelity = None, [], []
 
@@ -132,8 +133,7 @@ def record(
     network: VideoNetwork,
     options: EnhanceOptions,
     ledger: Ledger,
-    warnings: Sequence[str],
-    warn: Callable[[str], None],
+    warn: Warnings,
     tick: Callable[[], None] = lambda: None,
 ) -> None:
     """Enhance and encode frames; decoder and encoder work in threads of their own.
@@ -144,8 +144,7 @@ def record(
         network: On the plan's device.
         options: Strength, and length of pieces.
         ledger: Where finished frames go, and what is finished already.
-        warnings: The list of all that has been said.
-        warn: Told each warning.
+        warn: Told each warning; what it has said is kept with each piece.
         tick: Called after each frame.
 
     Raises:
@@ -172,7 +171,7 @@ def record(
     try:
         with (
             torch.inference_mode(),
-            Recorder(job, ledger, options.piece, warnings) as recorder,
+            Recorder(job, ledger, options.piece, warn.said) as recorder,
             # Room for a window: the encoder works on it while the network does the next.
             Sink(recorder.take, job.inference.window + 1) as sink,
         ):

@@ -6,7 +6,7 @@ import datetime
 import hashlib
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from fractions import Fraction
 from importlib.metadata import version
@@ -25,6 +25,29 @@ VERSIONS = ("torch", "av", "numpy")
 _WORST = 5
 # dB. Noise and blocks that a network takes away cost less; its own artefacts, once they grow, more.
 _UNLIKE = 20.0
+
+
+class Warnings:
+    """Tells each sentence once; called wherever one is to be said.
+
+    Attributes:
+        said: All of them so far, in order.
+    """
+
+    def __init__(self, tell: Callable[[str], None] = lambda sentence: None) -> None:
+        """Start with none said.
+
+        Args:
+            tell: Gets each as it comes.
+        """
+        self.said: list[str] = []
+        self._tell = tell
+
+    def __call__(self, sentence: str) -> None:
+        """Say a sentence, unless it was said."""
+        if sentence not in self.said:
+            self.said.append(sentence)
+            self._tell(sentence)
 
 
 def make_report(

@@ -34,6 +34,7 @@ from vsr.models.zoo import loader
 from vsr.options import EnhanceOptions
 from vsr.pipeline import EnhanceResult, Made, Progress, finished_before, open_work, try_output
 from vsr.planning import Job
+from vsr.reporting import Warnings
 
 LOCAL = "local"
 # Only plans, keys and marks of frames pass through it: some hundred bytes per frame.
@@ -244,13 +245,8 @@ async def _film(
     entry: Entry, options: EnhanceOptions, crew: _Crew, tell: Callable[[Event], None]
 ) -> EnhanceResult:
     source, target = entry.source, entry.target
-    begin, warnings = time.monotonic(), list[str]()
-
-    def warn(sentence: str) -> None:
-        if sentence not in warnings:
-            warnings.append(sentence)
-            tell(Event(entry=entry, warning=sentence))
-
+    begin = time.monotonic()
+    warn = Warnings(lambda sentence: tell(Event(entry=entry, warning=sentence)))
     Path(target).parent.mkdir(parents=True, exist_ok=True)
     earlier = finished_before(source, target, options)
     if earlier is not None:
@@ -287,7 +283,7 @@ async def _film(
             network_seconds=sum(done.network_seconds for done in found),
             hosts=tuple(sorted({done.host for done in found})),
         )
-        result: EnhanceResult = await _get(_join.remote(job, options, made, warnings))
+        result: EnhanceResult = await _get(_join.remote(job, options, made, warn.said))
         work.remove()
     for warning in result.warnings:
         warn(warning)

@@ -33,6 +33,7 @@ from vsr.options import EnhanceOptions
 from vsr.pipeline import EnhanceResult, Made, TimedNetwork, marked, publish
 from vsr.planning import Job, plan_job
 from vsr.recording import record
+from vsr.reporting import Warnings
 from vsr.resume import work_path
 
 # Starting a task costs seconds; on a GPU that is worth many more frames than on a CPU.
@@ -175,18 +176,14 @@ def enhance_stretch(
     ledger.read(stretch.pieces)
     resumed = ledger.frames
     network = TimedNetwork(load(model, job.inference.device))
-    warnings: list[str] = []
-
-    def warn(sentence: str) -> None:
-        if sentence not in warnings:
-            warnings.append(sentence)
+    warn = Warnings()
 
     def go(decode: DecodeOptions) -> None:
         left = stretch.keys[ledger.frames :]
         if left:
             with Decoder(job.info, decode) as decoder:
                 frames = aligned(decoder, left, job.info.path)
-                record(frames, job, network, options, ledger, warnings, warn)
+                record(frames, job, network, options, ledger, warn)
 
     near = decode_from(job, stretch.keys[ledger.frames :])
     try:
@@ -203,7 +200,7 @@ def enhance_stretch(
         frames=len(stretch.keys),
         resumed=resumed,
         network_seconds=network.seconds,
-        warnings=tuple(warnings),
+        warnings=tuple(warn.said),
         host=platform.node(),
     )
 
@@ -249,14 +246,14 @@ def aligned(
         )
 
 
-def join(job: Job, options: EnhanceOptions, made: Made, warnings: list[str]) -> EnhanceResult:
+def join(job: Job, options: EnhanceOptions, made: Made, said: Sequence[str]) -> EnhanceResult:
     """Join all pieces, verify the whole and give it its name.
 
     Args:
         job: The plan.
         options: What was asked for.
         made: What is known of the pieces.
-        warnings: All that has been said.
+        said: All warnings so far.
 
     Raises:
         MuxError: Pieces are missing on this machine, or the output cannot be written.
@@ -271,12 +268,10 @@ def join(job: Job, options: EnhanceOptions, made: Made, warnings: list[str]) -> 
             f"wanted {len(made.marks)} finished frames in {ledger.folder}, node "
             f"{platform.node()} finds {ledger.frames}; give the same command again",
         )
-
-    def warn(sentence: str) -> None:
-        if sentence not in warnings:
-            warnings.append(sentence)
-
-    return publish(job, options, ledger, made, warnings, warn)
+    warn = Warnings()
+    for sentence in said:
+        warn(sentence)
+    return publish(job, options, ledger, made, warn)
 
 
 def _ledger(job: Job, piece: int = 0, frame: int = 0) -> Ledger:
