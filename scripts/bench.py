@@ -1,4 +1,4 @@
-"""Measure what the README states: quality, seams, speed, memory, cuts, sound in step.
+"""Measure what docs/measured.md states: quality, seams, speed, memory, cuts, sound in step.
 
     python scripts/bench.py quality --data FOLDER      Y-PSNR of a model on a folder of videos
     python scripts/bench.py seams --data FOLDER        windows and tiles against the whole clip

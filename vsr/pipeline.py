@@ -73,7 +73,7 @@ class EnhanceResult:
         seconds: From opening the source to the published file.
         network_seconds: Of these, inside the network.
         warnings: All that was assumed, converted or lost.
-        report: The same and everything verified, ready for JSON; see the README.
+        report: The same and everything verified, ready for JSON; see docs/enhancing.md.
     """
 
     target: os.PathLike[str]

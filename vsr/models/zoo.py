@@ -113,9 +113,9 @@ _LARGEST, _TWICE = "compact-x4-real", "compact-x2-real"
 _BASICVSR = NetworkFacts(lookahead=8, bytes_per_call=12_000.0, bytes_per_frame=700.0)
 # What is known of a kind of network, whoever trained it. Lookahead: the smallest of 0, 1, 2, 4, 8,
 # 16 with which the worst frame of each comes within 45 dB of the whole clip (`bench.py seams`,
-# table in the README; weights drawn by a formula, tests/golden.py): some need 2 or 4, but trained
-# weights may look further. Bytes: a quarter above the peak that 2 to 10 frames took (float32, CPU,
-# 64 channels; bicubic at x4).
+# table in docs/networks.md; weights drawn by a formula, tests/golden.py): some need 2 or 4, but
+# trained weights may look further. Bytes: a quarter above the peak that 2 to 10 frames took
+# (float32, CPU, 64 channels; bicubic at x4).
 _FACTS: Mapping[str, NetworkFacts] = {
     "bicubic": NetworkFacts(lookahead=0, bytes_per_call=120.0, bytes_per_frame=365.0),
     "compact": NetworkFacts(),
