@@ -81,6 +81,20 @@ def test_truncated_file_gives_what_is_there_and_names_the_rest(
     assert "ends early" in summary.lost[-1].reason
 
 
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+def test_a_last_frame_that_lasts_long_is_no_loss(tmp_path: Path, container: str) -> None:
+    path = synthetic.make_video(
+        tmp_path / f"a.{container}",
+        rate=RATE,
+        time_base=Fraction(1, 1000),
+        pts=[0, 7, 50, 51, 400, 1000],
+        durations=[7, 43, 1, 349, 600, 700],
+    )
+    frames, summary, _ = decode(path)
+    assert (summary.lost, summary.gaps, summary.warnings) == ((), (), ())
+    assert frames[-1].duration / Fraction(700) == Fraction(1, 1000) / probe(path).video.time_base
+
+
 def test_truncated_with_b_frames_accounts_for_every_frame(tmp_path: Path) -> None:
     path = synthetic.make_video(
         tmp_path / "a.mp4",

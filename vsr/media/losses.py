@@ -47,6 +47,7 @@ class FrameLedger:
     Attributes:
         packets, frames: Sent and received.
         last_sent: Latest time of a packet, empty ones included.
+        lasts_until: When the packet that lasts longest ends, by what the packets themselves say.
         empties, first_empty, empty_until: How many packets were empty, the time of the first, and
             when the last of them ends.
         gaps: (pts before, pts after, frames skipped).
@@ -60,6 +61,7 @@ class FrameLedger:
         self.packets = 0
         self.frames = 0
         self.last_sent: int | None = None
+        self.lasts_until: int | None = None
         self.empties = 0
         self.first_empty: int | None = None
         self.empty_until: int | None = None
@@ -78,10 +80,12 @@ class FrameLedger:
         self._last_shown: int | None = None
         self._last_interlaced = False
 
-    def sent(self, pts: int | None, dts: int | None, *, hidden: bool = False) -> None:
+    def sent(
+        self, pts: int | None, dts: int | None, *, duration: int = 0, hidden: bool = False
+    ) -> None:
         """Note a packet; `hidden` ones (cut off by an edit list) are not meant to be seen."""
         self.packets += 1
-        self._reached(pts if pts is not None else dts)
+        self._reached(pts if pts is not None else dts, duration)
         if pts is None:
             return
         self._sent_with_pts += 1
@@ -91,7 +95,7 @@ class FrameLedger:
     def empty(self, pts: int | None, dts: int | None, duration: int) -> None:
         """Note a packet without content, which is not for the decoder."""
         time = pts if pts is not None else dts
-        self._reached(time)
+        self._reached(time, duration)
         if time is None or self._outside(time):
             return
         self.empties += 1
@@ -143,9 +147,11 @@ class FrameLedger:
         """Count packets without a pts that gave no frame; 0 where packets have pts."""
         return max(0, self.packets - self.frames) if not self._sent_with_pts else 0
 
-    def _reached(self, time: int | None) -> None:
+    def _reached(self, time: int | None, duration: int) -> None:
         if time is not None:
             self.last_sent = time if self.last_sent is None else max(self.last_sent, time)
+            until = time + duration
+            self.lasts_until = until if self.lasts_until is None else max(self.lasts_until, until)
 
     def _outside(self, pts: int) -> bool:
         early = self._first is not None and pts < self._first

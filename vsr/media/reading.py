@@ -236,7 +236,8 @@ class FrameReader:
                 continue
             if packet is not None:
                 hidden = packet.is_discard or self._is_hidden(packet)
-                self.ledger.sent(packet.pts, packet.dts, hidden=hidden)
+                lasts = packet.duration or 0
+                self.ledger.sent(packet.pts, packet.dts, duration=lasts, hidden=hidden)
             try:
                 frames = context.decode(packet)
             except av.error.FFmpegError as error:
@@ -262,7 +263,7 @@ class FrameReader:
         if self._info.video.codec not in REPEATING_CODECS:
             self.ledger.empty(packet.pts, packet.dts, packet.duration or 0)
             return
-        self.ledger.sent(packet.pts, packet.dts)
+        self.ledger.sent(packet.pts, packet.dts, duration=packet.duration or 0)
         if self._shown is not None:
             frame = _again(self._shown)
             frame.pts, frame.dts, frame.duration = packet.pts, packet.dts, packet.duration or 0
@@ -276,8 +277,10 @@ class FrameReader:
         """Compare what the header promises with the last packet read."""
         if not self._whole_file_read or self._pictures is not None:
             return []
-        last = self.ledger.last_sent
+        last, until = self.ledger.last_sent, self.ledger.lasts_until
         reached = Fraction(self.origin) if last is None else last + self.step
+        if until is not None:  # at a variable rate the last frame may last longer than most
+            reached = max(reached, Fraction(until))
         promised = self._promised_end() or reached
         if self._end is not None:
             promised = min(promised, Fraction(self._end))
