@@ -13,18 +13,24 @@ import pytest
 from synthetic import write_numbers
 from synthetic_streams import enhance_nearest
 
-from vsr.media.sound_clock import SampleClock
+from vsr.media.sound_clock import SampleClock, SoundFromZero
 
 RATE = 48000
+
+
+def numbered(first: int, samples: int = 1000) -> av.AudioFrame:
+    """Make a frame whose samples are their numbers, from `first` on, told to start there."""
+    numbers = np.arange(first, first + samples, dtype=np.int32)[None]
+    frame = av.AudioFrame.from_ndarray(numbers, "s32", "mono")
+    frame.sample_rate, frame.time_base, frame.pts = RATE, Fraction(1, RATE), first
+    return frame
 
 
 def placed(times: Sequence[float | None], samples: int = 1000) -> tuple[list[tuple[int, int]], Any]:
     """Place frames told to start at these samples; list (start, first sample) of what is left."""
     clock, found = SampleClock(), []
     for number, time in enumerate(times):
-        numbered = np.arange(samples, dtype=np.int32)[None] + samples * number
-        frame = av.AudioFrame.from_ndarray(numbered, "s32", "mono")
-        frame.sample_rate, frame.time_base = RATE, Fraction(1, RATE)
+        frame = numbered(samples * number, samples)
         frame.pts = None if time is None else round(time)
         kept = clock.place(frame)
         if kept is not None:
@@ -61,8 +67,13 @@ def test_a_clock_that_begins_anew_costs_no_sound() -> None:
     assert clock.restarted
 
 
-def make_overlapping(path: Path) -> Path:
-    """Write three seconds with a click at each; from 1.2 s on the clock is 0.3 s behind."""
+def make_clicks(path: Path, *, late: int, jump: int) -> Path:
+    """Write three seconds of sound with a click after one and after two.
+
+    Args:
+        late: Milliseconds by which the sound begins after the picture.
+        jump: Milliseconds by which its clock jumps after 1.2 s of it.
+    """
     with av.open(str(path), "w") as output:
         video: Any = output.add_stream("libx264", rate=8, options={"preset": "ultrafast"})
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
@@ -71,7 +82,7 @@ def make_overlapping(path: Path) -> Path:
         wave = np.zeros((1, 3 * RATE), np.float32)
         for second in (1, 2):
             wave[0, second * RATE : second * RATE + 100] = 0.9
-        packets, last = [], -1
+        packets, last = [], -1000
         for first in [*range(0, 3 * RATE, 1024), None]:
             frame = None
             if first is not None:
@@ -80,7 +91,7 @@ def make_overlapping(path: Path) -> Path:
             packets += sound.encode(frame)
         for packet in packets:
             time = round(packet.pts * packet.time_base * 1000)
-            time = max(time - 300, last + 1) if time > 1200 else time
+            time = max(time + late + (jump if time > 1200 else 0), last + 1)
             packet.time_base = Fraction(1, 1000)
             packet.pts = packet.dts = last = time
             output.mux(packet)
@@ -98,7 +109,26 @@ def clicks(path: Path) -> list[float]:
 
 
 def test_overlapping_sound_is_cut_and_said_not_left_to_drift(tmp_path: Path) -> None:
-    source = make_overlapping(tmp_path / "in.mkv")
+    source = make_clicks(tmp_path / "in.mkv", late=0, jump=-300)
     _, warnings = enhance_nearest(source, tmp_path / "out.avi")
     assert clicks(tmp_path / "out.avi") == pytest.approx([1.0, 1.7], abs=0.025)
     assert [w for w in warnings if w.endswith("they overlap the sound before them")]
+
+
+def test_in_avi_silence_stands_for_a_late_start_and_for_gaps(tmp_path: Path) -> None:
+    source = make_clicks(tmp_path / "in.mkv", late=400, jump=500)
+    enhance_nearest(source, tmp_path / "out.avi")
+    assert clicks(tmp_path / "out.avi") == pytest.approx([1.4, 2.9], abs=0.005)
+
+
+def test_sound_is_laid_end_to_end_from_zero() -> None:
+    laid = SoundFromZero()
+    pieces = [piece for first in (-2000, -400, 1200) for piece in laid.lay(numbered(first))]
+    assert [piece.pts for piece in pieces] == [0, 600, 1200]
+    assert [piece.samples for piece in pieces] == [600, 600, 1000]
+    assert [int(piece.to_ndarray()[0, 1]) for piece in pieces] == [1, 0, 1201]
+
+
+def test_a_track_that_begins_hours_late_is_not_one_frame_of_silence() -> None:
+    pieces = [piece.samples for piece in SoundFromZero().lay(numbered(2 * RATE + 7))]
+    assert pieces == [RATE, RATE, 7, 1000]

@@ -20,7 +20,7 @@ from av.subtitles.subtitle import SubtitleSet
 from vsr.media.cues import Cue, CueFlattener
 from vsr.media.probe import SourceInfo, StreamInfo
 from vsr.media.sound import add_sound
-from vsr.media.sound_clock import LONGEST_OVERLAP, SampleClock
+from vsr.media.sound_clock import LONGEST_OVERLAP, SampleClock, SoundFromZero
 from vsr.media.source import has_discontinuous_clock, open_source, read_packets
 from vsr.media.streams import MOV_LANGUAGES, StreamPlan, stream_tags
 
@@ -65,6 +65,7 @@ class _Track:
     target: Any
     last_dts: int | None = None
     clock: SampleClock = field(default_factory=SampleClock)
+    from_zero: SoundFromZero | None = None
     started: bool = False
     cues: CueFlattener = field(default_factory=CueFlattener)
 
@@ -111,7 +112,10 @@ class OtherStreams:
             tags["language"] = MOV_LANGUAGES.get(tags["language"], tags["language"])
         target.metadata.update(tags)
         target.disposition = source.disposition
-        self._tracks[plan.index] = _Track(plan=plan, source=source, target=target)
+        track = _Track(plan=plan, source=source, target=target)
+        if output.format.name == "avi":
+            track.from_zero = SoundFromZero()
+        self._tracks[plan.index] = track
 
     def _attach(
         self, output: av.container.OutputContainer, source: Stream, info: StreamInfo
@@ -235,10 +239,13 @@ class OtherStreams:
             if self._range is not None:
                 time = frame.pts * frame.time_base
                 after = self._range.stop is not None and time >= self._range.stop
-                if time < self._range.start or after:
+                # What only reaches into the range is cut to the sample where that is done anyway.
+                reaches = frame.samples * frame.time_base if track.from_zero else 0
+                if time + reaches < self._range.start or after:
                     continue
                 frame.pts -= round(self._range.start / frame.time_base)
-            self._output.mux(track.target.encode(frame))
+            for piece in track.from_zero.lay(frame) if track.from_zero else (frame,):
+                self._output.mux(track.target.encode(piece))
 
     def _convert_subtitle(self, track: _Track, packet: Packet[Any]) -> None:
         """Convert the text and keep the packet's own times, which the encoders round."""

@@ -7,6 +7,7 @@ container's is right: the picture goes by it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -67,6 +68,45 @@ class SampleClock:
             return 0
         self._cutting = behind > (0 if self._cutting else GAP * rate)
         return behind if self._cutting else 0
+
+
+class SoundFromZero:
+    """Lay the sound of one track end to end from zero, for AVI, which has no times for it.
+
+    What comes before zero is cut off; a late start and gaps are filled with silence.
+    """
+
+    def __init__(self) -> None:
+        self._due = 0
+
+    def lay(self, frame: av.AudioFrame) -> Iterator[av.AudioFrame]:
+        """Give what belongs between the frame before and the end of this one.
+
+        Args:
+            frame: Its pts counts samples on the output's clock.
+        """
+        assert frame.pts is not None
+        over = min(max(self._due - frame.pts, 0), frame.samples)
+        while (gap := frame.pts - self._due) > 0:
+            # A second at once: a track may begin hours late.
+            silence = _silence(frame, min(gap, frame.sample_rate))
+            silence.pts = self._due
+            self._due += silence.samples
+            yield silence
+        if over < frame.samples:
+            rest = _without_start(frame, over) if over else frame
+            rest.pts, rest.time_base = self._due, Fraction(1, frame.sample_rate)
+            self._due += rest.samples
+            yield rest
+
+
+def _silence(like: av.AudioFrame, samples: int) -> av.AudioFrame:
+    frame = av.AudioFrame(like.format.name, like.layout.name, samples)
+    nothing = b"\x80" if like.format.name.startswith("u8") else b"\0"
+    for plane in frame.planes:
+        plane.update(nothing * plane.buffer_size)
+    frame.sample_rate, frame.time_base = like.sample_rate, Fraction(1, like.sample_rate)
+    return frame
 
 
 def _without_start(frame: av.AudioFrame, count: int) -> av.AudioFrame:
