@@ -113,14 +113,14 @@ def plan_job(
         model = named or default_model(_factor(options, decoder, shown))
         encode = _plan_encoding(shown, kind, options, decoder, model.scale)
         source_layout, assumed = color_layout(info, decoder.format)
-        time_range = kept_range(decoder, decode)
+        time_range = kept_range(decoder, decode, kind.muxer)
         frames = estimate_frames(info, decode, decoder.frame_rate)
     inference = make_plan(size[1], size[0], options.inference, model.facts)
     target_layout, _ = color_layout(
         info, encode.planes, color=encode.color, siting=encode.chroma_siting
     )
-    streams = plan_streams(info, kind.pattern)
     kept = output_range(info, encode, time_range)
+    streams = plan_streams(info, kind.pattern, begins=kept.start if kept else Fraction(0))
     return Job(
         info=info,
         target=kind,
@@ -285,12 +285,17 @@ def target_size(
     return width * scale, height * scale, aspect
 
 
-def kept_range(decoder: Decoder, options: DecodeOptions) -> TimeRange | None:
-    """Give the part of the source's clock that is kept, in whole ticks of the frames to come."""
+def kept_range(decoder: Decoder, options: DecodeOptions, muxer: str) -> TimeRange | None:
+    """Give the part of the source's clock that is kept, in whole ticks of the frames to come.
+
+    That of AVI, whose constant rate counts from zero on, begins with the first frame.
+    """
     if options.start == 0 and options.duration is None:
         return None
     tick = decoder.time_base
     start = ceil((decoder.origin + options.start) / tick) * tick
+    if muxer == "avi":
+        start = decoder.first_pts * tick
     if options.duration is None:
         return TimeRange(start=start)
     return TimeRange(start=start, stop=decoder.origin + options.start + options.duration)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import floor
+from math import ceil, floor
 from pathlib import Path
 
 from vsr.errors import MuxError
@@ -65,16 +65,39 @@ class OutputClock:
 def output_range(
     info: SourceInfo, plan: EncodePlan, time_range: TimeRange | None
 ) -> TimeRange | None:
-    """Give the part of the source that is kept: AVI starts at zero, with the first frame.
+    """Give the part of the source that is kept; AVI begins at zero (`avi_range`).
 
     The others start where the source does, but not before zero (`early_range`).
     """
     if time_range is not None:
         return time_range
-    if plan.constant_interval and info.video.start_pts:
-        first = info.video.start_pts * info.video.time_base
-        return TimeRange(start=round(first / plan.time_base) * plan.time_base)
+    if plan.constant_interval:
+        return avi_range(info, plan.constant_interval, plan.time_base)
     return early_range(info, plan.muxer, plan.time_base)
+
+
+def avi_range(info: SourceInfo, interval: Fraction, tick: Fraction) -> TimeRange | None:
+    """Give the whole of a source as AVI holds it: from zero on, its frames on the grid.
+
+    That is from the first frame on, or as many places before it as earlier sound takes.
+
+    Args:
+        info: The source.
+        interval: Seconds between frames.
+        tick: Seconds per tick of the frames.
+
+    Returns:
+        The range; None where the source's times can stay as they are.
+    """
+    first = (info.video.start_pts or 0) * info.video.time_base
+    sounds = [stream.start for stream in info.streams if stream.kind == "audio"]
+    earliest = min((start for start in sounds if start is not None), default=first)
+    if info.format in PRIMED:
+        earliest = max(earliest, Fraction(0))
+    early = first - earliest
+    places = ceil(early / interval) if early > interval / 2 else 0
+    start = round((first - places * interval) / tick) * tick
+    return TimeRange(start=start, whole=True) if start else None
 
 
 def early_range(info: SourceInfo, muxer: str, tick: Fraction) -> TimeRange | None:

@@ -52,10 +52,12 @@ class TimeRange:
     Attributes:
         start: Seconds on the source's clock, a whole number of the video's ticks.
         stop: Seconds on the source's clock, excluded; None for the end.
+        whole: All is kept, what comes a little before the start too.
     """
 
     start: Fraction
     stop: Fraction | None = None
+    whole: bool = False
 
 
 @dataclass(kw_only=True, slots=True)
@@ -353,7 +355,7 @@ def move_into_range(packet: Packet[Any], kind: str, time_range: TimeRange | None
         if time < first < end:
             packet.pts = packet.dts = time = first
         packet.duration = max(end - time, 0)
-    if time < first:
+    if time < first and not time_range.whole:
         return False
     packet.pts = packet.pts - first if packet.pts is not None else None
     packet.dts = packet.dts - first if packet.dts is not None else None

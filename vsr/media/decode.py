@@ -103,6 +103,7 @@ class Decoder:
     Attributes:
         time_base, frame_rate, width, height, format, sample_aspect_ratio: Of the frames given
             out, after filters; known once constructed. The frame rate is nominal.
+        first_pts: Of the first of them, in ticks of `time_base`.
         origin: Seconds on the stream's clock that `DecodeOptions.start` counts from.
     """
 
@@ -112,6 +113,7 @@ class Decoder:
     height: int
     format: PlaneFormat
     sample_aspect_ratio: Fraction | None
+    first_pts: int
     origin: Fraction
 
     def __init__(self, info: SourceInfo, options: DecodeOptions | None = None) -> None:
@@ -148,6 +150,7 @@ class Decoder:
             self._ready = next(self._frames, None)
             if self._ready is None:
                 raise self._nothing()
+            self.first_pts = self._ready.pts
         except BaseException:
             self.close()
             raise

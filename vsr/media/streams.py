@@ -38,6 +38,8 @@ STALE_STREAM_TAGS = (
     "duration", "encoder", "handler_name", "vendor_id", "_statistics", "bps", "number_of_",
     "source_id", "name", "filename", "mimetype",
 )  # fmt: skip
+# AVI counts sound from zero on: how far from there, in seconds, copied sound may begin.
+AVI_SLACK = Fraction(1, 40)
 STALE_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 
 
@@ -66,8 +68,15 @@ class StreamPlan:
     lost_labels: tuple[str, ...] = ()
 
 
-def plan_streams(info: SourceInfo, target: str | os.PathLike[str]) -> tuple[StreamPlan, ...]:
+def plan_streams(
+    info: SourceInfo, target: str | os.PathLike[str], *, begins: Fraction = Fraction(0)
+) -> tuple[StreamPlan, ...]:
     """Plan every stream of `info`, in its order.
+
+    Args:
+        info: The source.
+        target: Its extension is the container.
+        begins: Seconds on the source's clock at which the output begins.
 
     Raises:
         MuxError: The target's extension is unknown, or the source cannot be opened any more.
@@ -87,7 +96,7 @@ def plan_streams(info: SourceInfo, target: str | os.PathLike[str]) -> tuple[Stre
         with source, libav_messages():
             return tuple(
                 _labelled(
-                    _plan(info, stream, source.streams[stream.index], kind.muxer),
+                    _plan(info, stream, source.streams[stream.index], kind.muxer, begins),
                     stream,
                     kind.muxer,
                 )
@@ -131,7 +140,9 @@ def lost_labels(stream: StreamInfo, muxer: str) -> tuple[str, ...]:
     return (*lost, *(f"disposition {flag}" for flag in sorted(flags)))
 
 
-def _plan(info: SourceInfo, stream: StreamInfo, av_stream: Stream, muxer: str) -> StreamPlan:
+def _plan(
+    info: SourceInfo, stream: StreamInfo, av_stream: Stream, muxer: str, begins: Fraction
+) -> StreamPlan:
     if stream.index == info.video.index:
         return _enhance(stream)
     if stream.kind == "cover":
@@ -147,6 +158,10 @@ def _plan(info: SourceInfo, stream: StreamInfo, av_stream: Stream, muxer: str) -
         return StreamPlan(
             index=stream.index, kind="data", action="drop", codec=stream.codec, reason=remade
         )
+    if muxer == "avi" and stream.kind == "audio" and _begins_apart(stream, begins):
+        if not stream.decodable:
+            return _drop(stream, "it does not begin with the picture, which avi files cannot say")
+        return _convert_audio(stream, av_stream, muxer)
     if stream.codec in CODECS.get(muxer, {stream.codec}) and can_copy(av_stream, muxer):
         return StreamPlan(index=stream.index, kind=stream.kind, action="copy", codec=stream.codec)
     if stream.kind == "audio" and stream.decodable:
@@ -156,6 +171,11 @@ def _plan(info: SourceInfo, stream: StreamInfo, av_stream: Stream, muxer: str) -
         note = "text and times stay, elaborate styling goes" if styled else "text and times stay"
         return _convert(stream, TEXT_FORMAT[muxer], note, loses=styled)
     return _drop(stream, f"{muxer} files cannot hold it")
+
+
+def _begins_apart(stream: StreamInfo, begins: Fraction) -> bool:
+    """Tell sound that has to be cut, or to wait in silence, to be in step where AVI begins."""
+    return stream.start is not None and abs(stream.start - begins) > AVI_SLACK
 
 
 def _labelled(plan: StreamPlan, stream: StreamInfo, muxer: str) -> StreamPlan:

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from vsr.media.chapters import chapter_warnings, check_chapters
 from vsr.media.checks import Check, check
-from vsr.media.clock import early_range, early_warnings
+from vsr.media.clock import avi_range, early_range, early_warnings
 from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
 from vsr.media.copying import TimeRange
 from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
@@ -135,7 +135,10 @@ def verify(
     if kind.muxer != PICTURES and info.format != PICTURES:
         streams = expected.streams
         if streams is None:
-            streams = plan_streams(info, kind.pattern)
+            begins = kept or _as_avi(kind, info, marks, found)
+            streams = plan_streams(
+                info, kind.pattern, begins=begins.start if begins else Fraction(0)
+            )
         checks += check_streams(info, made, streams, kept, muxer=kind.muxer, shift=shift)
         if "chapters" in LABELS[kind.muxer]:
             checks.append(check_chapters(info, made, kind.muxer, kept))
@@ -154,6 +157,13 @@ def verify(
         checks=tuple(checks),
         warnings=warnings,
     )
+
+
+def _as_avi(
+    kind: TargetKind, info: SourceInfo, marks: FrameMarks, found: FrameMarks
+) -> TimeRange | None:
+    """Tell where an AVI begins on its source's clock."""
+    return avi_range(info, found.time_base, marks.time_base) if kind.muxer == "avi" else None
 
 
 def _marks(info: SourceInfo, options: DecodeOptions) -> tuple[FrameMarks, DecodeSummary]:

@@ -18,13 +18,18 @@ from vsr.media.containers import DISPOSITIONS, LABELS
 from vsr.media.copying import INTERLEAVING, TimeRange, is_filler, move_into_range, settle_time
 from vsr.media.probe import SourceInfo, StreamInfo
 from vsr.media.source import open_source, read_packets
-from vsr.media.streams import MOV_LANGUAGES, StreamPlan, container_tags, stream_tags
+from vsr.media.streams import (
+    AVI_SLACK,
+    MOV_LANGUAGES,
+    StreamPlan,
+    container_tags,
+    stream_tags,
+)
 
 # Containers cut uncompressed sound into packets as they like.
 UNPACKETED = "pcm_"
-# Half a millisecond, Matroska's step, for each of the two files; AVI counts sound from zero on.
+# Half a millisecond, Matroska's step, for each of the two files.
 TIME_TOLERANCE = Fraction(1, 1000)
-AVI_TOLERANCE = Fraction(1, 40)
 # Checked as labels, not as tags.
 LABEL_TAGS = ("title", "language")
 
@@ -88,7 +93,7 @@ def check_streams(
     if copied:
         have = _read(info, [before for _, before, _ in copied], time_range)
         got = _read(made, [after for _, _, after in copied], None)
-        tolerance = AVI_TOLERANCE if muxer == "avi" else TIME_TOLERANCE
+        tolerance = AVI_SLACK if muxer == "avi" else TIME_TOLERANCE
         for _, before, after in copied:
             checks.append(
                 _check_packets(before, have[before.index], got[after.index], shift, tolerance)

@@ -167,7 +167,7 @@ def _plan(
     decode = DecodeOptions(start=start)
     with Decoder(films[0], decode) as decoder:
         time_base, rate = decoder.time_base, decoder.frame_rate
-        kept = kept_range(decoder, decode)
+        kept = kept_range(decoder, decode, kind.muxer)
     richest, planes = max(
         ((info, _planes_of(info)) for info in films),
         key=lambda pair: (pair[1].chroma != "gray", pair[1].bit_depth),
@@ -184,6 +184,8 @@ def _plan(
         plane_format=planes,
     )
     layout, _ = color_layout(richest, plan.planes, color=plan.color, siting=plan.chroma_siting)
+    time_range = output_range(films[0], plan, kept)
+    begins = time_range.start if time_range else Fraction(0)
     return _Job(
         films=tuple(films),
         target=kind.pattern,
@@ -192,8 +194,8 @@ def _plan(
         canvas=canvas,
         plan=plan,
         layout=layout,
-        streams=plan_streams(films[0], kind.pattern),
-        time_range=output_range(films[0], plan, kept),
+        streams=plan_streams(films[0], kind.pattern, begins=begins),
+        time_range=time_range,
     )
 
 
