@@ -27,6 +27,7 @@ from synthetic_streams import (
 from vsr.media.copying import TimeRange
 from vsr.media.probe import probe
 from vsr.media.streams import StreamPlan, plan_streams
+from vsr.media.verify import verify
 from vsr.media.verify_streams import check_tags
 
 HALF_MILLISECOND = Fraction(1, 2000)
@@ -113,6 +114,16 @@ def test_the_name_of_the_program_that_wrote_an_avi_is_not_missed(tmp_path: Path)
     assert "software" in probe(source).tags
     enhance_nearest(source, tmp_path / "out.avi")
     assert not check_tags(probe(source), probe(tmp_path / "out.avi"))
+
+
+@pytest.mark.parametrize("codec", ["ac3", "mp3", "mp2", "pcm_s16le"])
+def test_sound_of_an_avi_keeps_its_times_in_another(tmp_path: Path, codec: str) -> None:
+    source = make_video(tmp_path / "in.avi", frames=30, codec="mpeg4", audio=(codec,))
+    target = tmp_path / "out.avi"
+    expected, _ = enhance_nearest(source, target)
+    assert packet_times(target, "audio") == packet_times(source, "audio")
+    assert packet_hashes(target) == packet_hashes(source)
+    assert not verify(source, target, expected).problems
 
 
 def test_sound_of_an_avi_that_does_not_name_its_channels_goes_into_mp4(tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ The source is read a second time for them, so that only one packet is held at an
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 from math import floor
 from typing import Any
 
@@ -104,7 +106,8 @@ class OtherStreams:
             self._attach(output, source, info)
             return
         if plan.action == "copy":
-            target: Any = output.add_stream_from_template(source, opaque=True)
+            with self._template(output, source) as template:
+                target: Any = output.add_stream_from_template(template, opaque=True)
         elif plan.kind == "audio":
             target = add_sound(output, source.codec_context, plan.codec, plan.layout)
         else:
@@ -118,6 +121,29 @@ class OtherStreams:
         if output.format.name == "avi":
             track.from_zero = SoundFromZero()
         self._tracks[plan.index] = track
+
+    @contextlib.contextmanager
+    def _template(self, output: av.container.OutputContainer, source: Stream) -> Iterator[Stream]:
+        """Give what describes a stream to be copied.
+
+        FFmpeg's AVI muxer takes the size of block that AVI states for AC-3 for that of a sample,
+        and loses the times. Its own command clears it (fftools/ffmpeg_mux_init.c), which PyAV
+        cannot; a detour through another container does.
+        """
+        codec = source.codec_context
+        if not (codec and codec.name == "ac3" and "avi" == output.format.name == self._info.format):
+            yield source
+            return
+        detour, (again, _) = io.BytesIO(), open_source(self._info.path)
+        with again, av.open(detour, "w", format="matroska") as holder:
+            bare = holder.add_stream_from_template(again.streams[source.index], opaque=True)
+            packets = again.demux(again.streams[source.index])
+            for packet in islice((packet for packet in packets if packet.size), 1):
+                packet.stream = bare
+                holder.mux(packet)
+        detour.seek(0)
+        with av.open(detour) as read:
+            yield read.streams[0]
 
     def _attach(
         self, output: av.container.OutputContainer, source: Stream, info: StreamInfo
