@@ -116,6 +116,20 @@ def test_the_name_of_the_program_that_wrote_an_avi_is_not_missed(tmp_path: Path)
     assert not check_tags(probe(source), probe(tmp_path / "out.avi"))
 
 
+def test_further_video_that_avi_cannot_take_is_left_out_and_named(tmp_path: Path) -> None:
+    source = make_rich_video(tmp_path / "in.mp4", frames=6, second_video=True)
+    target = tmp_path / "out.avi"
+    expected, _ = enhance_nearest(source, target)
+    found = verify(source, target, expected)
+    assert not found.problems
+    assert [
+        said
+        for said in found.warnings
+        if said.startswith("video track 1 (h264, und, angle) is left out")
+    ]
+    assert len(frame_times(target)) == 6
+
+
 @pytest.mark.parametrize("codec", ["ac3", "mp3", "mp2", "pcm_s16le"])
 def test_sound_of_an_avi_keeps_its_times_in_another(tmp_path: Path, codec: str) -> None:
     source = make_video(tmp_path / "in.avi", frames=30, codec="mpeg4", audio=(codec,))

@@ -158,6 +158,9 @@ def _plan(
         return StreamPlan(
             index=stream.index, kind="data", action="drop", codec=stream.codec, reason=remade
         )
+    if stream.kind == "video" and (muxer == "avi") != (info.format == "avi"):
+        # AVI counts frames in the order of decoding, all others tell when each is shown.
+        return _drop(stream, "its packets, unlike sound, do not go from other files to avi or back")
     if muxer == "avi" and stream.kind == "audio" and _begins_apart(stream, begins):
         if not stream.decodable:
             return _drop(stream, "it does not begin with the picture, which avi files cannot say")
