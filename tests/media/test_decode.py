@@ -292,6 +292,15 @@ def test_start_after_the_end_is_an_error_that_says_so(tmp_path: Path) -> None:
         decode(path, start=Fraction(99))
 
 
+def test_frames_that_filters_give_one_time_move_by_ticks_and_are_counted(tmp_path: Path) -> None:
+    path = synthetic.make_video(tmp_path / "a.mp4", frames=6, rate=Fraction(25))
+    frames, summary, decoder = decode(path, filter_chain="settb=1/20,setpts=trunc(PTS/2)")
+    assert (decoder.time_base, [frame.pts for frame in frames]) == (Fraction(1, 20), [*range(6)])
+    assert summary.warnings == (
+        "the filters give 5 frames no later times than those before them; they are moved later",
+    )
+
+
 def test_filter_chain_sets_size_rate_and_aspect(tmp_path: Path) -> None:
     path = synthetic.make_video(tmp_path / "a.mp4", rate=Fraction(24))
     chain = "scale=w='min(iw,32)':h=24,setsar=4/3,fps=12"

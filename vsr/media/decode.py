@@ -231,6 +231,11 @@ class Decoder:
                 f"{float(ledger.first_empty * self._info.video.time_base):.3f} s); the picture "
                 "before stays until the next one"
             )
+        if self._order is not None and self._order.repaired:
+            self._warn(
+                f"the filters give {self._order.repaired} frames no later times than those before "
+                "them; they are moved later"
+            )
         if held is not None:
             step = max(1, round(1 / (self.frame_rate * self.time_base)))
             yield held if held.duration else _lasting(held, step)
@@ -300,7 +305,8 @@ class Decoder:
         )
 
     def _learn(self, graph: FrameFilter, filtered: VideoFrame, source: VideoFrame | None) -> None:
-        """Take over what the first frame out of the graph tells of its output."""
+        """Take over what a frame out of the graph, the first above all, tells of its output."""
+        filtered.dts = None  # left from the decoder, in ticks of its own clock
         if self._order is not None:
             return
         assert filtered.time_base is not None
