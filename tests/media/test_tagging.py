@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from synthetic import make_video, rgb_to_planes
 
-from vsr.errors import ConfigError
+from vsr.errors import ConfigError, EncodeError
 from vsr.media.options import EncodeOptions
 from vsr.media.probe import probe
 from vsr.options import EnhanceOptions
@@ -100,3 +100,10 @@ def test_hdr_goes_only_where_it_can_be_tagged(tmp_path: Path) -> None:
     assert plan_job(source, tmp_path / "out.mkv", options).encode.told.transfer == 16
     with pytest.raises(ConfigError, match=r"HDR .* and BT.2020 primaries, which ffv1 in .avi"):
         plan_job(source, tmp_path / "out.avi", options)
+
+
+def test_an_encoder_that_opens_but_refuses_every_frame_is_an_error_in_words(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=1)
+    options = EnhanceOptions(model="bicubic", encode=EncodeOptions(codec="vc2"))
+    with pytest.raises(EncodeError, match=r"vc2 cannot be used for .* choose another --codec"):
+        plan_job(source, tmp_path / "out.mov", options)

@@ -293,10 +293,10 @@ def try_encoder(kind: TargetKind, plan: EncodePlan) -> None:
                 output.mux(stream.encode(black_frame(plan)))
                 output.mux(stream.encode(None))
     except (av.FFmpegError, ValueError) as error:
-        refusal = _refusal(plan, error)
-        if any(map(_is_about_options, (refusal, *messages))):
-            raise ConfigError(refusal) from error
-        raise EncodeError(kind.pattern, refusal) from error
+        said = refusal(plan, error)
+        if any(map(_is_about_options, (said, *messages))):
+            raise ConfigError(said) from error
+        raise EncodeError(kind.pattern, said) from error
     complaints = [text.strip() for text in messages if _is_about_options(text)]
     if ignored or complaints:
         what = ", ".join(sorted(ignored)) or "; ".join(complaints)
@@ -321,7 +321,8 @@ def _is_about_options(text: str) -> bool:
     return any(word in text for word in words)
 
 
-def _refusal(plan: EncodePlan, error: Exception) -> str:
+def refusal(plan: EncodePlan, error: Exception) -> str:
+    """Say in a sentence why an encoder cannot be used, and what to do."""
     said = getattr(error, "log", None)
     reason = said[2].strip().rstrip(".") if said else str(error)
     picture = f"{plan.width}x{plan.height} {plan.pix_fmt}, {_rate(plan.frame_rate)} frames/s"
@@ -330,7 +331,7 @@ def _refusal(plan: EncodePlan, error: Exception) -> str:
         advice = "it needs its own hardware and driver: choose --codec libx264 or libx265 instead"
     else:
         advice = "correct the options or the size, or choose another --codec or --pix-fmt"
-    return f"{plan.codec} cannot be opened for {picture} ({shown}): {reason}; {advice}"
+    return f"{plan.codec} cannot be used for {picture} ({shown}): {reason}; {advice}"
 
 
 def _rate(rate: Fraction) -> str:

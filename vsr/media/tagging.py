@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import av
 
-from vsr.errors import ConfigError
+from vsr.errors import ConfigError, EncodeError
 from vsr.media.containers import PICTURES, TargetKind
-from vsr.media.encoders import add_video_stream, black_frame
+from vsr.media.encoders import add_video_stream, black_frame, refusal
 from vsr.media.frames import spans_full_range
 from vsr.media.h273 import (
     HDR_TRANSFERS,
@@ -50,7 +50,15 @@ def settle_color(kind: TargetKind, plan: EncodePlan) -> EncodePlan:
     Raises:
         ConfigError: The tags that would be lost are those of HDR or BT.2020, without which the
             picture looks wrong.
+        EncodeError: The encoder opens, but refuses a frame.
     """
+    try:
+        return _settled(kind, plan)
+    except av.FFmpegError as error:
+        raise EncodeError(kind.pattern, refusal(plan, error)) from error
+
+
+def _settled(kind: TargetKind, plan: EncodePlan) -> EncodePlan:
     if kind.muxer == PICTURES or av.Codec(plan.codec, "w").canonical_name in TAGS_ALL:
         return plan
     for wanted in (plan.color, _filled(plan.color)):
