@@ -22,6 +22,8 @@ from vsr.media.options import EncodeOptions
         ({"pix_fmt": "nothing"}, None, "choose --pix-fmt among"),
         ({"encoder_option": ("foo=1",)}, None, "no option 'foo'"),
         ({"encoder_option": ("foo",)}, None, "name=value"),
+        ({"encoder_option": ("time_base=1/7",)}, None, "time_base=1/7 would contradict the frames"),
+        ({"encoder_option": ("color_range=pc",)}, ".avi", "color_range=pc would contradict"),
     ],
 )
 def test_what_no_file_could_be_encoded_with_is_refused(

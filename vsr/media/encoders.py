@@ -48,6 +48,11 @@ FASTER = {"libvpx-vp9": {"cpu-used": "4", "row-mt": "1"}, "ffv1": {"level": "3",
 QUANTIZER = ("mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "msmpeg4", "h263", "flv")
 LAMBDA = 118  # FF_QP2LAMBDA of libavutil/common.h
 RATE_CONTROL = {"b", "crf", "qp", "cq", "q", "global_quality", "minrate", "maxrate", "rc"}
+# What the frames handed over have already; told otherwise, the file would say what is not so.
+SETTLED = {
+    "time_base", "pkt_timebase", "video_size", "aspect", "sar", "pixel_format", "colorspace",
+    "color_range", "chroma_sample_location",
+}  # fmt: skip
 FRAME_DURATION = int(av.codec.context.Flags.frame_duration)
 
 
@@ -160,6 +165,12 @@ def encoder_options(
             near = difflib.get_close_matches(key, sorted(known), n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else "see `ffmpeg -h encoder=...`"
             raise ConfigError(f"{name} has no option {key!r}; {hint}")
+        if key in SETTLED:
+            raise ConfigError(
+                f"--encoder-option {key}={chosen[key]} would contradict the frames, whose times, "
+                "size and colours are settled before; leave it out, or use --size, --pix-fmt or "
+                "--filter"
+            )
     options = FASTER.get(name, {}) | CAPTIONS.get(name, {})
     options |= _quality_options(name, known, crf, bool(RATE_CONTROL & chosen.keys()))
     options |= _preset_options(name, known, preset)
