@@ -14,8 +14,10 @@ from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
 from vsr.media.copying import TimeRange
 from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
 from vsr.media.encode import EncodePlan
+from vsr.media.frames import spans_full_range
 from vsr.media.losses import describe_lost
 from vsr.media.marks import FrameMarks, marks_of
+from vsr.media.pixel_formats import plane_format
 from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, VideoInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
 from vsr.media.timecode import at_start, timecode_warnings
@@ -319,9 +321,15 @@ def _check_video(
 
 
 def _told(video: VideoInfo) -> ColorTags:
-    """Give a film's tags; grey without a range, as FFV1 in AVI, is read as full."""
-    full = video.pix_fmt.startswith("gray") and video.color.range == 0
-    return replace(video.color, range=2) if full else video.color
+    """Give a film's tags, the range as players take it where none is written.
+
+    Grey, as of FFV1 in AVI, is read as full; YUV as limited, such as the grey of x264, which comes
+    back as that, and of which x264 writes no range.
+    """
+    planes = plane_format(video.pix_fmt)
+    if planes is None or video.color.range:
+        return video.color
+    return replace(video.color, range=2 if spans_full_range(planes, 0) else 1)
 
 
 def _check_color(wanted: ColorTags, found: ColorTags, plan: EncodePlan | None) -> Check:
