@@ -47,7 +47,7 @@ def test_untagged_grey_looks_as_before(
     assert verify(source, target).passed
 
 
-@pytest.mark.parametrize("name", ["out.mp4", "out.mov", "out.avi", "out.mkv", "out.webm"])
+@pytest.mark.parametrize("name", ["out.mp4", "out.mov", "out.ts", "out.avi", "out.mkv", "out.webm"])
 def test_grey_of_limited_range_looks_as_before(tmp_path: Path, name: str) -> None:
     source = make_video(
         tmp_path / "in.mkv", codec="ffv1", pix_fmt="gray", frames=2, size=(48, 32),

@@ -41,6 +41,10 @@ from vsr.media.timecode import at_start
 # Packets come in the order of their decoding times already; more than this is not held back for a
 # stream that has nothing to say, such as subtitles.
 INTERLEAVE_MICROSECONDS = "1000000"
+# In MPEG-TS, what fills space (ISO/IEC 13818-1, 2.4.3.3). FFmpeg takes a film of a few flat frames
+# for something else: it looks at 2048 bytes at least.
+NULL_PACKET = b"\x47\x1f\xff\x10" + b"\xff" * 184
+SHORTEST_TS = 12
 # Tags for which MP4 has a place of its own (libavformat/movenc.c). With any other, all tags go into
 # the list of free keys that phones use: FFmpeg and Apple read it, some players do not.
 MP4_TAGS = {
@@ -178,6 +182,8 @@ class Writer:
                 self._others.pump(None)
             self._output.close()
             self._output = None
+            if self.plan.muxer == "mpegts":
+                _lengthen(self.partial)
             sync(self.partial)
         if self._others:
             self._others.close()
@@ -228,6 +234,13 @@ class Writer:
             self._others.close()
         with contextlib.suppress(OSError):
             self.partial.unlink(missing_ok=True)
+
+
+def _lengthen(path: Path) -> None:
+    """Add null packets to MPEG-TS that is too short to be told for what it is."""
+    missing = max(0, SHORTEST_TS - path.stat().st_size // len(NULL_PACKET))
+    with path.open("ab") as file:
+        file.write(NULL_PACKET * missing)
 
 
 def _muxer_options(
