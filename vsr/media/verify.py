@@ -64,7 +64,7 @@ class VerifyResult:
     """What was found.
 
     Attributes:
-        source, target: Paths.
+        source, target: Paths; of a file that has its temporary name yet, the one it will have.
         checks: Every check made, in order.
         warnings: What is missing as planned or in the source itself, or does not matter much.
     """
@@ -98,7 +98,7 @@ def verify(
         source: The input.
         target: The output; may still have its temporary name.
         expected: What the job knows; without it the source is decoded with the defaults.
-        named: The name the target will have, where that tells its container; `target` by default.
+        named: The name the target will have, which tells its container; `target` by default.
 
     Returns:
         The checks; nothing is raised for a difference.
@@ -155,7 +155,7 @@ def verify(
         )
     return VerifyResult(
         source=os.fspath(source),
-        target=os.fspath(target),
+        target=os.fspath(named if named is not None else target),
         checks=tuple(checks),
         warnings=warnings,
     )
