@@ -116,6 +116,30 @@ def test_the_name_of_the_program_that_wrote_an_avi_is_not_missed(tmp_path: Path)
     assert not check_tags(probe(source), probe(tmp_path / "out.avi"))
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_a_track_that_ends_before_the_part_kept_is_left_out_and_named(
+    tmp_path: Path, suffix: str
+) -> None:
+    sounds = [Sound(codec="aac"), Sound(codec="ac3"), Sound(codec="aac", title="Last")]
+    whole = make_rich_video(tmp_path / "whole.mkv", frames=24, sounds=sounds, cues=[Cues()])
+    source, target = tmp_path / "in.mkv", tmp_path / f"out{suffix}"
+    with av.open(str(whole)) as given, av.open(str(source), "w") as output:
+        copies = [output.add_stream_from_template(stream) for stream in given.streams]
+        for packet in given.demux():
+            short = packet.stream.index == 2 and packet.pts is not None
+            if packet.size and not (short and packet.pts * packet.time_base > 0.3):
+                packet.stream = copies[packet.stream.index]
+                output.mux(packet)
+    kept = TimeRange(start=Fraction(1, 2))
+    expected, _ = enhance_nearest(source, target, time_range=kept)
+    found = verify(source, target, expected)
+    assert not found.problems
+    said = [warning for warning in found.warnings if "nothing in the part that is kept" in warning]
+    assert len(said) == (0 if suffix == ".mkv" else 1)
+    assert all(warning.startswith("audio track 2 ") for warning in said)
+    assert len(packet_times(target, "audio")[-1]) > 10
+
+
 def test_further_video_that_avi_cannot_take_is_left_out_and_named(tmp_path: Path) -> None:
     source = make_rich_video(tmp_path / "in.mp4", frames=6, second_video=True)
     target = tmp_path / "out.avi"

@@ -22,7 +22,7 @@ from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, VideoInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
 from vsr.media.timecode import at_start, timecode_warnings
 from vsr.media.verify_cues import cue_warnings
-from vsr.media.verify_streams import check_streams, check_tags, pair_streams
+from vsr.media.verify_streams import check_streams, check_tags, pair_streams, without_empty
 
 # Matroska counts in milliseconds; MPEG-TS in 1/90000 s, and is rounded to on both ways.
 TOLERANCE = {
@@ -141,6 +141,7 @@ def verify(
             streams = plan_streams(
                 info, kind.pattern, begins=begins.start if begins else Fraction(0)
             )
+        streams = without_empty(info, made, streams, kept, muxer=kind.muxer)
         checks += check_streams(info, made, streams, kept, muxer=kind.muxer, shift=shift)
         if "chapters" in LABELS[kind.muxer]:
             checks.append(check_chapters(info, made, kind.muxer, kept))

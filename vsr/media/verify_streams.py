@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
 from typing import Any
@@ -30,6 +30,7 @@ from vsr.media.streams import (
 UNPACKETED = "pcm_"
 # Half a millisecond, Matroska's step, for each of the two files.
 TIME_TOLERANCE = Fraction(1, 1000)
+TIMED = ("video", "audio", "subtitle")
 # Checked as labels, not as tags.
 LABEL_TAGS = ("title", "language")
 
@@ -88,7 +89,7 @@ def check_streams(
     copied = [
         (plan, before, after)
         for plan, before, after in pairs
-        if plan.action == "copy" and before.kind in ("audio", "subtitle", "video")
+        if plan.action == "copy" and before.kind in TIMED
     ]
     if copied:
         have = _read(info, [before for _, before, _ in copied], time_range)
@@ -124,6 +125,39 @@ def pair_streams(
         else:
             missing.append(f"{plan.kind} {plan.index} ({plan.codec})")
     return pairs, missing
+
+
+def without_empty(
+    info: SourceInfo,
+    made: SourceInfo,
+    plans: Sequence[StreamPlan],
+    time_range: TimeRange | None,
+    *,
+    muxer: str,
+) -> tuple[StreamPlan, ...]:
+    """Plan to drop sound and video without a packet in what is kept: MP4 and MOV write none such.
+
+    Of subtitles they do, with an empty cue. Only the packets tell, so this is known at the end.
+    """
+    if muxer not in ("mp4", "mov") or not pair_streams(info, made, plans)[1]:
+        return tuple(plans)
+    tracks = {plan.index for plan in plans if plan.action in ("copy", "convert")}
+    asked = [s for s in info.streams if s.index in tracks and s.kind in ("audio", "video")]
+    have = _read(info, asked, time_range)
+    return tuple(
+        replace(
+            plan,
+            action="drop",
+            lost_labels=(),
+            loses=True,
+            reason=f"{plan.kind} track {plan.index} has nothing in "
+            f"{'the part that is kept' if time_range else 'it'}, and is left out: {muxer} files "
+            "hold no empty tracks",
+        )
+        if plan.index in have and not have[plan.index].size
+        else plan
+        for plan in plans
+    )
 
 
 def _read(
