@@ -116,6 +116,14 @@ def test_the_name_of_the_program_that_wrote_an_avi_is_not_missed(tmp_path: Path)
     assert not check_tags(probe(source), probe(tmp_path / "out.avi"))
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".ts", ".mkv"])
+def test_rare_languages_and_short_titles_fail_no_check(tmp_path: Path, suffix: str) -> None:
+    sounds = [Sound(language="cmn", title="\u65e5"), Sound(language="de", title="\u0420\u0423")]
+    source = make_rich_video(tmp_path / "in.mkv", frames=6, sounds=sounds)
+    expected, _ = enhance_nearest(source, tmp_path / f"out{suffix}")
+    assert not verify(source, tmp_path / f"out{suffix}", expected).problems
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_a_track_that_ends_before_the_part_kept_is_left_out_and_named(
     tmp_path: Path, suffix: str

@@ -8,11 +8,12 @@ from av.stream import Disposition
 from synthetic_streams import Cues, Sound, make_rich_video
 
 from vsr.errors import MuxError
-from vsr.media.probe import probe
+from vsr.media.probe import StreamInfo, StreamKind, probe
 from vsr.media.streams import (
     StreamPlan,
     container_tags,
     container_warnings,
+    lost_labels,
     plan_streams,
     stream_tags,
     stream_warnings,
@@ -148,3 +149,25 @@ def test_tags_of_the_old_file_are_not_taken_along(tmp_path: Path) -> None:
 def test_an_unknown_extension_is_refused(rich_mkv: Path) -> None:
     with pytest.raises(MuxError, match=r"\.mp4 .*\.mkv"):
         plans_for(rich_mkv, "out.xyz")
+
+
+@pytest.mark.parametrize(
+    ("kind", "language", "not_held_by"),
+    [
+        ("audio", "eng", {"avi"}),
+        ("audio", "fre", {"avi"}),
+        ("video", "eng", {"avi", "mpegts"}),
+        ("audio", "cmn", {"avi", "mov"}),  # not in QuickTime's table
+        ("subtitle", "de", {"avi", "mov", "mp4", "mpegts"}),
+        ("audio", "und", set()),
+    ],
+)
+def test_languages_that_a_container_cannot_spell_are_named(
+    kind: StreamKind, language: str, not_held_by: set[str]
+) -> None:
+    stream = StreamInfo(
+        index=0, kind=kind, codec="any", time_base=Fraction(1, 1000), details="", title=None,
+        language=language, disposition=(), tags={}, decodable=True,
+    )  # fmt: skip
+    muxers = ("mp4", "mov", "matroska", "webm", "avi", "mpegts")
+    assert {muxer for muxer in muxers if lost_labels(stream, muxer)} == not_held_by

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Literal
 
 import av
@@ -33,6 +34,8 @@ MOV_LANGUAGES = {
     "sqi": "alb", "rum": "ron", "cze": "ces", "slo": "slk", "mkd": "mac", "hye": "arm",
     "kat": "geo",
 }  # fmt: skip
+# These write codes of three letters, or their numbers in a table; what is none is lost.
+SPELLS_LANGUAGES = ("mp4", "mov", "mpegts")
 # Tags that describe the old file, or that muxers write themselves; compared in lower case.
 STALE_STREAM_TAGS = (
     "duration", "encoder", "handler_name", "vendor_id", "_statistics", "bps", "number_of_",
@@ -131,13 +134,46 @@ def container_warnings(info: SourceInfo, target: str | os.PathLike[str]) -> tupl
 def lost_labels(stream: StreamInfo, muxer: str) -> tuple[str, ...]:
     """List the labels of a stream that a container does not hold, as phrases."""
     lost = []
-    if stream.language not in (None, "und") and "language" not in LABELS[muxer]:
+    if not holds_language(muxer, stream):
         lost.append(f"language {stream.language}")
     title = stream_tags(stream).get("title")
     if title and "title" not in LABELS[muxer]:
         lost.append(f"title {title!r}")
     flags = set(stream.disposition) - DISPOSITIONS[muxer] - {"default", "attached_pic"}
     return (*lost, *(f"disposition {flag}" for flag in sorted(flags)))
+
+
+def holds_language(muxer: str, stream: StreamInfo) -> bool:
+    """Tell whether a container holds the language of a stream, if it has one."""
+    if stream.language in (None, "und"):
+        return True
+    if "language" not in LABELS[muxer] or (muxer == "mpegts" and stream.kind == "video"):
+        return False
+    return muxer not in SPELLS_LANGUAGES or _gives_back(muxer, written_language(muxer, stream))
+
+
+def written_language(muxer: str, stream: StreamInfo) -> str:
+    """Give the code that is written for a stream's language."""
+    code = stream.language or "und"
+    return MOV_LANGUAGES.get(code, code) if muxer == "mov" else code
+
+
+@lru_cache
+def _gives_back(muxer: str, language: str) -> bool:
+    """Write a moment of silence in this language, and read it again."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=muxer) as output:
+        stream: Any = output.add_stream("aac", rate=48000)
+        stream.metadata["language"] = language
+        silence = av.AudioFrame("fltp", "stereo", 1024)
+        for plane in silence.planes:
+            plane.update(bytes(plane.buffer_size))
+        silence.sample_rate, silence.pts = 48000, 0
+        output.mux(stream.encode(silence))
+        output.mux(stream.encode(None))
+    buffer.seek(0)
+    with av.open(buffer, format=muxer) as read:
+        return read.streams[0].language == language
 
 
 def _plan(

@@ -23,6 +23,7 @@ from vsr.media.streams import (
     MOV_LANGUAGES,
     StreamPlan,
     container_tags,
+    holds_language,
     stream_tags,
 )
 
@@ -248,14 +249,23 @@ def _check_labels(muxer: str, before: StreamInfo, after: StreamInfo) -> Check:
     if before.kind in ("attachment", "cover"):
         return check(name, True, "a picture or file needs none")
     held, wrong = LABELS[muxer], []
-    if "language" in held and _language(before) != _language(after):
+    if holds_language(muxer, before) and _language(before) != _language(after):
         wrong.append(f"language {before.language} became {after.language}")
     title = stream_tags(before).get("title")
-    if "title" in held and title and after.title != title:
+    if "title" in held and title and after.title not in (title, _as_macintosh(title)):
         wrong.append(f"title {title!r} became {after.title!r}")
     lost = (set(before.disposition) & DISPOSITIONS[muxer]) - set(after.disposition)
     wrong += [f"disposition {flag} lost" for flag in sorted(lost)]
     return check(name, not wrong, "; ".join(wrong) or "language, title and dispositions kept")
+
+
+def _as_macintosh(title: str) -> str:
+    """Give a title as FFmpeg reads it from MP4 where it has too few bytes to be known as UTF-8.
+
+    It makes room for twice as many, and cuts the rest off (libavformat/mov.c, mac_to_utf8).
+    """
+    data = title.encode(errors="surrogateescape")
+    return data.decode("mac_roman").encode()[: 2 * len(data)].decode(errors="surrogateescape")
 
 
 def _language(stream: StreamInfo) -> str:
