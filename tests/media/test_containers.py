@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vsr.errors import MuxError
+from vsr.errors import ConfigError, MuxError
 from vsr.media.containers import check_target, partial_path, pictures_in, target_kind
 
 
@@ -32,6 +32,11 @@ def test_a_last_slash_means_a_folder_of_pictures() -> None:
 def test_unknown_extensions_are_refused_with_the_known_ones(name: str) -> None:
     with pytest.raises(MuxError, match=r"wanted a video file \(\.mp4"):
         target_kind(name)
+
+
+def test_an_empty_name_is_not_taken_for_pictures_in_this_folder() -> None:
+    with pytest.raises(ConfigError, match="got an empty one"):
+        target_kind("")
 
 
 @pytest.mark.parametrize("name", ["%s.png", "%d%d.png", "%%.png"])

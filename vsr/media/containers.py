@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsr.errors import MuxError
+from vsr.errors import ConfigError, MuxError
 from vsr.media.images import PATTERN
 
 PICTURES = "images"
@@ -83,9 +83,12 @@ def target_kind(target: str | os.PathLike[str]) -> TargetKind:
     and `TargetKind.pattern` from there on.
 
     Raises:
+        ConfigError: The name is empty.
         MuxError: The extension is not known.
     """
     text = os.fspath(target)
+    if not text:  # as from a shell's variable that is not set; pictures here are not meant
+        raise ConfigError("wanted a name for the output, got an empty one; give it one")
     path = Path(text)
     if text.endswith(("/", os.sep)) or path.is_dir():
         return TargetKind(muxer=PICTURES, pattern=path / "%06d.png")
