@@ -178,12 +178,12 @@ def probe(path: Path | str, *, picture_rate: Fraction = DEFAULT_PICTURE_RATE) ->
     container, pictures = open_source(path)
     with container:
         stream = main_video_stream(container, path)
-        frame = _first_frame(container, stream)
+        frame, earliest = _first(container, stream)
         if frame is None and not (stream.codec_context.width and stream.codec_context.pix_fmt):
             raise ProbeError(
                 path, "wanted video, got a stream without one decodable frame; copy the file again"
             )
-        video = _video_info(container, stream, frame)
+        video = _video_info(container, stream, frame, earliest)
         if pictures is not None:
             video = _picture_video(video, pictures, picture_rate)
         return SourceInfo(
@@ -202,24 +202,27 @@ def _seconds(microseconds: int | None) -> Fraction | None:
     return None if microseconds is None else Fraction(microseconds, av.time_base)
 
 
-def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | None:
-    packets = read_packets(container, [stream])
+def _first(container: InputContainer, stream: VideoStream) -> tuple[VideoFrame | None, int | None]:
+    """Decode a frame; tell also the earliest pts of the packets that were read for it."""
+    packets, earliest = read_packets(container, [stream]), None
     for _ in range(PROBED_PACKETS):
         try:
             packet = next(packets, None)
+            if packet is not None and packet.pts is not None:
+                earliest = packet.pts if earliest is None else min(earliest, packet.pts)
             if packet is None or packet.size:  # an empty one would be taken for the end
                 for frame in stream.decode(packet):
-                    return frame
+                    return frame, earliest
             if packet is None:
-                return None
+                break
         except av.error.FFmpegError:
             # Damage is the decoder's to count; a later frame tells as much.
             continue
-    return None
+    return None, earliest
 
 
 def _video_info(
-    container: InputContainer, stream: VideoStream, frame: VideoFrame | None
+    container: InputContainer, stream: VideoStream, frame: VideoFrame | None, earliest: int | None
 ) -> VideoInfo:
     context = stream.codec_context
     assert stream.time_base is not None
@@ -228,8 +231,9 @@ def _video_info(
     assert pixel is not None
     duration = stream.duration * stream.time_base if stream.duration else None
     starts = [stream.start_time, frame.pts if frame else None]
-    # Where a stream does not tell, libavformat takes the start of the file, which sound may set.
+    # Where a stream tells no start, libavformat takes the file's, set by later or earlier sound.
     start = min((start for start in starts if start is not None), default=None)
+    start = earliest if start is not None and earliest is not None and earliest > start else start
     return VideoInfo(
         index=stream.index,
         codec=context.codec.canonical_name,
@@ -348,12 +352,8 @@ def _hdr(frame: VideoFrame) -> HdrMetadata | None:
 def _stream_info(stream: Stream) -> StreamInfo:
     context = stream.codec_context
     cover = bool(stream.disposition & Disposition.attached_pic)
-    kinds: dict[str, StreamKind] = {
-        "video": "cover" if cover else "video",
-        "audio": "audio",
-        "subtitle": "subtitle",
-        "attachment": "attachment",
-    }
+    kinds: dict[str, StreamKind] = {"audio": "audio", "subtitle": "subtitle"}
+    kinds |= {"video": "cover" if cover else "video", "attachment": "attachment"}
     tags, unit = dict(stream.metadata), stream.time_base or Fraction(1, 1000)
     return StreamInfo(
         index=stream.index,
