@@ -6,6 +6,7 @@ fails the header of the whole file.
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -173,7 +174,7 @@ def _gives_back(muxer: str, language: str) -> bool:
         output.mux(stream.encode(None))
     buffer.seek(0)
     with av.open(buffer, format=muxer) as read:
-        return read.streams[0].language == language
+        return bool(read.streams[0].language == language)
 
 
 def _plan(
