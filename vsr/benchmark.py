@@ -19,6 +19,7 @@ from vsr.data.protocols import PROTOCOLS, ClipFiles, Protocol, find_clips
 from vsr.devices import choose_device
 from vsr.durable import check_place
 from vsr.errors import ConfigError, DatasetError
+from vsr.evaluation.metrics import SSIM_WINDOW
 from vsr.evaluation.scores import ClipScore, FrameScore, of_clip, score_frames
 from vsr.inference.device import choose_precision, free_memory
 from vsr.inference.options import InferenceOptions
@@ -31,7 +32,6 @@ from vsr.results import Entry, Growing, Results, fingerprint
 
 BASELINE = "bicubic"
 Image = NDArray[np.uint8]
-SSIM_WINDOW = 11
 _SHARE_OF_FREE_MEMORY = 0.7
 
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vsr.data.clips import Clip, Frames
@@ -204,5 +205,9 @@ def truth(clip: Clip, *, frames: int, scale: int) -> Tensor:
         (T, 3, H, W), 0 to 1.
     """
     height, width = (size // scale * scale for size in clip.frames.shape[1:3])
-    cut = clip.frames[slice(frames), slice(height), slice(width)]
-    return torch.from_numpy(cut.copy()).permute(0, 3, 1, 2).float() / 255
+    return to_clip(clip.frames[slice(frames), slice(height), slice(width)])
+
+
+def to_clip(frames: NDArray[np.uint8]) -> Tensor:
+    """(T, H, W, 3) uint8 to (T, 3, H, W), 0 to 1."""
+    return torch.from_numpy(frames.copy()).permute(0, 3, 1, 2).float() / 255

@@ -10,6 +10,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 Image = NDArray[np.uint8]
 
+# Pixels a side: what SSIM compares at once, and the least that a frame must have.
+SSIM_WINDOW = 11
+
 
 def luma(rgb: Image) -> NDArray[np.float64]:
     """Take the Y of MATLAB's `rgb2ycbcr`, 16 to 235, not rounded.
@@ -46,7 +49,7 @@ def psnr(sr: Image, gt: Image, *, on_luma: bool = True, border: int = 0) -> floa
 def ssim(sr: Image, gt: Image, *, on_luma: bool = True, border: int = 0) -> float:
     """Structural similarity of one frame, at most 1.
 
-    Args: see `psnr`. Frames must be at least 11 pixels wide and high.
+    Args: see `psnr`. Frames must be at least `SSIM_WINDOW` pixels wide and high.
 
     Source: Wang et al. 2004: Gaussian window of sigma 1.5, 11 x 11, population covariance.
     """

@@ -34,7 +34,7 @@ from vsr.training.objective import Judged, Objective
 from vsr.training.options import OptimizerOptions, TrainOptions
 from vsr.training.record import Record, has_tensorboard, make_folder
 from vsr.training.start import start_flow_from, start_from
-from vsr.training.validation import validate
+from vsr.training.validation import check_clips, validate
 from vsr.training.world import World, join_world
 
 Say = Callable[[str], None]
@@ -204,6 +204,7 @@ def open_data(options: TrainOptions, say: Say) -> Data:
         Path(data.train), cache, layout=data.layout, half_size=data.half_size, progress=say
     )
     val_clips = open_training(Path(data.val), cache, layout=data.val_layout, progress=say)
+    check_clips(val_clips, scale=options.network.scale, degradation=data.degradation)
     side = data.crop * options.network.scale
     found = stretches(clips, length=data.length, side=side, progress=say)
     say(f"{len(clips)} clips, {len(found)} stretches")
@@ -351,6 +352,8 @@ def _validated(
             scale=options.network.scale,
             degradation=options.data.degradation,
             recipe=options.real,
+            # Papers measure REDS in RGB.
+            on_luma=options.data.val_layout != "reds4",
             device=device,
             pictures=parts.output / "validation",
         )

@@ -105,7 +105,7 @@ class DataOptions:
     layout: Literal["folder", "reds", "vimeo90k"] = "folder"
     """Of `train`: videos and folders of pictures in it and below; REDS less REDS4; Vimeo-90K."""
     val_layout: Literal["folder", "reds4"] = "folder"
-    """Of `val`."""
+    """Of `val`; "reds4" is measured in RGB, as papers do, all else on Y."""
     degradation: Literal["bicubic", "bd", "real"] = "bicubic"
     """How lq is made from the truth; `[real]` says what the last one draws from."""
     mirror: bool = False

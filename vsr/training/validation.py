@@ -12,13 +12,35 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vsr.data.clips import Clip
-from vsr.data.datasets import truth
+from vsr.data.datasets import to_clip, truth
 from vsr.data.degradations import Degradation, degrade_clip
 from vsr.data.recipe import RealRecipe
-from vsr.errors import VsrError
-from vsr.evaluation.metrics import psnr, ssim
+from vsr.errors import DatasetError, VsrError
+from vsr.evaluation.metrics import SSIM_WINDOW, psnr, ssim
 from vsr.ops.eight_bit import to_picture
 from vsr.ops.resize import resize
+
+
+def check_clips(clips: Sequence[Clip], *, scale: int, degradation: Degradation) -> None:
+    """Refuse what could not be measured, before hours of training have passed.
+
+    Raises:
+        DatasetError: A clip is too small, or its low-quality side is of another size.
+    """
+    for clip in clips:
+        count, height, width = clip.frames.shape[:3]
+        if min(height, width) // scale * scale < SSIM_WINDOW:
+            raise DatasetError(
+                f"clip '{clip.name}' of data.val is {width}x{height}, cropped to a multiple of "
+                f"{scale} smaller than SSIM's window of {SSIM_WINDOW}x{SSIM_WINDOW}; take it out"
+            )
+        wanted = (count, height // scale, width // scale)
+        if degradation == "bicubic" and clip.lq is not None and clip.lq.shape[:3] != wanted:
+            raise DatasetError(
+                f"clip '{clip.name}' of data.val: wanted {wanted} low-quality frames, rows and "
+                f"columns for x{scale}, got {clip.lq.shape[:3]}; take the side of this scale, or "
+                "move it away: it will be made"
+            )
 
 
 def validate(
@@ -29,6 +51,7 @@ def validate(
     scale: int,
     degradation: Degradation = "bicubic",
     recipe: RealRecipe | None = None,
+    on_luma: bool = True,
     device: torch.device,
     pictures: Path | None = None,
 ) -> dict[str, float]:
@@ -41,6 +64,7 @@ def validate(
         scale: Of the network.
         degradation: How the input is made; see `degrade_clip` for "real".
         recipe: Of "real".
+        on_luma: Measure on Y rather than RGB.
         device: Where it is.
         pictures: Folder for a strip per clip, or None.
 
@@ -55,6 +79,7 @@ def validate(
             scale=scale,
             degradation=degradation,
             recipe=recipe,
+            on_luma=on_luma,
             device=device,
             pictures=pictures,
         )
@@ -73,14 +98,15 @@ def measure(
     degradation: Degradation = "bicubic",
     recipe: RealRecipe | None = None,
     draw: int = 0,
+    on_luma: bool = True,
     device: torch.device,
     pictures: Path | None = None,
 ) -> dict[str, float]:
-    """Measure a network on one whole clip: Y channel, 8-bit frames.
+    """Measure a network on one whole clip, 8-bit frames.
 
     Args:
-        network, frames, scale, degradation, recipe, device: See `validate`.
-        clip: The truth.
+        network, frames, scale, degradation, recipe, on_luma, device: See `validate`.
+        clip: The truth, and the bicubic input where the data set has one.
         draw: See `degrade_clip`.
         pictures: Folder for a strip: bicubic, frame by frame, whole clip, truth; or None.
 
@@ -91,17 +117,21 @@ def measure(
     was_training = network.training
     network.eval()
     gt = truth(clip, frames=frames, scale=scale)
-    lq = degrade_clip(gt, scale, degradation, name=clip.name, draw=draw, recipe=recipe).to(device)
+    if degradation == "bicubic" and clip.lq is not None:
+        lq = to_clip(clip.lq[slice(frames),]).to(device)
+    else:
+        made = degrade_clip(gt, scale, degradation, name=clip.name, draw=draw, recipe=recipe)
+        lq = made.to(device)
     whole = network(lq[None])[0][0]
     single = torch.cat([network(frame[None, None])[0][0] for frame in lq])
     network.train(was_training)
     bicubic = resize(lq, gt.shape[-2], gt.shape[-1])
     outputs = [to_picture(x) for x in (bicubic, single, whole, gt)]
     of_bicubic, of_single, of_whole = (
-        float(np.mean([psnr(a, b) for a, b in zip(x, outputs[3], strict=True)]))
+        float(np.mean([psnr(a, b, on_luma=on_luma) for a, b in zip(x, outputs[3], strict=True)]))
         for x in outputs[:3]
     )
-    similar = [ssim(a, b) for a, b in zip(outputs[2], outputs[3], strict=True)]
+    similar = [ssim(a, b, on_luma=on_luma) for a, b in zip(outputs[2], outputs[3], strict=True)]
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
         _save_strip(pictures / f"{Path(clip.name).stem}.png", outputs)

@@ -1,0 +1,96 @@
+"""Validation gives the numbers that `vsr evaluate` gives of the same weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from synthetic import make_pictures
+
+from vsr.benchmark import Measuring, evaluate
+from vsr.errors import DatasetError
+from vsr.evaluation.metrics import SSIM_WINDOW
+from vsr.inference.options import InferenceOptions
+from vsr.training.loop import train
+from vsr.training.options import (
+    CompactOptions,
+    DataOptions,
+    OptimizerOptions,
+    RunOptions,
+    TrainOptions,
+)
+
+
+def quiet(line: str) -> None:
+    del line
+
+
+def coloured(index: int, width: int, height: int) -> NDArray[np.uint8]:
+    """A picture whose luma and RGB are not equally hard."""
+    y, x = np.mgrid[0:height, 0:width]
+    parts = (x * 5 + 8 * index, y * 7, (x * y) // 4 + 20 * index)
+    return np.stack([part % 256 for part in parts], axis=-1).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def reds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One clip to train on and REDS4, whose low-quality side is not what would be made."""
+    folder = tmp_path_factory.mktemp("reds")
+    for name in ("000", "001", "011", "015", "020"):
+        for side, size in (("train_sharp", (64, 48)), ("train_sharp_bicubic/X4", (16, 12))):
+            (folder / side / name).mkdir(parents=True)
+            for index in range(3):
+                path = folder / side / name / f"{index:08d}.png"
+                assert cv2.imwrite(str(path), coloured(index, *size)[..., ::-1])
+    return folder
+
+
+def on_reds(reds: Path, output: Path) -> TrainOptions:
+    return TrainOptions(
+        data=DataOptions(
+            train=str(reds), val=str(reds), layout="reds", val_layout="reds4",
+            cache=str(reds / "cache"), crop=8, length=3, batch=1,
+        ),
+        network=CompactOptions(scale=4, channels=8, blocks=1),
+        optimizer=OptimizerOptions(steps=1),
+        run=RunOptions(output=str(output), device="cpu", precision="fp32"),
+    )  # fmt: skip
+
+
+def test_reds4_is_measured_as_papers_measure_it(reds: Path, tmp_path: Path) -> None:
+    numbers = train(on_reds(reds, tmp_path), say=quiet)
+    weights = str(tmp_path / "weights.safetensors")
+    measuring = Measuring(
+        protocol="reds4",
+        whole_clip=True,
+        over_time=False,
+        inference=InferenceOptions(device="cpu", precision="fp32"),
+    )
+    results = evaluate([weights], reds, measuring)
+    assert results.on_luma is False
+    assert numbers["psnr_bicubic"] == pytest.approx(results.mean("bicubic").psnr, abs=0.02)
+    assert numbers["psnr"] == pytest.approx(results.mean(weights).psnr, abs=0.02)
+    assert numbers["ssim"] == pytest.approx(results.mean(weights).ssim, abs=1e-3)
+
+
+def test_the_side_of_another_scale_is_refused_before_training(reds: Path, tmp_path: Path) -> None:
+    options = on_reds(reds, tmp_path)
+    other = replace(options, network=replace(options.network, scale=2))
+    with pytest.raises(DatasetError, match=r"'000' of data.val: wanted \(3, 24, 32\).*x2"):
+        train(other, say=quiet)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_what_is_too_small_to_measure_is_refused_before_training(
+    reds: Path, tmp_path: Path
+) -> None:
+    make_pictures(tmp_path / "val" / "small", frames=2, size=(64, SSIM_WINDOW))
+    options = on_reds(reds, tmp_path / "run")
+    data = replace(options.data, val=str(tmp_path / "val"), val_layout="folder")
+    with pytest.raises(DatasetError, match=r"'small' of data.val is 64x11.*SSIM"):
+        train(replace(options, data=data), say=quiet)
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
