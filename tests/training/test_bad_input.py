@@ -147,6 +147,14 @@ def test_a_checkpoint_of_another_network_is_refused_and_kept(videos: Path, tmp_p
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["checkpoint.pt", "weights.safetensors"])
+def test_starting_anew_over_another_run_is_refused(name: str, videos: Path, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"hours of work")
+    with pytest.raises(ConfigError, match=rf"holds the {name} of another run.*--resume"):
+        train(tiny(videos, tmp_path), say=quiet)
+    assert (tmp_path / name).read_bytes() == b"hours of work"
+
+
 def test_an_output_that_is_a_file_is_refused(videos: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"run\.output.*cannot be written to"):

@@ -32,7 +32,7 @@ from vsr.training.descent import descend
 from vsr.training.ema import Ema
 from vsr.training.objective import Judged, Objective
 from vsr.training.options import OptimizerOptions, TrainOptions
-from vsr.training.record import Record, has_tensorboard, make_folder
+from vsr.training.record import Record, has_tensorboard, make_folder, refuse_overwriting
 from vsr.training.start import start_flow_from, start_from
 from vsr.training.validation import check_clips, validate
 from vsr.training.world import World, join_world
@@ -114,6 +114,8 @@ def train(
     with join_world(options.run.device) as world:
         say = say if world.first else lambda line: None
         make_folder(Path(options.run.output))
+        if not resume:
+            refuse_overwriting(Path(options.run.output))
         parts = build(options, world, say)
         with world.first_alone():
             data = open_data(options, say)

@@ -28,6 +28,20 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
+def refuse_overwriting(folder: Path) -> None:
+    """Refuse to start a run where another one has left what took it hours.
+
+    Raises:
+        ConfigError: If there is a checkpoint or a weight file.
+    """
+    for name in ("checkpoint.pt", "weights.safetensors"):
+        if (folder / name).exists():
+            raise ConfigError(
+                f"run.output = '{folder}' holds the {name} of another run, which this one would "
+                "overwrite; go on from there with --resume, choose another folder or remove it"
+            )
+
+
 class Record:
     """Appends to `log.jsonl`, and to TensorBoard event files if asked; a context manager.
 
