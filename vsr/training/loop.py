@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,6 +33,7 @@ from vsr.training.objective import Judged, Objective
 from vsr.training.options import OptimizerOptions, TrainOptions
 from vsr.training.record import Record, has_tensorboard, make_folder, refuse_overwriting
 from vsr.training.start import start_flow_from, start_from
+from vsr.training.stopping import stop_on_signal
 from vsr.training.validation import check_clips, validate
 from vsr.training.world import World, join_world
 
@@ -96,7 +96,8 @@ def train(
 
     Writes into `options.run.output`: `checkpoint.pt` (to resume), `weights.safetensors` (the
     moving average, with step, options and validation in its metadata), `log.jsonl` and
-    `validation/*.png`. SIGTERM and SIGINT end the run after the step at hand, saved. Under
+    `validation/*.png`. SIGTERM and SIGINT end the run after the step at hand, saved, and at once
+    if they come again. Under
     `torchrun` each process takes its share of every batch.
 
     Args:
@@ -130,7 +131,7 @@ def train(
             if world.first
             else nullcontext()
         )
-        with _stop_on_signal() as stopped, writing as record:
+        with stop_on_signal() as stopped, writing as record:
             return fit(parts, data, options, world, step, record, stopped, say)
 
 
@@ -273,6 +274,11 @@ def fit(
             bar.update()
             late = run.max_minutes > 0 and time.monotonic() - begin > run.max_minutes * 60
             last = step == steps or world.any(stopped() or late)
+            if last and step < steps:
+                say(
+                    f"stopping: step {step} of {steps} is saved, then measured; a second signal "
+                    "leaves the measuring out, --resume goes on"
+                )
             if record is not None and (step % run.log_every == 0 or last):
                 means = {key: sum(x[key] for x in seen) / len(seen) for key in losses if seen}
                 bar.set_postfix({key: f"{value:.5f}" for key, value in means.items()})
@@ -379,18 +385,3 @@ def _save_weights(
 def _autocast(device: torch.device, options: TrainOptions) -> torch.autocast:
     kind = torch.float16 if options.run.precision == "fp16" else torch.bfloat16
     return torch.autocast(device.type, kind, enabled=options.run.precision != "fp32")
-
-
-@contextmanager
-def _stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Turn SIGTERM and SIGINT into a question asked after each step."""
-    caught: list[int] = []
-    previous = {
-        number: signal.signal(number, lambda received, _: caught.append(received))
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        yield lambda: bool(caught)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
