@@ -376,6 +376,39 @@ def test_resuming_another_network_is_refused(videos: Path, tmp_path: Path) -> No
         train(wider, resume=True, say=quiet)
 
 
+def test_a_resumed_run_has_the_settings_of_its_options_and_says_what_changed(
+    videos: Path, tmp_path: Path
+) -> None:
+    options = tiny(videos, tmp_path, steps=1)
+    train(options, say=quiet)
+    optimizer = replace(
+        options.optimizer, steps=2, betas=(0.5, 0.6), flow_lr_factor=0.5, flow_frozen=9
+    )
+    said: list[str] = []
+    train(replace(options, optimizer=optimizer), resume=True, say=said.append)
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    flow, others = saved["optimizer"]["param_groups"]
+    assert flow["betas"] == others["betas"] == (0.5, 0.6)
+    assert (flow["factor"], flow["frozen"], others["factor"]) == (0.5, 9, 1.0)
+    (line,) = [line for line in said if "changed" in line]
+    for change in (
+        "steps: 1, now 2",
+        "betas: [0.9, 0.99], now [0.5, 0.6]",
+        "flow_frozen: 0, now 9",
+    ):
+        assert f"optimizer.{change}" in line
+    assert "data." not in line
+
+
+def test_resuming_what_is_done_is_said(videos: Path, tmp_path: Path) -> None:
+    options = tiny(videos, tmp_path, steps=1)
+    train(options, say=quiet)
+    said: list[str] = []
+    assert train(options, resume=True, say=said.append) == {}
+    assert not any("changed" in line for line in said)
+    assert any("nothing is left to do of optimizer.steps = 1" in line for line in said)
+
+
 def test_learning_rate_warms_up_and_falls_to_its_end() -> None:
     schedule = OptimizerOptions(steps=100, warmup=10, lr=1.0, lr_final=0.1)
     rates = [learning_rate(step, schedule) for step in range(101)]

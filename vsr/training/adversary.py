@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
+from vsr.training.checkpoint import Moments
 from vsr.training.descent import descend
 from vsr.training.discriminator import UNetDiscriminator
 from vsr.training.options import AdversarialOptions
@@ -81,5 +82,5 @@ class Adversary:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        Moments(self.optimizer).load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])

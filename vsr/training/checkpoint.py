@@ -22,6 +22,28 @@ class Stateful(Protocol):
         """Go on from a saved state."""
 
 
+class Moments:
+    """What an optimiser has learnt of its gradients; its settings are those of this run.
+
+    A checkpoint of torch's own holds both, and loading it would undo what the options say.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self._optimizer = optimizer
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs to go on."""
+        return self._optimizer.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from saved moments."""
+        groups = self._optimizer.param_groups
+        settings = [{k: v for k, v in group.items() if k != "params"} for group in groups]
+        self._optimizer.load_state_dict(state)
+        for group, own in zip(self._optimizer.param_groups, settings, strict=True):
+            group.update(own)
+
+
 def save_checkpoint(
     path: Path, *, step: int, shape: Mapping[str, object], parts: Mapping[str, Stateful]
 ) -> None:

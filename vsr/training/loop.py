@@ -19,14 +19,14 @@ from vsr.data.clips import Clip
 from vsr.data.datasets import Stretch, stretches
 from vsr.data.layouts import open_training
 from vsr.errors import ConfigError, VsrError
-from vsr.models.checkpoints import save_weights
+from vsr.models.checkpoints import read_metadata, save_weights
 from vsr.models.contract import TrainableNetwork
 from vsr.models.layers import Recomputable
 from vsr.models.zoo import ARCHITECTURES
 from vsr.training.adversary import Adversary
 from vsr.training.batches import Batch, batches
-from vsr.training.checkpoint import Stateful, load_checkpoint, save_checkpoint
-from vsr.training.config import validated
+from vsr.training.checkpoint import Moments, Stateful, load_checkpoint, save_checkpoint
+from vsr.training.config import differences, validated
 from vsr.training.descent import descend
 from vsr.training.ema import Ema
 from vsr.training.objective import Judged, Objective
@@ -66,7 +66,7 @@ class Parts:
         """Name what a checkpoint holds."""
         saved: dict[str, Stateful] = {
             "network": self.network,
-            "optimizer": self.optimizer,
+            "optimizer": Moments(self.optimizer),
             "ema": self.ema,
         }
         if self.scaler.is_enabled():
@@ -122,10 +122,7 @@ def train(
             data = open_data(options, say)
         step = 0
         if resume:
-            step = load_checkpoint(
-                parts.output / "checkpoint.pt", shape=parts.shape, parts=parts.saved()
-            )
-            say(f"resumed at step {step}")
+            step = resumed(parts, options, say)
         writing: AbstractContextManager[Record | None] = (
             Record(parts.output, tensorboard=options.run.tensorboard)
             if world.first
@@ -133,6 +130,20 @@ def train(
         )
         with stop_on_signal() as stopped, writing as record:
             return fit(parts, data, options, world, step, record, stopped, say)
+
+
+def resumed(parts: Parts, options: TrainOptions, say: Say) -> int:
+    """Load the checkpoint, say what is not as it was then, and give the number of steps done."""
+    path = parts.output / "checkpoint.pt"
+    step = load_checkpoint(path, shape=parts.shape, parts=parts.saved())
+    weights, steps = path.with_name("weights.safetensors"), options.optimizer.steps
+    say(f"resumed at step {step}")
+    before = read_metadata(weights).get("options", {}) if weights.is_file() else {}
+    if changed := differences(before, options):
+        say(f"options that changed since: {'; '.join(changed)}")
+    if step >= steps:
+        say(f"nothing is left to do of optimizer.steps = {steps}; raise it to train on")
+    return step
 
 
 def check(options: TrainOptions) -> None:
