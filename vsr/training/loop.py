@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tqdm import tqdm
 from vsr.data.clips import Clip
 from vsr.data.datasets import Stretch, stretches
 from vsr.data.layouts import open_training
-from vsr.errors import ConfigError, VsrError
+from vsr.errors import ConfigError, VsrError, WeightsError
 from vsr.models.checkpoints import read_metadata, save_weights
 from vsr.models.contract import TrainableNetwork
 from vsr.models.layers import Recomputable
@@ -124,7 +124,7 @@ def train(
         if resume:
             step = resumed(parts, options, say)
         writing: AbstractContextManager[Record | None] = (
-            Record(parts.output, tensorboard=options.run.tensorboard)
+            Record(parts.output, after=step, tensorboard=options.run.tensorboard)
             if world.first
             else nullcontext()
         )
@@ -136,9 +136,11 @@ def resumed(parts: Parts, options: TrainOptions, say: Say) -> int:
     """Load the checkpoint, say what is not as it was then, and give the number of steps done."""
     path = parts.output / "checkpoint.pt"
     step = load_checkpoint(path, shape=parts.shape, parts=parts.saved())
-    weights, steps = path.with_name("weights.safetensors"), options.optimizer.steps
+    steps = options.optimizer.steps
     say(f"resumed at step {step}")
-    before = read_metadata(weights).get("options", {}) if weights.is_file() else {}
+    before: Mapping[str, object] = {}
+    with suppress(WeightsError):  # a run can go on without them
+        before = read_metadata(path.with_name("weights.safetensors")).get("options", {})
     if changed := differences(before, options):
         say(f"options that changed since: {'; '.join(changed)}")
     if step >= steps:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,19 +49,27 @@ class Record:
 
     Args:
         folder: Of the run.
+        after: The step that the run starts or goes on from. What a killed run noted of later ones,
+            which are taken again, is taken out.
         tensorboard: Write event files too.
 
     Raises:
         ModuleNotFoundError: TensorBoard is asked for and not installed.
+        VsrError: If the disk is full.
     """
 
-    def __init__(self, folder: Path, *, tensorboard: bool) -> None:
-        self._file = (folder / "log.jsonl").open("a")
+    def __init__(self, folder: Path, *, after: int = 0, tensorboard: bool) -> None:
+        path = folder / "log.jsonl"
+        try:
+            _take_out_later(path, after)
+        except OSError as error:
+            raise _unwritten(path, error) from error
+        self._file = path.open("a")
         self._writer: Any = None
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(folder / "tensorboard"))
+            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=after + 1)
 
     def __enter__(self) -> Self:
         return self
@@ -80,13 +90,34 @@ class Record:
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
         except OSError as error:
-            raise VsrError(
-                f"'{self._file.name}' could not be written ({error.strerror}); the last checkpoint "
-                "is untouched, make room and go on with --resume"
-            ) from error
+            raise _unwritten(Path(self._file.name), error) from error
         if self._writer is not None:
             for name, value in values.items():
                 self._writer.add_scalar(name, value, step)
+
+
+def _take_out_later(path: Path, step: int) -> None:
+    """Keep the entries up to a step, and none that a power cut left half written."""
+    lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
+    kept = [line for line in lines if _step_of(line) <= step]
+    if kept != lines:
+        part = path.with_name(f".{path.name}.part")
+        part.write_text("".join(kept))
+        os.replace(part, path)
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
+def _unwritten(path: Path, error: OSError) -> VsrError:
+    return VsrError(
+        f"'{path}' could not be written ({error.strerror}); the last checkpoint is untouched, make "
+        "room and go on with --resume"
+    )
 
 
 def has_tensorboard() -> bool:
