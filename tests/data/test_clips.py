@@ -108,6 +108,22 @@ def test_half_a_store_counts_as_none(tmp_path: Path) -> None:
     np.testing.assert_array_equal(open_clip(video, tmp_path / "cache").frames, first)
 
 
+@pytest.mark.parametrize("suffix", [".rgb", ".json"])
+@pytest.mark.parametrize("size", [None, 0, 20])
+def test_a_damaged_store_is_made_anew(suffix: str, size: int | None, tmp_path: Path) -> None:
+    video = make_video(tmp_path / "a.mp4", frames=3)
+    first = np.array(open_clip(video, tmp_path / "cache").frames)
+    path = next((tmp_path / "cache").glob(f"*{suffix}"))
+    if size is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:size])
+    said: list[str] = []
+    clip = open_clip(video, tmp_path / "cache", progress=said.append)
+    np.testing.assert_array_equal(clip.frames, first)
+    assert said == ["decoding a.mp4"]
+
+
 def test_the_matrix_of_the_tags_is_used(tmp_path: Path) -> None:
     """The same picture tagged 601 and 709, each by its own matrix, is stored the same."""
     stored = []

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
+from math import prod
 from pathlib import Path
 from typing import Protocol
 
@@ -146,21 +147,32 @@ def store(
     """
     key = _content_key(video) + ("-half" if half else "")
     facts_path, pixels_path = cache / f"{key}.json", cache / f"{key}.rgb"
-    facts = _read_facts(facts_path)
+    facts = _read_facts(pixels_path, facts_path)
     if facts is None:
         progress(f"decoding {video.name}")
-        facts = _decode_into(video, pixels_path, facts_path, half)
+        _decode_into(video, pixels_path, facts_path, half)
+        facts = _read_facts(pixels_path, facts_path)
+    if facts is None:
+        raise DatasetError(
+            f"'{pixels_path}' was written for '{video}' and does not hold its frames; something "
+            "else removes files there, or the disk is failing: choose another data.cache"
+        )
     return pixels_path, facts
 
 
-def _read_facts(path: Path) -> StoreFacts | None:
-    """Read what a store says; None where there is none of this version."""
-    if not path.exists():
+def _read_facts(pixels_path: Path, facts_path: Path) -> StoreFacts | None:
+    """Read what a store says of itself; None where none of this version is there, or not whole.
+
+    A power cut may leave less than was written, and whoever makes room removes the large file.
+    """
+    try:
+        facts = json.loads(facts_path.read_text())
+        version = facts["version"]
+        found = StoreFacts(shape=tuple(facts["shape"]), cuts=tuple(facts["cuts"]))
+        size = pixels_path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
-    facts = json.loads(path.read_text())
-    if facts.get("version") != _VERSION:
-        return None
-    return StoreFacts(shape=tuple(facts["shape"]), cuts=tuple(facts["cuts"]))
+    return found if version == _VERSION and size == prod(found.shape) else None
 
 
 def _content_key(path: Path) -> str:
