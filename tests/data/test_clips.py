@@ -8,10 +8,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from synthetic import draw_number, make_video, read_number
+from synthetic import draw_number, make_pictures, make_video, read_number
 
 from vsr.cuts import CUT_SCORE
-from vsr.data.clips import open_clip
+from vsr.data.clips import open_all, open_clip
 from vsr.data.layouts import open_training
 from vsr.data.pictures import read_pictures
 from vsr.errors import DatasetError
@@ -92,6 +92,21 @@ def test_a_damaged_video_is_left_out_and_named(tmp_path: Path) -> None:
     clips = open_training(tmp_path, tmp_path / "cache", progress=said.append)
     assert [clip.name for clip in clips] == ["good.mp4"]
     assert any("left out" in line and "bad.mp4" in line for line in said)
+
+
+def test_pictures_of_unequal_size_and_empty_ones_are_left_out_and_named(tmp_path: Path) -> None:
+    for name in ("good", "unequal", "empty"):
+        make_pictures(tmp_path / name, frames=4)
+    make_pictures(tmp_path / "unequal", frames=1, first=3, size=(64, 40))
+    (tmp_path / "empty" / "000003.png").write_bytes(b"")
+    said: list[str] = []
+    folders = [tmp_path / name for name in ("empty", "good", "unequal")]
+    clips = open_all(folders, tmp_path / "cache", progress=said.append)
+    assert [(clip.name, len(clip.frames)) for clip in clips] == [("good", 4)]
+    left_out = [line for line in said if line.startswith("left out")]
+    assert "empty: wanted 4 pictures, got 3" in left_out[0]
+    assert "unequal: wanted frames of one size, got 1 of 4 of another" in left_out[1]
+    assert said[-1] == "2 of 3 clips left out"
 
 
 def test_a_folder_of_damaged_videos_is_said(tmp_path: Path) -> None:

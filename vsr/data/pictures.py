@@ -15,6 +15,7 @@ from vsr.data.layout import color_layout
 from vsr.errors import DecodeError
 from vsr.media.decode import DecodeOptions, Decoder
 from vsr.media.frames import PlanarFrame
+from vsr.media.images import find_pictures
 from vsr.media.probe import probe
 from vsr.ops.color import ColorLayout, planes_to_rgb
 from vsr.ops.eight_bit import to_picture
@@ -43,7 +44,8 @@ def read_pictures(
     Args:
         path: A video, a folder of pictures, or a pattern such as frames/%06d.png.
         options: What part, and through which filters.
-        undamaged: Raise at the end if a frame was damaged or missing.
+        undamaged: Raise at the end if a frame was damaged, missing or of another size than the
+            first: what is learnt from must be as it was recorded, without black bars.
 
     Yields:
         The frames in presentation order; one is held.
@@ -66,6 +68,19 @@ def read_pictures(
             path,
             f"wanted frames without damage, got {found.frames} of which {len(found.corrupt)} are "
             f"damaged; {found.lost_count} more are missing; copy it again",
+        )
+    if undamaged and found.resized:
+        raise DecodeError(
+            path,
+            f"wanted frames of one size, got {found.resized} of {found.frames} of another than "
+            "the first; cut the film where it changes, or part the pictures by size",
+        )
+    pictures = find_pictures(path) if undamaged else None
+    if pictures is not None and found.decoded < len(pictures.paths):
+        raise DecodeError(
+            path,
+            f"wanted {len(pictures.paths)} pictures, got {found.decoded}: the others are empty "
+            "files; copy them again",
         )
 
 

@@ -97,6 +97,16 @@ class Conformer:
         self._changed[look] = (count + 1, at)
         return self._converted(frame, look, self._wanted)
 
+    @property
+    def resized(self) -> int:
+        """Count the frames that were of another size than the first."""
+        wanted = self._wanted
+        return sum(
+            count
+            for look, (count, _) in self._changed.items()
+            if wanted and (look.width, look.height) != (wanted.width, wanted.height)
+        )
+
     def notes(self) -> Iterator[str]:
         """Say what was done, once for each kind of frame."""
         for look, (count, pts) in self._changed.items():

@@ -70,6 +70,7 @@ class DecodeSummary:
         attached: What frames of the input carry beside their pixels, and how many of them each;
             see `attached.NAMES`.
         captioned: How many frames had closed captions after filters.
+        resized: How many frames were of another size than the first, and were made like it.
         warnings: Whatever else the caller should say.
     """
 
@@ -86,6 +87,7 @@ class DecodeSummary:
     discontinuities: tuple[tuple[Fraction, Fraction], ...]
     attached: tuple[tuple[str, int], ...]
     captioned: int
+    resized: int
     warnings: tuple[str, ...]
 
     @property
@@ -191,6 +193,7 @@ class Decoder:
             discontinuities=tuple(reader.fixer.jumps),
             attached=tuple(reader.attached.items()),
             captioned=self._captioned,
+            resized=self._conformer.resized,
             warnings=(*self._warnings, *self._conformer.notes()),
         )
 
