@@ -45,6 +45,15 @@ def test_sections_are_read_and_overridden(tmp_path: Path) -> None:
         (GOOD + "[real.first]\njpeg_quality = [95, 30]\n", r"\[real\.first\]: jpeg_quality is"),
         (GOOD + "[real.second]\nblur_step = -1\n", r"\[real\.second\]: blur_step is -1"),
         ("[data\n", "not TOML"),
+        ('[data]\ntrain = ""\nval = "b"\n', r"'data\.train' is '': wanted a name"),
+        (GOOD + '[run]\noutput = ""\n', r"'run\.output' is '': wanted a name"),
+        (GOOD + "[run]\noutput = 5\n", r"'run\.output' is 5: wanted text in quotes"),
+        (GOOD + f"[run]\nseed = {2**70}\n", r"'run\.seed' is \d+: .*less than"),
+        (GOOD + "[network]\nblocks = true\n", r"'network\.blocks' is True: wanted a number"),
+        (GOOD + "[optimizer]\nlr = true\n", r"'optimizer\.lr' is True: wanted a number"),
+        (GOOD + "[optimizer]\nlr = inf\n", r"'optimizer\.lr' is inf: .*finite"),
+        (GOOD + "[optimizer]\nbetas = 0.9\n", r"'optimizer\.betas' is 0\.9: wanted a list"),
+        (GOOD + "[real]\nfirst = 1\n", r"'real\.first' is 1: wanted a table"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -77,6 +86,11 @@ def test_one_value_of_an_order_can_be_set_and_the_others_stay(tmp_path: Path) ->
 def test_an_override_below_a_value_is_refused(tmp_path: Path, override: str) -> None:
     with pytest.raises(ConfigError, match=r"wanted a table|real"):
         read_options(write(tmp_path, GOOD + "[real]\nclean = 0.5\n"), [override])
+
+
+def test_spaces_around_an_override_do_not_count(tmp_path: Path) -> None:
+    options = read_options(write(tmp_path, GOOD), ["data.val = held out ", "run.seed = 3"])
+    assert (options.data.val, options.run.seed) == ("held out", 3)
 
 
 @pytest.mark.parametrize("override", ["steps=3", "optimizer.steps", "=", "optimizer.=3"])

@@ -15,6 +15,14 @@ from vsr.data.recipe import RealRecipe
 from vsr.errors import ConfigError
 from vsr.training.options import TrainOptions
 
+# What pydantic says of types, in terms of TOML.
+_WANTED = {
+    "string_type": 'wanted text in quotes, such as "x"',
+    "string_too_short": "wanted a name",
+    "tuple_type": 'wanted a list, such as ["x"] or [0, 1]',
+    "dataclass_type": "wanted a table",
+}
+
 
 def read_options(path: Path, overrides: Sequence[str] = ()) -> TrainOptions:
     """Read a run's options.
@@ -83,6 +91,7 @@ def _override(values: dict[str, Any], text: str) -> None:
     *sections, name = key.strip().split(".")
     if not (equals and name and sections and all(sections)):
         raise ConfigError(f"--set wants section.name=value, such as run.seed=1; got '{text}'")
+    value = value.strip()
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
@@ -119,7 +128,7 @@ def _explain(error: ValidationError) -> str:
         return f"key '{key}' is missing"
     if first["type"] == "value_error":
         return f"[{key}]: {first['ctx']['error']}"
-    return f"'{key}' is {first['input']!r}: {first['msg']}"
+    return f"'{key}' is {first['input']!r}: {_WANTED.get(first['type'], first['msg'])}"
 
 
 def _known(place: Sequence[str]) -> list[str]:

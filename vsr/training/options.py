@@ -5,17 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from vsr.data.recipe import RealRecipe
 
 _STRICT = {"extra": "forbid"}
 
 
-Positive = Annotated[int, Field(ge=1)]
-NotNegative = Annotated[float, Field(ge=0)]
+def _number(value: object) -> object:
+    """Refuse true and false, which Python counts as 1 and 0."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("number_type", "wanted a number")
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_number), Field(ge=0, lt=2**63)]
+Positive = Annotated[int, BeforeValidator(_number), Field(ge=1, lt=2**63)]
+NotNegative = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False)]
 # Of the past, in a moving average.
-Decay = Annotated[float, Field(ge=0, lt=1)]
+Decay = Annotated[float, BeforeValidator(_number), Field(ge=0, lt=1)]
+# "" would be the current folder: what a shell makes of a variable that is not set.
+Folder = Annotated[str, Field(min_length=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +109,9 @@ class DataOptions:
 
     __pydantic_config__ = _STRICT
 
-    train: str
+    train: Folder
     """Folder to train on."""
-    val: str
+    val: Folder
     """Folder to validate on."""
     layout: Literal["folder", "reds", "vimeo90k"] = "folder"
     """Of `train`: videos and folders of pictures in it and below; REDS less REDS4; Vimeo-90K."""
@@ -112,14 +123,14 @@ class DataOptions:
     """Play each clip forth and back: `length` 7 gives 14 frames (Vimeo-90K)."""
     reverse: bool = True
     """Play half of the clips backwards."""
-    replay_every: Annotated[int, Field(ge=0)] = 0
+    replay_every: Count = 0
     """Each so-manieth step goes on from what the network remembers after its clip was played forth
     and back, once to three times, so that long shots stay stable; 0: none."""
     sharpen: bool = False
     """Sharpen the truth, for all but the adversarial loss: "real" degrades the sharpened clip."""
     half_size: tuple[str, ...] = ()
     """File name patterns of training videos to shrink to half: compressed too hard as they are."""
-    cache: str = "~/.cache/vsr/frames"
+    cache: Folder = "~/.cache/vsr/frames"
     """Folder of the decoded frames, about 1.5 MB per 960x540 frame."""
     crop: Positive = 56
     """Side of the square lq crops, pixels."""
@@ -127,7 +138,7 @@ class DataOptions:
     """Frames per training clip."""
     batch: Positive = 2
     """Clips per step, over all processes."""
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Count = 0
     """Processes that read ahead; 0 reads in between steps, which is best on a CPU."""
     val_frames: Positive = 32
     """Frames of each validation video that are used, from the first."""
@@ -145,13 +156,13 @@ class OptimizerOptions:
     """Highest learning rate of Adam."""
     lr_final: NotNegative = 1e-6
     """Learning rate at the end of the cosine."""
-    warmup: Annotated[int, Field(ge=0)] = 200
+    warmup: Count = 200
     """Steps of linear warm-up."""
     betas: tuple[Decay, Decay] = (0.9, 0.99)
     """Adam's momenta."""
     flow_lr_factor: NotNegative = 0.25
     """Learning rate of the flow parts, as a factor."""
-    flow_frozen: Annotated[int, Field(ge=0)] = 0
+    flow_frozen: Count = 0
     """First steps in which the flow parts stay as they are."""
     grad_clip: NotNegative = 0.5
     """Largest norm of the gradient; 0: any."""
@@ -205,9 +216,9 @@ class RunOptions:
 
     __pydantic_config__ = _STRICT
 
-    output: str = "runs/compact_x4"
+    output: Folder = "runs/compact_x4"
     """Folder for checkpoints, weights, logs and pictures."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Count = 0
     """Seed of weights and sampling."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
