@@ -8,13 +8,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from synthetic import make_pictures
 
 from vsr.benchmark import Measuring, evaluate
+from vsr.data.clips import Clip
 from vsr.errors import DatasetError
 from vsr.evaluation.metrics import SSIM_WINDOW
 from vsr.inference.options import InferenceOptions
+from vsr.models.compact import Compact
 from vsr.training.loop import train
 from vsr.training.options import (
     CompactOptions,
@@ -23,6 +26,7 @@ from vsr.training.options import (
     RunOptions,
     TrainOptions,
 )
+from vsr.training.validation import measure
 
 
 def quiet(line: str) -> None:
@@ -75,6 +79,17 @@ def test_reds4_is_measured_as_papers_measure_it(reds: Path, tmp_path: Path) -> N
     assert numbers["psnr_bicubic"] == pytest.approx(results.mean("bicubic").psnr, abs=0.02)
     assert numbers["psnr"] == pytest.approx(results.mean(weights).psnr, abs=0.02)
     assert numbers["ssim"] == pytest.approx(results.mean(weights).ssim, abs=1e-3)
+
+
+def test_a_black_frame_leaves_the_others_to_be_measured() -> None:
+    frames = np.stack([np.zeros((24, 32, 3), np.uint8), coloured(1, 32, 24), coloured(2, 32, 24)])
+    network = Compact(scale=2, channels=8, blocks=1)
+    clips = [Clip(name="x", frames=part, cuts=()) for part in (frames, frames[1:])]
+    found, alone = (
+        measure(network, clip, frames=9, scale=2, device=torch.device("cpu")) for clip in clips
+    )
+    assert np.isfinite(list(found.values())).all()
+    assert found["psnr_bicubic"] == pytest.approx(alone["psnr_bicubic"])
 
 
 def test_the_side_of_another_scale_is_refused_before_training(reds: Path, tmp_path: Path) -> None:

@@ -112,7 +112,8 @@ def measure(
 
     Returns:
         "psnr", "ssim", "psnr_bicubic", "psnr_single" (the same frames given one by one), and
-        "gain" and "neighbours", the differences in dB.
+        "gain" and "neighbours", the differences in dB. Frames that one of them gets right to the
+        bit, such as black ones, do not count for these but for "ssim".
     """
     was_training = network.training
     network.eval()
@@ -127,9 +128,16 @@ def measure(
     network.train(was_training)
     bicubic = resize(lq, gt.shape[-2], gt.shape[-1])
     outputs = [to_picture(x) for x in (bicubic, single, whole, gt)]
+    found = np.array(
+        [
+            [psnr(a, b, on_luma=on_luma) for a, b in zip(x, outputs[3], strict=True)]
+            for x in outputs[:3]
+        ]
+    )
+    # One black frame, at a fade for example, would make every mean infinite.
+    telling = np.isfinite(found).all(axis=0)
     of_bicubic, of_single, of_whole = (
-        float(np.mean([psnr(a, b, on_luma=on_luma) for a, b in zip(x, outputs[3], strict=True)]))
-        for x in outputs[:3]
+        float(x) for x in (found[:, telling] if telling.any() else found).mean(axis=1)
     )
     similar = [ssim(a, b, on_luma=on_luma) for a, b in zip(outputs[2], outputs[3], strict=True)]
     if pictures is not None:
