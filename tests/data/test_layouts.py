@@ -148,6 +148,17 @@ def test_videos_are_found_by_the_extensions_that_a_batch_takes(tmp_path: Path) -
     assert {clip.gt.name for clip in find_training(tmp_path, "folder")} == names
 
 
+def test_links_to_folders_are_followed_and_loops_end(tmp_path: Path) -> None:
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    make_pictures(elsewhere / "set" / "shot", frames=2)
+    make_video(elsewhere / "set" / "film.mp4", frames=2)
+    (elsewhere / "set" / "loop").symlink_to(elsewhere)
+    data.mkdir()
+    (data / "linked").symlink_to(elsewhere / "set")
+    found = find_training(data, "folder")
+    assert sorted(clip.name for clip in found) == ["film", "shot"]
+
+
 def test_pictures_that_change_are_decoded_anew(tmp_path: Path) -> None:
     data, cache = tmp_path / "data", tmp_path / "cache"
     make_pictures(data / "shot", frames=3)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
@@ -62,6 +63,20 @@ class Clip:
     frames: Frames
     cuts: tuple[int, ...]
     lq: Frames | None = None
+
+
+def below(folder: Path) -> list[Path]:
+    """List all files and folders below a folder, in a fixed order, links to folders followed.
+
+    Sets are put together of links to what lies elsewhere. One to a folder above it ends there.
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        seen.add(os.path.realpath(place))
+        folders[:] = [x for x in folders if os.path.realpath(os.path.join(place, x)) not in seen]
+        found += [Path(place, name) for name in (*folders, *files)]
+    return sorted(found)
 
 
 def open_all(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vsr.data.clips import below
 from vsr.errors import DatasetError
 from vsr.media.containers import VIDEO_SUFFIXES
 from vsr.media.images import PICTURE_SUFFIXES
@@ -179,7 +180,7 @@ def _folder(data: Path) -> list[ClipFiles]:
 
     Pictures beside videos are previews of them, not a clip.
     """
-    inside = sorted(data.rglob("*"))
+    inside = below(data)
     videos = [p for p in inside if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
     beside = {video.parent for video in videos}
     folders = [data, *(path for path in inside if path.is_dir())]
