@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from synthetic import draw_number, make_pictures, make_video, read_number
@@ -41,6 +42,19 @@ def test_changed_content_is_decoded_anew(tmp_path: Path) -> None:
     assert len(open_clip(tmp_path / "a.mkv", cache).frames) == 3
     make_video(tmp_path / "a.mkv", frames=5, codec="ffv1", pix_fmt="yuv444p")
     assert len(open_clip(tmp_path / "a.mkv", cache).frames) == 5
+
+
+def test_uncompressed_pictures_that_differ_in_the_middle_alone_are_told_apart(
+    tmp_path: Path,
+) -> None:
+    clips = []
+    for name, level in (("a", 50), ("b", 200)):
+        (tmp_path / name).mkdir()
+        for index, value in enumerate((0, level, 0)):
+            picture = np.full((48, 64, 3), value, np.uint8)
+            assert cv2.imwrite(str(tmp_path / name / f"{index}.bmp"), picture)
+        clips.append(open_clip(tmp_path / name, tmp_path / "cache"))
+    assert [int(clip.frames[1, 0, 0, 0]) for clip in clips] == [50, 200]  # type: ignore[index]
 
 
 def test_patterns_choose_what_is_halved(tmp_path: Path) -> None:

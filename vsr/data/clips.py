@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Protocol
@@ -193,14 +194,17 @@ def _read_facts(pixels_path: Path, facts_path: Path) -> StoreFacts | None:
 def _content_key(path: Path) -> str:
     """Tell content from other content: by size and samples of a file, or of a folder's pictures.
 
-    Of pictures the first and the last are sampled, of the others names and sizes count.
+    Of pictures the first and the last are sampled, of the others names and sizes count, which tell
+    compressed ones apart; those as large as the one before are sampled too.
     """
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+        sizes = [file.stat().st_size for file in files]
         digest = hashlib.sha256()
-        for file in files:
-            digest.update(f"{file.name} {file.stat().st_size}\n".encode())
-        files = files[:: max(1, len(files) - 1)]
+        for file, size in zip(files, sizes, strict=True):
+            digest.update(f"{file.name} {size}\n".encode())
+        kept = {0, len(files) - 1, *(i for i, (a, b) in enumerate(pairwise(sizes), 1) if a == b)}
+        files = [files[index] for index in sorted(kept)] if files else []
     else:
         digest = hashlib.sha256(str(path.stat().st_size).encode())
         files = [path]
