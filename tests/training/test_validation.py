@@ -26,7 +26,7 @@ from vsr.training.options import (
     RunOptions,
     TrainOptions,
 )
-from vsr.training.validation import measure
+from vsr.training.validation import measure, validate
 
 
 def quiet(line: str) -> None:
@@ -90,6 +90,17 @@ def test_a_black_frame_leaves_the_others_to_be_measured() -> None:
     )
     assert np.isfinite(list(found.values())).all()
     assert found["psnr_bicubic"] == pytest.approx(alone["psnr_bicubic"])
+
+
+def test_clips_of_one_name_have_a_strip_each(tmp_path: Path) -> None:
+    names = ("clip.mp4", "other", "clip.mkv")
+    clips = [
+        Clip(name=name, frames=coloured(i, 32, 24)[None], cuts=()) for i, name in enumerate(names)
+    ]
+    network = Compact(scale=2, channels=8, blocks=1)
+    validate(network, clips, frames=1, scale=2, device=torch.device("cpu"), pictures=tmp_path)
+    found = sorted(path.name for path in tmp_path.iterdir())
+    assert found == ["clip-2.png", "clip.png", "other.png"]
 
 
 def test_the_side_of_another_scale_is_refused_before_training(reds: Path, tmp_path: Path) -> None:

@@ -71,6 +71,9 @@ def validate(
     Returns:
         See `measure`.
     """
+    stems = [Path(clip.name).stem for clip in clips]
+    # Clips of one name in several folders each have a strip of their own.
+    names = [f"{x}-{n}" if (n := stems[:i].count(x) + 1) > 1 else x for i, x in enumerate(stems)]
     rows = [
         measure(
             network,
@@ -81,9 +84,9 @@ def validate(
             recipe=recipe,
             on_luma=on_luma,
             device=device,
-            pictures=pictures,
+            picture=None if pictures is None else pictures / f"{name}.png",
         )
-        for clip in clips
+        for name, clip in zip(names, clips, strict=True)
     ]
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
@@ -100,7 +103,7 @@ def measure(
     draw: int = 0,
     on_luma: bool = True,
     device: torch.device,
-    pictures: Path | None = None,
+    picture: Path | None = None,
 ) -> dict[str, float]:
     """Measure a network on one whole clip, 8-bit frames.
 
@@ -108,7 +111,7 @@ def measure(
         network, frames, scale, degradation, recipe, on_luma, device: See `validate`.
         clip: The truth, and the bicubic input where the data set has one.
         draw: See `degrade_clip`.
-        pictures: Folder for a strip: bicubic, frame by frame, whole clip, truth; or None.
+        picture: File for a strip: bicubic, frame by frame, whole clip, truth; or None.
 
     Returns:
         "psnr", "ssim", "psnr_bicubic", "psnr_single" (the same frames given one by one), and
@@ -140,9 +143,9 @@ def measure(
         float(x) for x in (found[:, telling] if telling.any() else found).mean(axis=1)
     )
     similar = [ssim(a, b, on_luma=on_luma) for a, b in zip(outputs[2], outputs[3], strict=True)]
-    if pictures is not None:
-        pictures.mkdir(parents=True, exist_ok=True)
-        _save_strip(pictures / f"{Path(clip.name).stem}.png", outputs)
+    if picture is not None:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        _save_strip(picture, outputs)
     return {
         "psnr": of_whole,
         "ssim": float(np.mean(similar)),
