@@ -77,6 +77,13 @@ def test_bad_videos_are_named_and_counted_and_the_rest_is_learnt_from(
     assert any(re.match(r"3 clips, 1 stretches", line) for line in said)
 
 
+def test_clips_that_are_trained_and_validated_on_are_named(videos: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    train(tiny(videos, tmp_path, steps=1), say=said.append)
+    (line,) = [line for line in said if "trained on as well" in line]
+    assert line.startswith("1 of 1 validation clips are trained on as well (val.mp4)")
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 1.5 MB."""

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,7 @@ from vsr.errors import (
 )
 from vsr.models.checkpoints import read_metadata
 from vsr.training.config import read_options
-from vsr.training.loop import build, learning_rate, train
+from vsr.training.loop import build, train
 from vsr.training.options import (
     CompactOptions,
     DataOptions,
@@ -407,13 +406,3 @@ def test_resuming_what_is_done_is_said(videos: Path, tmp_path: Path) -> None:
     assert train(options, resume=True, say=said.append) == {}
     assert not any("changed" in line for line in said)
     assert any("nothing is left to do of optimizer.steps = 1" in line for line in said)
-
-
-def test_learning_rate_warms_up_and_falls_to_its_end() -> None:
-    schedule = OptimizerOptions(steps=100, warmup=10, lr=1.0, lr_final=0.1)
-    rates = [learning_rate(step, schedule) for step in range(101)]
-    assert rates[0] == pytest.approx(0.1)
-    assert max(rates) == rates[10] == pytest.approx(1.0)
-    assert rates[55] == pytest.approx(0.55)
-    assert rates[100] == pytest.approx(0.1)
-    assert all(later < earlier for earlier, later in pairwise(rates[10:]))

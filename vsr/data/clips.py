@@ -134,6 +134,16 @@ def open_clip(
     )
 
 
+def in_both(one: Sequence[Clip], other: Sequence[Clip]) -> list[str]:
+    """Name the clips of `other` whose content, under whatever name, is in `one` too."""
+    stores = {clip.frames.filename for clip in one if isinstance(clip.frames, np.memmap)}
+    return [
+        clip.name
+        for clip in other
+        if isinstance(clip.frames, np.memmap) and clip.frames.filename in stores
+    ]
+
+
 @dataclass(frozen=True, kw_only=True)
 class StoreFacts:
     """What a store says about its frames.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,23 +15,30 @@ from torch.amp import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from vsr.data.clips import Clip
+from vsr.data.clips import Clip, in_both
 from vsr.data.datasets import Stretch, stretches
 from vsr.data.layouts import open_training
-from vsr.errors import ConfigError, VsrError, WeightsError
-from vsr.models.checkpoints import read_metadata, save_weights
+from vsr.errors import ConfigError, VsrError
+from vsr.models.checkpoints import save_weights
 from vsr.models.contract import TrainableNetwork
 from vsr.models.layers import Recomputable
 from vsr.models.zoo import ARCHITECTURES
 from vsr.training.adversary import Adversary
 from vsr.training.batches import Batch, batches
-from vsr.training.checkpoint import Moments, Stateful, load_checkpoint, save_checkpoint
-from vsr.training.config import differences, validated
+from vsr.training.checkpoint import (
+    Moments,
+    Stateful,
+    changed_since,
+    load_checkpoint,
+    save_checkpoint,
+)
+from vsr.training.config import validated
 from vsr.training.descent import descend
 from vsr.training.ema import Ema
 from vsr.training.objective import Judged, Objective
-from vsr.training.options import OptimizerOptions, TrainOptions
+from vsr.training.options import TrainOptions
 from vsr.training.record import Record, has_tensorboard, make_folder, refuse_overwriting
+from vsr.training.schedule import learning_rate, replays
 from vsr.training.start import start_flow_from, start_from
 from vsr.training.stopping import stop_on_signal
 from vsr.training.validation import check_clips, validate
@@ -138,10 +145,7 @@ def resumed(parts: Parts, options: TrainOptions, say: Say) -> int:
     step = load_checkpoint(path, shape=parts.shape, parts=parts.saved())
     steps = options.optimizer.steps
     say(f"resumed at step {step}")
-    before: Mapping[str, object] = {}
-    with suppress(WeightsError):  # a run can go on without them
-        before = read_metadata(path.with_name("weights.safetensors")).get("options", {})
-    if changed := differences(before, options):
+    if changed := changed_since(path.with_name("weights.safetensors"), options):
         say(f"options that changed since: {'; '.join(changed)}")
     if step >= steps:
         say(f"nothing is left to do of optimizer.steps = {steps}; raise it to train on")
@@ -220,6 +224,11 @@ def open_data(options: TrainOptions, say: Say) -> Data:
         Path(data.train), cache, layout=data.layout, half_size=data.half_size, progress=say
     )
     val_clips = open_training(Path(data.val), cache, layout=data.val_layout, progress=say)
+    if known := in_both(clips, val_clips):
+        say(
+            f"{len(known)} of {len(val_clips)} validation clips are trained on as well "
+            f"({', '.join(known[:5])}); what is measured on them is no measure of others"
+        )
     check_clips(val_clips, scale=options.network.scale, degradation=data.degradation)
     side = data.crop * options.network.scale
     found = stretches(clips, length=data.length, side=side, progress=say)
@@ -346,20 +355,6 @@ def update(parts: Parts, options: TrainOptions, batch: Batch, step: int) -> dict
     if adversary is not None:
         values["discriminator"] = adversary.learn(judged.sr, gt, _autocast(gt.device, options))
     return values
-
-
-def replays(step: int, every: int) -> int:
-    """How often the clips of a step are played first: once to three times in turn, mostly never."""
-    return 1 + step // every % 3 if every and step % every == 0 else 0
-
-
-def learning_rate(step: int, schedule: OptimizerOptions) -> float:
-    """Linear warm-up, then a cosine down to `lr_final` at the last step."""
-    if step < schedule.warmup:
-        return schedule.lr * (step + 1) / schedule.warmup
-    done = (step - schedule.warmup) / max(1, schedule.steps - schedule.warmup)
-    share = (1 + math.cos(math.pi * done)) / 2
-    return schedule.lr_final + (schedule.lr - schedule.lr_final) * share
 
 
 def _validated(
