@@ -177,6 +177,12 @@ def test_two_processes_with_half_the_batch_give_what_one_gives(
     torch.testing.assert_close(two["network"], one["network"], atol=1e-5, rtol=1e-4)
     learnt, wanted = two["adversary"]["network"], one["adversary"]["network"]
     torch.testing.assert_close(learnt, wanted, atol=1e-5, rtol=1e-4)
+    logs = [(tmp_path / count / "log.jsonl").read_text().splitlines() for count in ("1", "2")]
+    alone, shared = ([x for x in map(json.loads, log) if "loss" in x] for log in logs)
+    assert len(alone) == len(shared) > 0
+    for name in ("loss", "adversarial", "discriminator"):
+        found = [line[name] for line in shared]
+        assert found == pytest.approx([line[name] for line in alone], rel=1e-3)
 
 
 def test_frozen_flow_stays_as_it_is(videos: Path, tmp_path: Path) -> None:

@@ -301,11 +301,14 @@ def fit(
                     f"stopping: step {step} of {steps} is saved, then measured; a second signal "
                     "leaves the measuring out, --resume goes on"
                 )
-            if record is not None and (step % run.log_every == 0 or last):
-                means = {key: sum(x[key] for x in seen) / len(seen) for key in losses if seen}
+            if step % run.log_every == 0 or last:
+                sums = [sum(x[key] for x in seen) for key in losses]
+                *sums, count = world.total([*sums, len(seen)])
+                means = {key: x / count for key, x in zip(losses, sums, strict=True) if count}
                 bar.set_postfix({key: f"{value:.5f}" for key, value in means.items()})
                 rate = learning_rate(step - 1, options.optimizer)
-                record.add(step, **means, lr=rate, skipped=skipped)
+                if record is not None:
+                    record.add(step, **means, lr=rate, skipped=skipped)
                 seen = []
             # Before validating: whoever stops a run may not wait for that.
             if record is not None and (step % run.save_every == 0 or last):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -44,6 +44,14 @@ class World:
         flags = torch.tensor(int(flag), device=self.device)
         dist.all_reduce(flags, op=dist.ReduceOp.MAX)
         return bool(flags.item())
+
+    def total(self, values: Sequence[float]) -> list[float]:
+        """Add up over all processes; all must ask at the same point, for as many values."""
+        if self.size == 1:
+            return list(values)
+        sums = torch.tensor(values, dtype=torch.float32, device=self.device)
+        dist.all_reduce(sums)
+        return [float(value) for value in sums]
 
     def wait(self) -> None:
         """Wait until all processes are here."""
