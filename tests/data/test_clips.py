@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import av
@@ -151,6 +152,21 @@ def test_a_damaged_store_is_made_anew(suffix: str, size: int | None, tmp_path: P
     clip = open_clip(video, tmp_path / "cache", progress=said.append)
     np.testing.assert_array_equal(clip.frames, first)
     assert said == ["decoding a.mp4"]
+
+
+def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(
+    tmp_path: Path,
+) -> None:
+    video = make_video(tmp_path / "a.mp4", frames=2)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    left, written = cache / "x.1.1.part", cache / "y.2.2.part"
+    for part in (left, written):
+        part.write_bytes(b"half a film")
+    os.utime(left, (0, 0))
+    open_all([video], cache)
+    assert not left.exists()
+    assert written.exists()
 
 
 def test_the_matrix_of_the_tags_is_used(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from itertools import pairwise
@@ -33,6 +35,7 @@ from vsr.ops.resize import resize
 _VERSION = 2
 # Bytes hashed at the start, middle and end of a video; reading all of a terabyte would take hours.
 _SAMPLE = 1 << 20
+_ABANDONED = 3600  # seconds since the last byte was written
 
 
 class Frames(Protocol):
@@ -96,6 +99,7 @@ def open_all(
         progress: Told of each one decoded or left out, one line each, and how many were.
     """
     clips = []
+    sweep(cache)
     for path in paths:
         half = any(fnmatch(path.name, pattern) for pattern in half_size)
         try:
@@ -105,6 +109,17 @@ def open_all(
     if len(clips) < len(paths):
         progress(f"{len(paths) - len(clips)} of {len(paths)} clips left out")
     return clips
+
+
+def sweep(cache: Path) -> None:
+    """Remove what killed processes left half written: a whole film takes many gigabytes.
+
+    Whoever still writes has done so within the hour.
+    """
+    for part in cache.glob("*.part"):
+        with suppress(OSError):  # gone by now, or of somebody else
+            if time.time() - part.stat().st_mtime > _ABANDONED:
+                part.unlink()
 
 
 def open_clip(

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr.data.clips import Clip, Frames, open_all, store
+from vsr.data.clips import Clip, Frames, open_all, store, sweep
 from vsr.data.protocols import PROTOCOLS, ClipFiles, Protocol, find_clips
 from vsr.errors import DatasetError
 
@@ -129,6 +129,7 @@ def open_training(
         if not clips:
             raise DatasetError(f"none of the clips in '{data}' could be decoded")
         return clips
+    sweep(cache)
     first = found[0]
     shape = store(first.gt, cache, progress=progress)[1].shape
     low = None if first.lq is None else store(first.lq, cache, progress=progress)[1].shape
