@@ -162,6 +162,31 @@ def test_starting_anew_over_another_run_is_refused(name: str, videos: Path, tmp_
     assert (tmp_path / name).read_bytes() == b"hours of work"
 
 
+def test_resuming_does_not_want_the_weights_that_were_started_from(
+    videos: Path, tmp_path: Path
+) -> None:
+    train(tiny(videos, tmp_path / "first", steps=1), say=quiet)
+    weights = tmp_path / "first" / "weights.safetensors"
+    options = tiny(videos, tmp_path / "second", steps=1)
+    options = replace(options, optimizer=replace(options.optimizer, init=str(weights)))
+    train(options, say=quiet)
+    weights.unlink()
+    said: list[str] = []
+    longer = replace(options, optimizer=replace(options.optimizer, steps=2))
+    train(longer, resume=True, say=said.append)
+    assert "resumed at step 1" in said
+    assert not any("starting from" in line for line in said)
+
+
+def test_resuming_what_is_done_is_said(videos: Path, tmp_path: Path) -> None:
+    options = tiny(videos, tmp_path, steps=1)
+    train(options, say=quiet)
+    said: list[str] = []
+    assert train(options, resume=True, say=said.append) == {}
+    assert not any("changed" in line for line in said)
+    assert any("nothing is left to do of optimizer.steps = 1" in line for line in said)
+
+
 def test_an_output_that_is_a_file_is_refused(videos: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"run\.output.*cannot be written to"):

@@ -403,12 +403,3 @@ def test_a_resumed_run_has_the_settings_of_its_options_and_says_what_changed(
     ):
         assert f"optimizer.{change}" in line
     assert "data." not in line
-
-
-def test_resuming_what_is_done_is_said(videos: Path, tmp_path: Path) -> None:
-    options = tiny(videos, tmp_path, steps=1)
-    train(options, say=quiet)
-    said: list[str] = []
-    assert train(options, resume=True, say=said.append) == {}
-    assert not any("changed" in line for line in said)
-    assert any("nothing is left to do of optimizer.steps = 1" in line for line in said)

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -124,7 +124,9 @@ def train(
         make_folder(Path(options.run.output))
         if not resume:
             refuse_overwriting(Path(options.run.output))
-        parts = build(options, world, say)
+        # The checkpoint holds what became of the weights that it started from.
+        unstarted = replace(options, optimizer=replace(options.optimizer, init="", flow_init=""))
+        parts = build(unstarted if resume else options, world, say)
         with world.first_alone():
             data = open_data(options, say)
         step = 0
