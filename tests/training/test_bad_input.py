@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -185,6 +186,22 @@ def test_resuming_what_is_done_is_said(videos: Path, tmp_path: Path) -> None:
     assert train(options, resume=True, say=said.append) == {}
     assert not any("changed" in line for line in said)
     assert any("nothing is left to do of optimizer.steps = 1" in line for line in said)
+
+
+def test_a_second_signal_ends_the_validation_too(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def long_validation(*_: object, **__: object) -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        return {"psnr": 0.0}
+
+    monkeypatch.setattr("vsr.training.loop.validate", long_validation)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(videos, tmp_path, steps=2), say=quiet)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 2
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_an_output_that_is_a_file_is_refused(videos: Path, tmp_path: Path) -> None:

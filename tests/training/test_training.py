@@ -106,22 +106,6 @@ def test_stop_at_3_and_resume_equals_6_straight_bit_for_bit(videos: Path, tmp_pa
         torch.testing.assert_close(actual[part_name], expected[part_name], rtol=0, atol=0)
 
 
-def test_a_second_signal_ends_the_validation_too(
-    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def long_validation(*_: object, **__: object) -> dict[str, float]:
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
-        return {"psnr": 0.0}
-
-    monkeypatch.setattr("vsr.training.loop.validate", long_validation)
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        train(tiny(videos, tmp_path, steps=2), say=quiet)
-    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 2
-    assert signal.getsignal(signal.SIGINT) is before
-
-
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork, from 3.12 on
 def test_workers_give_the_same_run(videos: Path, tmp_path: Path) -> None:
     weights = []

@@ -10,9 +10,6 @@ import torch
 
 from vsr.durable import whole
 from vsr.errors import CheckpointFormatError, WeightsError
-from vsr.models.checkpoints import read_metadata
-from vsr.training.config import differences
-from vsr.training.options import TrainOptions
 
 
 class Stateful(Protocol):
@@ -122,14 +119,3 @@ def load_checkpoint(
         ) from error
     step: int = saved["step"]
     return step
-
-
-def changed_since(weights: Path, options: TrainOptions) -> list[str]:
-    """Say which options are not those that a weight file of the same run was made with.
-
-    A run can go on without the file; then nothing is known to have changed.
-    """
-    try:
-        return differences(read_metadata(weights).get("options", {}), options)
-    except WeightsError:
-        return []

@@ -25,13 +25,7 @@ from vsr.models.layers import Recomputable
 from vsr.models.zoo import ARCHITECTURES
 from vsr.training.adversary import Adversary
 from vsr.training.batches import Batch, batches
-from vsr.training.checkpoint import (
-    Moments,
-    Stateful,
-    changed_since,
-    load_checkpoint,
-    save_checkpoint,
-)
+from vsr.training.checkpoint import Moments, Stateful, load_checkpoint, save_checkpoint
 from vsr.training.config import validated
 from vsr.training.descent import descend
 from vsr.training.ema import Ema
@@ -39,7 +33,7 @@ from vsr.training.objective import Judged, Objective
 from vsr.training.options import TrainOptions
 from vsr.training.record import Record, has_tensorboard, make_folder, refuse_overwriting
 from vsr.training.schedule import learning_rate, replays
-from vsr.training.start import start_flow_from, start_from
+from vsr.training.start import changed_since, start_flow_from, start_from
 from vsr.training.stopping import stop_on_signal
 from vsr.training.validation import check_clips, validate
 from vsr.training.world import World, join_world

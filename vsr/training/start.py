@@ -1,4 +1,4 @@
-"""Weights that a run starts from."""
+"""Weights that a run starts from, and what it was when it stopped."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vsr.errors import CheckpointFormatError, ConfigError
+from vsr.errors import CheckpointFormatError, ConfigError, WeightsError
 from vsr.models.checkpoints import check_fit, is_own, load_into, read_metadata, read_tensors
 from vsr.models.compact import Compact
 from vsr.models.contract import TrainableNetwork
 from vsr.models.published import load_published, load_spynet, read_published
 from vsr.models.spynet import SpyNet
 from vsr.models.zoo import ARCHITECTURES
+from vsr.training.config import differences
+from vsr.training.options import TrainOptions
 
 Say = Callable[[str], None]
 
@@ -70,6 +72,17 @@ def start_flow_from(network: TrainableNetwork, path: Path, say: Say) -> None:
         )
     load_spynet(spynet, path)
     say(f"flow starting from '{path}'")
+
+
+def changed_since(weights: Path, options: TrainOptions) -> list[str]:
+    """Say which options are not those that a weight file of the same run was made with.
+
+    A run can go on without the file; then nothing is known to have changed.
+    """
+    try:
+        return differences(read_metadata(weights).get("options", {}), options)
+    except WeightsError:
+        return []
 
 
 def _start_from_larger_scale(network: Compact, path: Path, scale: int, say: Say) -> None:
