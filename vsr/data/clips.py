@@ -246,11 +246,11 @@ def _sample(path: Path, update: Callable[[bytes], None]) -> None:
             update(file.read(_SAMPLE))
 
 
-def _decode_into(video: Path, pixels_path: Path, facts_path: Path, half: bool) -> StoreFacts:
+def _decode_into(video: Path, pixels_path: Path, facts_path: Path, half: bool) -> None:
     """Write a store; the facts come last, so a store without them is not there."""
     try:
         pixels_path.parent.mkdir(parents=True, exist_ok=True)
-        return _write_store(video, pixels_path, facts_path, half)
+        _write_store(video, pixels_path, facts_path, half)
     except OSError as error:
         raise DatasetError(
             f"'{pixels_path.parent}' wanted for the decoded frames of '{video}', which cannot be "
@@ -258,7 +258,7 @@ def _decode_into(video: Path, pixels_path: Path, facts_path: Path, half: bool) -
         ) from error
 
 
-def _write_store(video: Path, pixels_path: Path, facts_path: Path, half: bool) -> StoreFacts:
+def _write_store(video: Path, pixels_path: Path, facts_path: Path, half: bool) -> None:
     size: tuple[int, ...] = ()
     cuts: list[int] = []
     count = 0
@@ -272,7 +272,6 @@ def _write_store(video: Path, pixels_path: Path, facts_path: Path, half: bool) -
     facts = StoreFacts(shape=(count, *size), cuts=tuple(cuts))
     said = {"version": _VERSION, "video": video.name, **asdict(facts)}
     write_durably(facts_path, json.dumps(said).encode())
-    return facts
 
 
 def _rgb_frames(video: Path, half: bool) -> Iterator[tuple[NDArray[np.uint8], float]]:
