@@ -22,7 +22,7 @@ LAYERS: list[set[str]] = [
     {"inference", "training"},
     {"options", "ledger", "results"},
     {"planning", "benchmark"},
-    {"space", "reporting", "frames"},
+    {"space", "reporting", "frames", "rechecking"},
     {"recording", "identity"},
     {"resume", "estimate"},
     {"pipeline"},

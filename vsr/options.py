@@ -9,7 +9,7 @@ from typing import Literal
 
 from vsr.errors import ConfigError
 from vsr.inference.options import InferenceOptions, check_options
-from vsr.media.options import EncodeOptions
+from vsr.media.options import DecodeOptions, Deinterlace, EncodeOptions
 
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
 _SIZE = re.compile(r"(\d+)[x×](\d+)")
@@ -41,7 +41,7 @@ class EnhanceOptions:
     strength: float = 1.0
     """1 for the network's picture, 0 for the bicubic one, between for a blend."""
 
-    deinterlace: Literal["auto", "off", "frame", "field"] = "auto"
+    deinterlace: Deinterlace = "auto"
     """auto: on interlaced video only; frame: always; field: a frame per field, twice the rate."""
 
     filter: str | None = None
@@ -86,6 +86,16 @@ def parse_size(text: str) -> tuple[int, int]:
     if not (width and height):
         raise ConfigError(f"--size wants WIDTHxHEIGHT such as 1920x1080; got '{text}'")
     return width, height
+
+
+def decode_options(options: EnhanceOptions) -> DecodeOptions:
+    """Say what part of the source is decoded, and through which filters."""
+    return DecodeOptions(
+        start=parse_time(options.start, "start") if options.start else Fraction(0),
+        duration=parse_time(options.duration, "duration") if options.duration else None,
+        deinterlace=options.deinterlace,
+        filter_chain=options.filter,
+    )
 
 
 def check(options: EnhanceOptions) -> None:

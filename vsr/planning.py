@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -12,16 +12,9 @@ from pathlib import Path
 from vsr.data.layout import color_layout
 from vsr.inference.plan import Plan, make_plan
 from vsr.media.attached import expected_losses
-from vsr.media.chains import (
-    UPRIGHT,
-    deinterlacers,
-    keeps_count,
-    turn_of,
-    turn_of_matrix,
-    upright_chain,
-)
+from vsr.media.chains import deinterlacers, keeps_count
 from vsr.media.chapters import chapter_warnings
-from vsr.media.clock import early_warnings, output_range
+from vsr.media.clock import early_warnings, kept_range, output_range
 from vsr.media.containers import PICTURES, TargetKind, check_target
 from vsr.media.copying import TimeRange
 from vsr.media.cropping import crop_notes
@@ -30,9 +23,10 @@ from vsr.media.encode import EncodePlan, plan_encoding
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
 from vsr.media.timecode import timecode_warnings
+from vsr.media.turning import as_turned
 from vsr.models.zoo import ModelInfo, default_model, find_model
 from vsr.ops.color import ColorLayout
-from vsr.options import EnhanceOptions, check, parse_size, parse_time
+from vsr.options import EnhanceOptions, check, decode_options, parse_size
 
 # Bits per pixel and frame from which a codec's artefacts are hardly seen: for H.264 those of a
 # 7.5 Mbit/s film in 1080p24; older and newer codecs by the factors that are usually quoted.
@@ -109,7 +103,7 @@ def plan_job(
     decode = decode_options(options)
     with Decoder(info, decode) as decoder:
         size = decoder.width, decoder.height
-        shown, turn_notes = _shown(info, options.filter)
+        shown, turn_notes = as_turned(info, options.filter)
         model = named or default_model(_factor(options, decoder, shown))
         encode = _plan_encoding(shown, kind, options, decoder, model.scale)
         source_layout, assumed = color_layout(info, decoder.format)
@@ -172,38 +166,6 @@ def footage_warnings(info: SourceInfo, model: ModelInfo) -> tuple[str, ...]:
         f"'{model.name}' is made for {model.purpose.partition(';')[0]}; this is {video.codec} at "
         f"{bits:.2f} bits per pixel, where {needed} look clean: its artefacts will be enlarged "
         "as well; `vsr models` tells which networks are made for such footage.",
-    )
-
-
-def decode_options(options: EnhanceOptions) -> DecodeOptions:
-    """Say what part of the source is decoded, and through which filters."""
-    return DecodeOptions(
-        start=parse_time(options.start, "start") if options.start else Fraction(0),
-        duration=parse_time(options.duration, "duration") if options.duration else None,
-        deinterlace=options.deinterlace,
-        filter_chain=options.filter,
-    )
-
-
-def _shown(info: SourceInfo, chain: str | None) -> tuple[SourceInfo, tuple[str, ...]]:
-    """Take the rotation out where the filters have done it; warn where they turn otherwise."""
-    video = info.video
-    turn = turn_of(chain)
-    if video.display_matrix is None or turn == UPRIGHT:
-        return info, ()
-    asked = turn_of_matrix(video.display_matrix)
-    if asked == UPRIGHT:
-        return info, ()
-    if turn is not None and turn == asked:
-        return replace(info, video=replace(video, rotation=0, display_matrix=None)), (
-            f"the filters turn the picture as the input asks players to ({video.rotation} "
-            "degrees), so the output does not ask for it again",
-        )
-    upright = upright_chain(video.display_matrix)
-    advice = f"; only {upright} makes it upright for good" if upright else ""
-    return info, (
-        "the filters turn the picture as it lies in the file, and players will turn it by "
-        f"{video.rotation} degrees after that, as the input asks{advice}",
     )
 
 
@@ -283,22 +245,6 @@ def target_size(
         return max(2, sides[0]), max(2, sides[1]), aspect
     scale = options.scale or network_scale
     return width * scale, height * scale, aspect
-
-
-def kept_range(decoder: Decoder, options: DecodeOptions, muxer: str) -> TimeRange | None:
-    """Give the part of the source's clock that is kept, in whole ticks of the frames to come.
-
-    That of AVI, whose constant rate counts from zero on, begins with the first frame.
-    """
-    if options.start == 0 and options.duration is None:
-        return None
-    tick = decoder.time_base
-    start = ceil((decoder.origin + options.start) / tick) * tick
-    if muxer == "avi":
-        start = decoder.first_pts * tick
-    if options.duration is None:
-        return TimeRange(start=start)
-    return TimeRange(start=start, stop=decoder.origin + options.start + options.duration)
 
 
 def estimate_frames(info: SourceInfo, options: DecodeOptions, rate: Fraction) -> int | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vsr.errors import MuxError
 from vsr.media.copying import TimeRange
+from vsr.media.decode import DecodeOptions, Decoder
 from vsr.media.encode import EncodePlan
 from vsr.media.probe import SourceInfo
 
@@ -60,6 +61,22 @@ class OutputClock:
                 f"{float(1 / self.interval):.5g} frames/s; write .mkv or .mp4 instead",
             )
         return place, max(1, round(duration * self.time_base / self.interval))
+
+
+def kept_range(decoder: Decoder, options: DecodeOptions, muxer: str) -> TimeRange | None:
+    """Give the part of the source's clock that is kept, in whole ticks of the frames to come.
+
+    That of AVI, whose constant rate counts from zero on, begins with the first frame.
+    """
+    if options.start == 0 and options.duration is None:
+        return None
+    tick = decoder.time_base
+    start = ceil((decoder.origin + options.start) / tick) * tick
+    if muxer == "avi":
+        start = decoder.first_pts * tick
+    if options.duration is None:
+        return TimeRange(start=start)
+    return TimeRange(start=start, stop=decoder.origin + options.start + options.duration)
 
 
 def output_range(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal, Self
+from typing import Self
 
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -17,6 +17,7 @@ from vsr.media.conform import Conformer
 from vsr.media.filters import FrameFilter, SceneScorer, StreamShape
 from vsr.media.frames import PlanarFrame, PlaneFormat
 from vsr.media.losses import LostFrames
+from vsr.media.options import DecodeOptions, Deinterlace
 from vsr.media.planes import Packing, frame_planes, packing_of
 from vsr.media.probe import SourceInfo
 from vsr.media.reading import FrameReader
@@ -24,31 +25,8 @@ from vsr.media.timestamps import PtsRepair
 
 __all__ = ["DecodeOptions", "DecodeSummary", "Decoder", "Deinterlace", "LostFrames"]
 
-Deinterlace = Literal["auto", "off", "frame", "field"]
-
 # Decoders of these mark interlaced frames themselves; of others only the header may know.
 FIELD_MARKING_CODECS = ("h264", "hevc", "mpeg2video", "mpeg4", "vc1", "dvvideo", "prores")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DecodeOptions:
-    """What part of a file is decoded, and through which filters.
-
-    Attributes:
-        start, duration: Seconds from the file's first frame: frames with
-            start <= t < start + duration are given.
-        deinterlace: "auto" runs bwdif on interlaced streams only, one frame per frame, and leaves
-            it to `filter_chain` if that deinterlaces; "frame" runs it on any stream; "field"
-            makes one frame of each field, doubling the rate.
-        filter_chain: Any libavfilter chain, run after deinterlacing.
-        threads: Decoder threads; 0 takes all cores.
-    """
-
-    start: Fraction = Fraction(0)
-    duration: Fraction | None = None
-    deinterlace: Deinterlace = "auto"
-    filter_chain: str | None = None
-    threads: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

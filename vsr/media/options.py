@@ -1,11 +1,36 @@
-"""What a user may choose about the encoding. Neither av nor torch here: `vsr --help` reads it."""
+"""What a user may choose about decoding and encoding. No av here: `vsr --help` reads it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
 
 from vsr.errors import ConfigError
+
+Deinterlace = Literal["auto", "off", "frame", "field"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecodeOptions:
+    """What part of a file is decoded, and through which filters.
+
+    Attributes:
+        start, duration: Seconds from the file's first frame: frames with
+            start <= t < start + duration are given.
+        deinterlace: "auto" runs bwdif on interlaced streams only, one frame per frame, and leaves
+            it to `filter_chain` if that deinterlaces; "frame" runs it on any stream; "field"
+            makes one frame of each field, doubling the rate.
+        filter_chain: Any libavfilter chain, run after deinterlacing.
+        threads: Decoder threads; 0 takes all cores.
+    """
+
+    start: Fraction = Fraction(0)
+    duration: Fraction | None = None
+    deinterlace: Deinterlace = "auto"
+    filter_chain: str | None = None
+    threads: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,20 +9,19 @@ from fractions import Fraction
 
 from vsr.media.chapters import chapter_warnings, check_chapters
 from vsr.media.checks import Check, check
-from vsr.media.clock import avi_range, early_range, early_warnings
+from vsr.media.clock import avi_range, early_range, early_warnings, kept_range
 from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
 from vsr.media.copying import TimeRange
 from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
 from vsr.media.encode import EncodePlan
-from vsr.media.frames import spans_full_range
 from vsr.media.losses import describe_lost
 from vsr.media.marks import FrameMarks, marks_of
-from vsr.media.pixel_formats import plane_format
-from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, VideoInfo, probe
+from vsr.media.probe import SourceInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
 from vsr.media.timecode import at_start, timecode_warnings
 from vsr.media.verify_cues import cue_warnings
 from vsr.media.verify_streams import check_streams, check_tags, pair_streams, without_empty
+from vsr.media.verify_video import Shape, check_video
 
 # Matroska counts in milliseconds; MPEG-TS in 1/90000 s, and is rounded to on both ways.
 TOLERANCE = {
@@ -36,8 +35,6 @@ SHIFTED = ("mpegts", "avi")
 MEAN_TOLERANCE = 0.1
 BLACK, NOT_BLACK = 0.03, 0.1
 MOVES, FROZEN = 0.01, 0.1
-# Two codes of one matrix (H.273, table 4); MJPEG is read back as the first.
-_BT601 = (5, 6)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,8 +45,9 @@ class Expected:
         plan: How the video was encoded; None to judge by the source alone.
         streams: What was planned for all streams; None to plan it again.
         decode: How the source was decoded.
-        time_range: The part that was kept.
+        time_range: The part that was kept; None for what `decode` says.
         marks: Of the source's frames as decoded; None to decode them again.
+        shape: Of those frames; None for that of the source.
     """
 
     plan: EncodePlan | None = None
@@ -57,6 +55,7 @@ class Expected:
     decode: DecodeOptions = field(default_factory=DecodeOptions)
     time_range: TimeRange | None = None
     marks: FrameMarks | None = None
+    shape: Shape | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,14 +109,18 @@ def verify(
     expected = expected or Expected()
     kind = target_kind(named if named is not None else target)
     info, made = probe(os.fspath(source)), probe(os.fspath(target))
-    marks, damaged = expected.marks, False
+    damaged = False
     warnings: tuple[str, ...] = ()
-    if marks is None:
-        marks, of_source = _marks(info, expected.decode)
+    if expected.marks is None:
+        expected, of_source = _with_source(info, expected, kind.muxer)
         damaged = bool(of_source.error_count or of_source.corrupt)
         told = (*describe_lost(of_source.lost), *of_source.warnings)
         warnings = tuple(f"in the source: {sentence}" for sentence in told)
-    found, summary = _marks(made, DecodeOptions(deinterlace="off"))
+    assert expected.marks is not None
+    marks = expected.marks
+    with Decoder(made, DecodeOptions(deinterlace="off")) as frames:
+        found = _marks(made, frames)
+        summary = frames.summary
     kept = expected.time_range or early_range(info, kind.muxer, marks.time_base)
     offset = kept.start if kept else Fraction(0)
     shift = Fraction(0)
@@ -130,30 +133,21 @@ def verify(
         *_check_times(kind, expected.plan, marks, found, offset),
         # What a decoder makes of damage differs from run to run.
         *([] if damaged else _check_pictures(marks, found)),
-        *_check_video(kind, info, made, expected.plan),
+        *check_video(
+            kind,
+            info,
+            made,
+            plan=expected.plan,
+            shape=expected.shape,
+            chain=expected.decode.filter_chain,
+        ),
     ]
     if damaged:
         warnings += ("the source is damaged, so its pictures cannot be compared",)
     if kind.muxer != PICTURES and info.format != PICTURES:
-        streams = expected.streams
-        if streams is None:
-            begins = kept or _as_avi(kind, info, marks, found)
-            streams = plan_streams(
-                info, kind.pattern, begins=begins.start if begins else Fraction(0)
-            )
-        streams = without_empty(info, made, streams, kept, muxer=kind.muxer)
-        checks += check_streams(info, made, streams, kept, muxer=kind.muxer, shift=shift)
-        if "chapters" in LABELS[kind.muxer]:
-            checks.append(check_chapters(info, made, kind.muxer, kept))
-        warnings += (
-            *stream_warnings(streams),
-            *container_warnings(info, kind.pattern),
-            *early_warnings(info, kind.muxer, marks.time_base, expected.time_range),
-            *chapter_warnings(info, kind.muxer, kept),
-            *cue_warnings(info, made, pair_streams(info, made, streams)[0], kept),
-            *timecode_warnings(info, kept),
-            *check_tags(at_start(info, kept), made, streams),
-        )
+        others, said = _check_others(kind, info, made, expected, found, kept, shift)
+        checks += others
+        warnings += said
     return VerifyResult(
         source=os.fspath(source),
         target=os.fspath(named if named is not None else target),
@@ -169,12 +163,55 @@ def _as_avi(
     return avi_range(info, found.time_base, marks.time_base) if kind.muxer == "avi" else None
 
 
-def _marks(info: SourceInfo, options: DecodeOptions) -> tuple[FrameMarks, DecodeSummary]:
-    with Decoder(info, options) as frames:
-        marks = marks_of(info.video, frames.format, frames.time_base)
-        for frame in frames:
-            marks.add(frame)
-        return marks, frames.summary
+def _with_source(
+    info: SourceInfo, expected: Expected, muxer: str
+) -> tuple[Expected, DecodeSummary]:
+    """Decode the source, and add what that tells: its frames, their shape, the part kept."""
+    with Decoder(info, expected.decode) as frames:
+        marks = _marks(info, frames)
+        return replace(
+            expected,
+            marks=marks,
+            shape=Shape(frames.width, frames.height, frames.sample_aspect_ratio or Fraction(1)),
+            time_range=expected.time_range or kept_range(frames, expected.decode, muxer),
+        ), frames.summary
+
+
+def _marks(info: SourceInfo, frames: Decoder) -> FrameMarks:
+    marks = marks_of(info.video, frames.format, frames.time_base)
+    for frame in frames:
+        marks.add(frame)
+    return marks
+
+
+def _check_others(
+    kind: TargetKind,
+    info: SourceInfo,
+    made: SourceInfo,
+    expected: Expected,
+    found: FrameMarks,
+    kept: TimeRange | None,
+    shift: Fraction,
+) -> tuple[list[Check], tuple[str, ...]]:
+    """Check all but the enhanced stream, and say what is missing as planned."""
+    assert expected.marks is not None
+    streams = expected.streams
+    if streams is None:
+        begins = kept or _as_avi(kind, info, expected.marks, found)
+        streams = plan_streams(info, kind.pattern, begins=begins.start if begins else Fraction(0))
+    streams = without_empty(info, made, streams, kept, muxer=kind.muxer)
+    checks = check_streams(info, made, streams, kept, muxer=kind.muxer, shift=shift)
+    if "chapters" in LABELS[kind.muxer]:
+        checks.append(check_chapters(info, made, kind.muxer, kept))
+    return checks, (
+        *stream_warnings(streams),
+        *container_warnings(info, kind.pattern),
+        *early_warnings(info, kind.muxer, expected.marks.time_base, expected.time_range),
+        *chapter_warnings(info, kind.muxer, kept),
+        *cue_warnings(info, made, pair_streams(info, made, streams)[0], kept),
+        *timecode_warnings(info, kept),
+        *check_tags(at_start(info, kept), made, streams),
+    )
 
 
 def _check_decodes(summary: DecodeSummary) -> Check:
@@ -290,85 +327,3 @@ def _frames(what: str, frames: Sequence[int]) -> str:
     if not frames:
         return f"no frame is {what}"
     return f"{len(frames)} frames are {what}, the first is number {frames[0]}"
-
-
-def _check_video(
-    kind: TargetKind, info: SourceInfo, made: SourceInfo, plan: EncodePlan | None
-) -> list[Check]:
-    before, after = info.video, made.video
-    checks = []
-    if plan is not None:
-        checks.append(
-            _equal("size", f"{plan.width}x{plan.height}", f"{after.width}x{after.height}")
-        )
-    if kind.muxer == PICTURES:
-        return checks
-    one = Fraction(1)
-    wanted_sar = plan.sample_aspect_ratio if plan else before.sample_aspect_ratio
-    checks.append(
-        _equal("sample aspect ratio", str(wanted_sar or one), str(after.sample_aspect_ratio or one))
-    )
-    if "rotation" in LABELS[kind.muxer]:
-        turned = before.rotation if plan is None or plan.display_matrix is not None else 0
-        checks.append(_equal("rotation", str(turned), str(after.rotation)))
-    checks.append(_check_color(plan.told if plan else before.color, _told(after), plan))
-    hdr = plan.hdr if plan else before.hdr
-    checks.append(
-        check("HDR metadata", _same_hdr(hdr, after.hdr), f"wanted {hdr}, found {after.hdr}")
-        if hdr != after.hdr
-        else check("HDR metadata", True, "kept" if hdr else "none, as in the source")
-    )
-    return checks
-
-
-def _told(video: VideoInfo) -> ColorTags:
-    """Give a film's tags, the range as players take it where none is written.
-
-    Grey, as of FFV1 in AVI, is read as full; YUV as limited, such as the grey of x264, which comes
-    back as that, and of which x264 writes no range.
-    """
-    planes = plane_format(video.pix_fmt)
-    if planes is None or video.color.range:
-        return video.color
-    return replace(video.color, range=2 if spans_full_range(planes, 0) else 1)
-
-
-def _check_color(wanted: ColorTags, found: ColorTags, plan: EncodePlan | None) -> Check:
-    """Compare the tags that the source has; what it leaves open may be filled in."""
-    if plan is not None and plan.planes.chroma == "gray":
-        wanted = replace(wanted, matrix=2)
-    if found.matrix in _BT601 and wanted.matrix in _BT601:
-        found = replace(found, matrix=wanted.matrix)
-    names = ("primaries", "transfer", "matrix", "range")
-    wrong = [
-        f"{name} {getattr(wanted, name)} became {getattr(found, name)}"
-        for name in names
-        if getattr(wanted, name) not in (getattr(found, name), 0 if name == "range" else 2)
-    ]
-    return check("colour tags", not wrong, "; ".join(wrong) or "kept")
-
-
-def _same_hdr(wanted: HdrMetadata | None, found: HdrMetadata | None) -> bool:
-    """Compare within the steps that the bit streams count in."""
-    if wanted is None or found is None:
-        return wanted is found
-    chroma, light = Fraction(1, 50000), Fraction(1, 1000)
-    for name in ("red", "green", "blue", "white"):
-        a, b = getattr(wanted, name), getattr(found, name)
-        if (a is None) != (b is None):
-            return False
-        if a is not None and any(abs(x - y) > chroma for x, y in zip(a, b, strict=True)):
-            return False
-    for name in ("min_luminance", "max_luminance"):
-        a, b = getattr(wanted, name), getattr(found, name)
-        if (a is None) != (b is None) or (a is not None and abs(a - b) > light):
-            return False
-    return (wanted.max_content_light or 0, wanted.max_frame_average_light or 0) == (
-        found.max_content_light or 0,
-        found.max_frame_average_light or 0,
-    )
-
-
-def _equal(name: str, wanted: str, found: str) -> Check:
-    same = wanted == found
-    return check(name, same, f"{found}" if same else f"wanted {wanted}, found {found}")

@@ -19,6 +19,11 @@ from vsr.report.measure import Measured, choose_moments, measure, nearest_frame
 from vsr.report.moments import PICTURE_BYTES, hdr_notes, packed_moment, read_moment
 from vsr.report.page import check_page, write_page
 
+_ANOTHER_COUNT = (
+    "a part, fields or another rate, it seems, so it was not checked as a whole; `vsr verify` does "
+    "that, with the --start, --duration, --deinterlace and --filter that made it"
+)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compared:
@@ -29,7 +34,7 @@ class Compared:
         frames: Compared.
         moments: Seconds of the moments shown.
         problems: What `vsr verify` found wrong, per output.
-        notes: What was asked for and could not be shown.
+        notes: What was asked for and could not be shown or checked.
     """
 
     page: Path
@@ -95,7 +100,10 @@ def compare(
         frames=measured.frames,
         moments=tuple(moment["time"] for moment in shown),
         problems=tuple(tuple(check["problems"]) for check in checks),
-        notes=_beyond(at, measured.times[0][-1], films[0].video.frame_rate),
+        notes=(
+            *_beyond(at, measured.times[0][-1], films[0].video.frame_rate),
+            *(f"{check['name']}: {check['unlike']}" for check in checks if "unlike" in check),
+        ),
     )
 
 
@@ -177,14 +185,19 @@ def _checks(reference: SourceInfo, output: SourceInfo, start: Fraction) -> dict[
     except MediaError as error:
         text = f"Could not be checked: {error}"
         return {"name": name, "passed": 0, "problems": [], "warnings": [text], "counts": None}
-    passed = sum(check.passed for check in result.checks)
     numbers = next(check.numbers for check in result.checks if check.name == "frames")
+    counts = [numbers.get("wanted"), numbers.get("found")]
+    if counts[0] != counts[1]:
+        # A part, fields or another rate may have been asked for; then nothing lies where it did.
+        text = f"{counts[1]} frames for {counts[0]} of the reference: {_ANOTHER_COUNT}"
+        said = {"warnings": [text], "unlike": text}
+        return {"name": name, "passed": 0, "problems": [], "counts": counts, **said}
     return {
         "name": name,
-        "passed": passed,
+        "passed": sum(check.passed for check in result.checks),
         "problems": list(result.problems),
         "warnings": list(result.warnings),
-        "counts": [numbers.get("wanted"), numbers.get("found")],
+        "counts": counts,
     }
 
 

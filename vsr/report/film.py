@@ -16,7 +16,7 @@ from torch import Tensor
 from vsr.data.layout import color_layout
 from vsr.errors import ConfigError, DecodeError, EncodeError, VerifyError
 from vsr.media.chapters import chapter_warnings
-from vsr.media.clock import output_clock, output_range
+from vsr.media.clock import kept_range, output_clock, output_range
 from vsr.media.containers import PICTURES, check_target
 from vsr.media.copying import TimeRange
 from vsr.media.decode import DecodeOptions, Decoder
@@ -30,7 +30,6 @@ from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stre
 from vsr.media.timecode import timecode_warnings
 from vsr.media.verify import Expected, verify
 from vsr.ops.color import LUMA_WEIGHTS, ColorLayout, planes_to_rgb, rgb_to_planes
-from vsr.planning import kept_range
 from vsr.report.canvas import (
     Canvas,
     Divider,
