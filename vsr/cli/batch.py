@@ -42,6 +42,7 @@ def batch(
     summary: Path | None = None,
     progress: ProgressKind = "bar",
     status: Path | None = None,
+    dry_run: bool = False,
 ) -> int:
     """Enhance files, folders and patterns; given again, it does what is left.
 
@@ -56,7 +57,11 @@ def batch(
         summary: Write what became of each file as JSON.
         progress: bar for people, json for programs (lines on stdout), or none.
         status: Say how the batch of this output folder stands, and do nothing.
+        dry_run: Print what is left to do, its frames, time and size, and stop; nothing is written.
     """
+    if dry_run and (summary is not None or status is not None):
+        other = "--summary" if status is None else "--status"
+        raise ConfigError(f"--dry-run and {other} contradict each other; give one of them")
     if summary is not None:
         check_record(summary, "--summary", is_json=True)
         check_place(summary)
@@ -77,6 +82,10 @@ def batch(
     find_model(options.model)
     files = plan_files(inputs, output_dir, container, _warn)
     check_choices(options.encode, container)
+    if dry_run:
+        from vsr.cli.forecast import show_forecast
+
+        return show_forecast(files, output_dir, options, workers, retries, progress)
     run = _on_this_machine(options, workers) if ray is None else _on_cluster(ray, workers)
     with claim(output_dir, _warn), open_journal(output_dir) as journal:
         waiting, refused = enqueue(journal, files, options, retries=retries)
@@ -164,10 +173,10 @@ def _name(entries: Sequence[Entry], states: Sequence[str], to: TextIO) -> None:
     """Name what is at work or was interrupted, and what failed or was left."""
     for entry, state in zip(entries, states, strict=True):
         if entry.state == "running":
-            print(f"vsr: {state}: {_shown(entry.source)}", file=to)
+            print(f"vsr: {state}: {shown(entry.source)}", file=to)
     for entry in filter(_is_unfinished, entries):
         reason = (entry.error or "").removeprefix(entry.source).removeprefix(": ")
-        print(f"vsr: {entry.state}: {_shown(entry.source)}: {reason}", file=to)
+        print(f"vsr: {entry.state}: {shown(entry.source)}: {reason}", file=to)
 
 
 _STATES = ("done", "failed", "running", "interrupted", "queued")
@@ -263,10 +272,10 @@ def _warn(text: str) -> None:
 
 
 def _note(event: Event) -> str:
-    return f"vsr: note: {_shown(event.entry.source)}: {event.warning}"
+    return f"vsr: note: {shown(event.entry.source)}: {event.warning}"
 
 
-def _shown(path: str) -> str:
+def shown(path: str) -> str:
     """Name a file from here, if it lies below; the journal has whole paths."""
     relative = os.path.relpath(path)
     return path if relative.startswith(os.pardir) else relative

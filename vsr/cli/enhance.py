@@ -61,7 +61,7 @@ def enhance(
     if dry_run:
         from vsr.planning import plan_job
 
-        _print_plan(plan_job(source, target, options), progress)
+        _print_plan(plan_job(source, target, options), options, progress)
         return 0
     if report is not None:
         check_place(report)
@@ -132,32 +132,32 @@ def _fidelity(found: dict[str, Any]) -> str:
     )
 
 
-def _print_plan(job: Job, progress: ProgressKind) -> None:
-    from vsr.estimate import seconds_per_frame
+def _print_plan(job: Job, options: EnhanceOptions, progress: ProgressKind) -> None:
+    from vsr.estimate import estimate
     from vsr.planning import describe
+    from vsr.report.facts import clock, in_bytes
     from vsr.reporting import describe_plan
 
+    if progress != "json":
+        for line in describe(job):
+            print(line, flush=True)
+    found = estimate(job, options)
+    seconds, size = found.seconds_for(job), found.bytes_for(job, options.piece)
     if progress == "json":
-        each = seconds_per_frame(job)
-        seconds = None if job.frames is None else round(each * job.frames, 1)
-        print(json.dumps({"event": "plan", **describe_plan(job), "seconds": seconds}))
+        rounded = None if seconds is None else round(seconds, 1)
+        reckoned = {"seconds": rounded, "size_bytes": size}
+        print(json.dumps({"event": "plan", **describe_plan(job), **reckoned}))
         return
-    for line in describe(job):
-        print(line)
-    each = seconds_per_frame(job)
-    total = "unknown" if job.frames is None else _clock(each * job.frames)
+    total = "unknown" if seconds is None else clock(seconds, digits=0)
     count = "an unknown number of" if job.frames is None else str(job.frames)
     # Sure is only the number that a file itself states, where nothing is done to it.
     sure = job.frames == job.info.video.frame_count and job.decode.filter_chain is None
     if job.frames is not None and not sure:
         count = f"about {count}"
-    print(f"  time      about {total} for {count} frames ({1 / each:.2f} fps, from three frames)")
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
+    rate = f"{1 / found.seconds:.2f} fps, from three frames"
+    print(f"  time      about {total} for {count} frames ({rate})")
+    if size is not None:
+        print(f"  size      very roughly {in_bytes(size)} (from three frames; see --preview)")
 
 
 @contextmanager

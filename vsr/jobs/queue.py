@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +41,31 @@ def enqueue(
     """
     known = {entry.source: entry for entry in journal.entries()}
     waiting, refused = [], []
+    for before, entry in settle(known, files, options, retries=retries):
+        if before is not None and entry.state == "failed" and entry != before:
+            refused.append(entry)
+        elif entry != before:
+            journal.put(entry)
+        if entry.state == "queued":
+            waiting.append(entry)
+    return waiting, refused
+
+
+def settle(
+    known: Mapping[str, Entry],
+    files: Sequence[tuple[Path, Path]],
+    options: EnhanceOptions,
+    *,
+    retries: int,
+) -> Iterator[tuple[Entry | None, Entry]]:
+    """Say of each file what was known of it, and what its job comes to now; note nothing.
+
+    Args:
+        known: What the journal says, by source.
+        files: (source, target).
+        options: For all of them.
+        retries: How often a job that failed is tried again.
+    """
     for source, target in files:
         entry = _entry(source, target, options)
         before = known.get(entry.source)
@@ -49,13 +74,7 @@ def enqueue(
                 entry = _carry_on(before, target, options, retries)
             else:
                 entry = _unless_in_the_way(before, entry, options)
-        if before is not None and entry.state == "failed" and entry != before:
-            refused.append(entry)
-        elif entry != before:
-            journal.put(entry)
-        if entry.state == "queued":
-            waiting.append(entry)
-    return waiting, refused
+        yield before, entry
 
 
 def _entry(source: Path, target: Path, options: EnhanceOptions) -> Entry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import av
@@ -10,6 +11,8 @@ import av
 from vsr.errors import DecodeError
 from vsr.media.probe import SourceInfo
 from vsr.media.source import open_source
+
+_ENOUGH = 10.0  # seconds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,3 +57,32 @@ def weigh(info: SourceInfo) -> Weight:
         other_bytes=sizes[0],
         beside=beside,
     )
+
+
+def weigh_beside(info: SourceInfo, streams: Collection[int]) -> float:
+    """Read the first seconds of a file and give the bytes per second of some of its streams.
+
+    Args:
+        info: The file.
+        streams: Their indices, without that of the video.
+
+    Raises:
+        DecodeError: It cannot be read.
+    """
+    size, first, last = 0, None, 0.0
+    try:
+        container, _ = open_source(info.path)
+        with container:
+            for packet in container.demux():
+                if packet.stream.index in streams:
+                    size += packet.size
+                elif packet.stream.index == info.video.index and packet.pts is not None:
+                    time = float(packet.pts * info.video.time_base)
+                    first = time if first is None else first
+                    last = max(last, time)
+                    if last - first > _ENOUGH:
+                        break
+    except (av.FFmpegError, OSError) as error:
+        raise DecodeError(os.fspath(info.path), f"its packets cannot be read: {error}") from error
+    length = last - (first or 0.0) + float(1 / info.video.frame_rate)
+    return size / length
