@@ -27,13 +27,14 @@ class EnhanceOptions:
     """Times the input's width and height; by default the network's own scale."""
 
     height: int | None = None
-    """Height of the picture as shown, in pixels; the width follows."""
+    """Height of the picture as shown, in pixels; the width follows. By default as --scale says."""
 
     size: str | None = None
-    """WIDTHxHEIGHT of the picture as shown; the pixels' shape makes up for another aspect."""
+    """WIDTHxHEIGHT of the picture as shown; the pixels' shape makes up for another aspect. By
+    default as --scale says."""
 
     start: str | None = None
-    """Where to begin: seconds, or [[HH:]MM:]SS, from the first frame."""
+    """Where to begin: seconds, or [[HH:]MM:]SS, from the first frame; by default 0."""
 
     duration: str | None = None
     """How much to enhance, written like start; by default all of it."""
@@ -57,7 +58,7 @@ class EnhanceOptions:
     """Frames after which finished work is safe from interruption; a keyframe starts each piece."""
 
     resume: bool = True
-    """Go on with what an interrupted run has finished; --no-resume starts afresh."""
+    """Go on with what an interrupted run has finished."""
 
 
 def parse_time(text: str, option: str) -> Fraction:

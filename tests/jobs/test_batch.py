@@ -219,6 +219,14 @@ def test_containers_that_can_be_written_are_kept(tmp_path: Path) -> None:
     assert targets == [out / "a.mp4", out / "b.mkv", out / "c.ts"]
 
 
+@pytest.mark.parametrize("container", ["mov", ".mov"])
+def test_a_container_is_known_with_and_without_its_dot(tmp_path: Path, container: str) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=2, size=(32, 24))
+    to = ["--output-dir", str(tmp_path / "o"), "--container", container]
+    assert main(["batch", str(source), *to, *FAST]) == 0
+    assert (tmp_path / "o" / "in.mov").is_file()
+
+
 def test_a_file_is_the_same_however_it_is_typed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def batch(
-    inputs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="IN")] = (),
+    inputs: tyro.conf.Positional[tuple[str, ...]] = (),
     *,
     output_dir: Path | None = None,
     options: Annotated[
@@ -47,9 +47,11 @@ def batch(
     """Enhance files, folders and patterns; given again, it does what is left.
 
     Args:
-        inputs: Videos, folders (searched through, their tree is kept) or patterns such as "*.mpg".
-        output_dir: Where the outputs go, and the journal of the batch.
-        container: Extension of all outputs, such as .mp4; by default each one's own, or .mkv.
+        inputs: Videos, folders (searched through, their tree is kept) or patterns such as "*.mpg";
+            required unless --status is given.
+        output_dir: Where the outputs go, and the journal of the batch; required unless --status is
+            given.
+        container: Extension of all outputs, such as mp4; by default each one's own, or .mkv.
         workers: Processes; by default one per GPU, or one; with --ray as many as there is room for.
         ray: Address of a Ray cluster (HOST:PORT, or auto), or local for one on this machine: films
             are parted at cuts, the parts done anywhere. All nodes must share the storage.
@@ -78,6 +80,8 @@ def batch(
     from vsr.media.choices import check_choices
     from vsr.models.zoo import find_model
 
+    if container is not None and not container.startswith("."):
+        container = f".{container}"
     check(options)
     find_model(options.model)
     files = plan_files(inputs, output_dir, container, _warn)

@@ -13,12 +13,12 @@ import tyro
 
 
 def compare(
-    reference: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="REFERENCE")],
-    outputs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="OUTPUT")],
+    reference: tyro.conf.Positional[str],
+    outputs: tyro.conf.Positional[tuple[str, ...]],
     *,
     output: Path | None = None,
     video: str | None = None,
-    at: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="T")] = (),
+    at: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     moments: int = 6,
     divider: Literal["moving", "fixed"] = "moving",
     start: str | None = None,
@@ -29,14 +29,14 @@ def compare(
 
     Args:
         reference: The input of an enhancement, or the truth.
-        outputs: One film or more to hold against it.
+        outputs: One film or more to hold against it; required.
         output: The page to write.
         video: The split-screen film to write; more than two films stand in a grid. Sound and times
             are those of the reference.
         at: Of a page: show this moment too: seconds, or [[HH:]MM:]SS; may be given again.
         moments: Of a page: how many moments are chosen by the program, where the films differ most.
         divider: Of a split-screen film: moving goes to and fro in eight seconds.
-        start: Where in the reference the outputs begin, if they show a part of it.
+        start: Where in the reference the outputs begin, if they show a part of it; by default 0.
         overwrite: Replace the page or film if it exists.
         open_: Open the page in a browser.
     """

@@ -25,8 +25,8 @@ ProgressKind = Literal["bar", "json", "none"]
 
 
 def enhance(
-    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="IN")],
-    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUT")],
+    source: tyro.conf.Positional[str],
+    target: tyro.conf.Positional[str],
     *,
     options: Annotated[
         EnhanceOptions,

@@ -35,7 +35,7 @@ def evaluate(
     whole_clip: bool = False,
     border: int = 0,
     frames: int | None = None,
-    over_time: Literal["yes", "no"] = "yes",
+    over_time: bool = True,
     json_: Annotated[Path | None, tyro.conf.arg(name="json")] = None,
     markdown: Path | None = None,
 ) -> int:
@@ -69,7 +69,7 @@ def evaluate(
         whole_clip=whole_clip,
         border=border,
         frames=frames,
-        over_time=over_time == "yes",
+        over_time=over_time,
     )
     results = run(
         model,

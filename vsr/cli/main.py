@@ -21,6 +21,7 @@ from vsr.cli.info import info
 from vsr.cli.models import models
 from vsr.cli.train import train
 from vsr.cli.verify import verify
+from vsr.cli.words import REGISTRY
 from vsr.errors import ConfigError, VsrError
 
 COMMANDS: dict[str, Callable[..., int]] = {
@@ -49,13 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Names of files may be of another encoding than the terminal; stderr escapes them as well.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code: int = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
-            prog="vsr",
-            description="Video super-resolution for real files: enhance, train, measure.",
-            args=given or ["--help"],
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
+        code = _run(given)
         sys.stdout.flush()
         return code
     except SystemExit as stop:
@@ -74,6 +69,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What was foreseen is a VsrError by now; this is the system's refusal, no fault of code.
         print(f"vsr: error: {_refusal(error)}", file=sys.stderr)
         return 1
+
+
+def _run(given: list[str]) -> int:
+    """Read the arguments of one command, so that what is wrong with them is told of it alone."""
+    config = (tyro.conf.FlagCreatePairsOff,)
+    code: int
+    if given and given[0] in COMMANDS:
+        name, *rest = given
+        code = tyro.cli(
+            COMMANDS[name], prog=f"vsr {name}", args=rest, config=config, registry=REGISTRY
+        )
+    else:
+        code = tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            prog="vsr",
+            description="Video super-resolution for real files: enhance, train, measure.",
+            args=given or ["--help"],
+            config=config,
+            registry=REGISTRY,
+        )
+    return code
 
 
 def _refusal(error: OSError) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
 import tyro
 
@@ -11,14 +10,13 @@ from vsr.errors import ConfigError
 
 
 def models(
-    words: Annotated[
-        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[NAME | download NAME...]")
-    ] = (),
+    words: tyro.conf.Positional[tuple[str, ...]] = (),
 ) -> int:
     """List the networks: name, scale, parameters, licence, weights, measured numbers.
 
     Args:
-        words: Print all that is known of one network; or fetch the weights of published ones.
+        words: Print all that is known of one network; or fetch the weights of published ones; by
+            default all are listed.
     """
     from vsr.models.cards import card, table
 

@@ -13,8 +13,8 @@ from vsr.options import EnhanceOptions, check, decode_options
 
 
 def verify(
-    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IN")],
-    target: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")],
+    source: tyro.conf.Positional[Path],
+    target: tyro.conf.Positional[Path],
     *,
     start: str | None = None,
     duration: str | None = None,
@@ -22,21 +22,19 @@ def verify(
     filter_: Annotated[str | None, tyro.conf.arg(name="filter")] = None,
     report: Path | None = None,
 ) -> int:
-    """Compare an enhanced file with its source: frames, times, sound, streams, colour, tags.
-
-    What was given to vsr enhance is given here too, or read from its report.
+    """Compare an enhanced file with its source: frames, times, streams, colour, tags.
 
     Args:
         source: What was enhanced.
         target: What came out.
-        start: Where to begin: seconds, or [[HH:]MM:]SS, from the first frame.
+        start: Where to begin: seconds, or [[HH:]MM:]SS, from the first frame; by default 0.
         duration: How much to enhance, written like start; by default all of it.
         deinterlace: auto: on interlaced video only; frame: always; field: a frame per field,
             twice the rate.
         filter_: A libavfilter chain run on the frames before the network, such as
             "crop=iw:ih-8".
-        report: The report of the job, or the summary of its batch: all options are read from
-            it, those of the encoder too.
+        report: The report of the job, or the summary of its batch: all options, those of the
+            encoder too, are read from it.
     """
     from vsr.media.verify import Expected
     from vsr.media.verify import verify as compare

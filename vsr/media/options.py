@@ -38,16 +38,18 @@ class EncodeOptions:
     """How the video is encoded; what is left open is chosen by the container and the source."""
 
     codec: str | None = None
-    """FFmpeg encoder name, such as libx264, libx265, libsvtav1, ffv1, prores_ks."""
+    """FFmpeg encoder name, such as libx264, libx265, libsvtav1, ffv1, prores_ks; by default
+    libx264, for ten bits libx265, in WebM libvpx-vp9 or libsvtav1."""
 
     crf: float | None = None
-    """Constant quality; lower is better; the scale is the encoder's own."""
+    """Constant quality; lower is better; the scale is the encoder's own. By default 16 for libx264,
+    18 for libx265, 20 for libvpx-vp9, 22 for libsvtav1."""
 
     preset: str | None = None
-    """The encoder's speed preset."""
+    """The encoder's speed preset; by default medium for libx264 and libx265, 8 for libsvtav1."""
 
     pix_fmt: str | None = None
-    """FFmpeg pixel format name; by default the source's chroma and depth are kept."""
+    """FFmpeg pixel format name; by default one of the source's chroma and depth."""
 
     encoder_option: tuple[str, ...] = ()
     """A further option of the encoder as name=value, by FFmpeg's names; may be given again."""
