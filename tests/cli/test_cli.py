@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,48 @@ def test_info_shows_what_the_file_holds(tmp_path: Path, capsys: pytest.CaptureFi
     assert "64x48" in text
     assert "rotated 90 degrees" in text
     assert "audio: aac" in text
+
+
+@pytest.mark.parametrize(
+    ("color", "line"),
+    [
+        ((9, 18, 9, 1), "primaries BT.2020 (9), transfer HLG (18), matrix BT.2020 (9)"),
+        ((5, 13, 6, 1), "primaries BT.601 625 (5), transfer sRGB (13), matrix BT.601 (6)"),
+        ((2, 2, 2, 1), "primaries untagged, transfer untagged, matrix untagged"),
+    ],
+)
+def test_info_names_colours_with_their_numbers(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    color: tuple[int, int, int, int],
+    line: str,
+) -> None:
+    source = make_video(tmp_path / "in.mkv", frames=2, color=color)
+    assert main(["info", str(source)]) == 0
+    assert line in capsys.readouterr().out
+
+
+def test_info_tells_a_length_as_a_clock_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_video(
+        tmp_path / "in.mkv", pts=[0, 7199_958], time_base=Fraction(1, 1000), frames=2
+    )
+    assert main(["info", str(source)]) == 0
+    assert re.search(r"matroska, (1:59:59|2:00:00)\.\d{3} \((7199|7200)", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "told"), [("yuv420p", True), ("yuv444p", False), ("gray", False), ("bgr0", False)]
+)
+def test_info_tells_where_chroma_lies_if_pixels_share_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], pix_fmt: str, told: bool
+) -> None:
+    source = make_video(tmp_path / "in.mkv", frames=1, codec="ffv1", pix_fmt=pix_fmt)
+    assert main(["info", str(source)]) == 0
+    text = capsys.readouterr().out
+    assert ("bit, chroma" in text) == told
+    assert ", 1 frames" not in text
 
 
 def test_info_for_programs_is_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

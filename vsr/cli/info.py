@@ -9,7 +9,10 @@ from typing import Annotated
 import tyro
 
 from vsr.media.cropping import crop_of
+from vsr.media.h273 import MATRIX_NAMES, PRIMARIES_NAMES, RANGE_NAMES, TRANSFER_NAMES, numbered
+from vsr.media.pixel_formats import shares_chroma
 from vsr.media.probe import SourceInfo, probe
+from vsr.report.facts import clock
 
 
 def info(
@@ -35,20 +38,24 @@ def describe(found: SourceInfo) -> list[str]:
     """Put a file into words, a line per fact."""
     video = found.video
     size = f"{found.size_bytes / 1e6:.2f} MB"
-    seconds = "unknown length" if found.duration is None else f"{float(found.duration):.3f} s"
-    lines = [f"{found.path}: {found.format}, {seconds}, {size}"]
+    length = "unknown length"
+    if found.duration is not None:
+        length = f"{clock(found.duration)} ({float(found.duration):.3f} s)"
+    lines = [f"{found.path}: {found.format}, {length}, {size}"]
     rate = f"{float(video.frame_rate):.3f}".rstrip("0").rstrip(".")
-    count = "" if video.frame_count is None else f", {video.frame_count} frames"
+    plural = "" if video.frame_count == 1 else "s"
+    count = "" if video.frame_count is None else f", {video.frame_count} frame{plural}"
     lines.append(f"  picture   {video.width}x{video.height}, {rate} fps{count}, {video.codec}")
     color = video.color
-    ranges = {1: "limited", 2: "full"}
+    siting = f", chroma {video.chroma_siting}" if shares_chroma(video.pix_fmt) else ""
     lines.append(
-        f"  pixels    {video.pix_fmt}, {video.bit_depth} bit, chroma {video.chroma_siting}, "
-        f"{ranges.get(color.range, 'untagged')} range"
+        f"  pixels    {video.pix_fmt}, {video.bit_depth} bit{siting}, "
+        f"{RANGE_NAMES.get(color.range, 'untagged')} range"
     )
     lines.append(
-        f"  colour    primaries {_tag(color.primaries)}, transfer {_tag(color.transfer)}, "
-        f"matrix {_tag(color.matrix)}" + (", HDR10 metadata" if video.hdr else "")
+        f"  colour    primaries {numbered(PRIMARIES_NAMES, color.primaries)}, "
+        f"transfer {numbered(TRANSFER_NAMES, color.transfer)}, "
+        f"matrix {numbered(MATRIX_NAMES, color.matrix)}" + (", HDR10 metadata" if video.hdr else "")
     )
     shape = "square pixels"
     if video.sample_aspect_ratio not in (None, 1):
@@ -69,10 +76,6 @@ def describe(found: SourceInfo) -> list[str]:
             f"{stream.details}{language}{name}{flags}".rstrip()
         )
     for start, end, title in found.chapters:
-        lines.append(f"  chapter   {float(start):.3f} to {float(end):.3f}  {title}")
+        lines.append(f"  chapter   {clock(start)} to {clock(end)}  {title}")
     lines += [f"  tag       {key}: {value}" for key, value in found.tags.items()]
     return lines
-
-
-def _tag(code: int) -> str:
-    return "untagged" if code == 2 else str(code)

@@ -10,7 +10,7 @@ from av.video.frame import VideoFrame
 
 from vsr.media.facts import frame_facts
 from vsr.media.filters import FrameFilter, StreamShape
-from vsr.media.h273 import HDR_TRANSFERS, MATRIX_NAMES, assumed_matrix, one_matrix
+from vsr.media.h273 import GBR, HDR_TRANSFERS, MATRIX_NAMES, assumed_matrix, one_matrix
 from vsr.media.planes import packing_of
 from vsr.media.probe import VideoInfo
 
@@ -255,4 +255,4 @@ def _ratio(aspect: Fraction) -> str:
 
 
 def _matrix_name(look: Look) -> str:
-    return MATRIX_NAMES.get(look.matrix, "none")
+    return "none" if look.matrix == GBR else MATRIX_NAMES.get(look.matrix, str(look.matrix))

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vsr.media.probe import VideoInfo
 
 UNSPECIFIED = 2
 BT709, BT470BG, SMPTE170M, GBR = 1, 5, 6, 0  # matrices
-MATRIX_NAMES = {1: "BT.709", 4: "FCC", 5: "BT.601", 7: "SMPTE 240M", 9: "BT.2020"}
+PRIMARIES_NAMES = {
+    1: "BT.709", 4: "BT.470 M", 5: "BT.601 625", 6: "BT.601 525", 7: "SMPTE 240M", 8: "film",
+    9: "BT.2020", 10: "XYZ", 11: "DCI P3", 12: "P3", 22: "EBU 3213",
+}  # fmt: skip
+TRANSFER_NAMES = {
+    1: "BT.709", 4: "gamma 2.2", 5: "gamma 2.8", 6: "BT.601", 7: "SMPTE 240M", 8: "linear",
+    9: "log 100:1", 10: "log 316:1", 11: "xvYCC", 12: "BT.1361", 13: "sRGB", 14: "BT.2020, 10 bit",
+    15: "BT.2020, 12 bit", 16: "PQ", 17: "DCI", 18: "HLG",
+}  # fmt: skip
+MATRIX_NAMES = {
+    0: "RGB", 1: "BT.709", 4: "FCC", 5: "BT.601", 6: "BT.601", 7: "SMPTE 240M", 8: "YCgCo",
+    9: "BT.2020", 10: "BT.2020, constant luminance", 14: "ICtCp",
+}  # fmt: skip
+RANGE_NAMES = {1: "limited", 2: "full"}  # FFmpeg's codes
+LINEAR = 8  # transfer
 HDR_TRANSFERS = (16, 18)  # PQ (SMPTE ST 2084) and HLG (ARIB STD-B67)
 _SAME_MATRIX = {6: 5, 10: 9}  # 10, of constant luminance, is read as 9
 BT709_WEIGHTS = (0.2126, 0.0722)
@@ -35,3 +51,10 @@ def luma_weights(video: VideoInfo) -> tuple[float, float]:
     """Give the shares of red and of blue in the luma of a film, as `ops.color` reads it."""
     by_size = one_matrix(assumed_matrix(video.width, video.height))
     return _WEIGHTS.get(one_matrix(video.color.matrix), _WEIGHTS[by_size])
+
+
+def numbered(names: Mapping[int, str], code: int) -> str:
+    """Put a code into words, with its number: "HLG (18)"."""
+    if code == UNSPECIFIED:
+        return "untagged"
+    return f"{names[code]} ({code})" if code in names else str(code)

@@ -91,6 +91,14 @@ def _chroma_of(layout: av.VideoFormat) -> Chroma | None:
     return next((chroma for chroma, found in SUBSAMPLING.items() if found == factors), None)
 
 
+def shares_chroma(name: str) -> bool:
+    """Tell whether several pixels share a sample of chroma, which then lies somewhere."""
+    layout = av.VideoFormat(name, 16, 16)
+    if layout.is_rgb or len(layout.components) < 3:
+        return False
+    return (layout.chroma_width(16), layout.chroma_height(16)) != (16, 16)
+
+
 def has_alpha(name: str) -> bool:
     """Tell whether a pixel format has an alpha channel."""
     return any(part.is_alpha for part in av.VideoFormat(name).components)

@@ -10,7 +10,14 @@ from vsr.media.checks import Check, check
 from vsr.media.containers import LABELS, PICTURES, TargetKind
 from vsr.media.encode import EncodePlan
 from vsr.media.frames import spans_full_range
-from vsr.media.h273 import UNSPECIFIED
+from vsr.media.h273 import (
+    MATRIX_NAMES,
+    PRIMARIES_NAMES,
+    RANGE_NAMES,
+    TRANSFER_NAMES,
+    UNSPECIFIED,
+    numbered,
+)
 from vsr.media.pixel_formats import plane_format
 from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, VideoInfo
 from vsr.media.turning import as_turned
@@ -109,12 +116,19 @@ def _check_color(wanted: ColorTags, found: ColorTags, *, gray: bool) -> Check:
         wanted = replace(wanted, matrix=UNSPECIFIED)
     if found.matrix in _BT601 and wanted.matrix in _BT601:
         found = replace(found, matrix=wanted.matrix)
-    names = ("primaries", "transfer", "matrix", "range")
-    wrong = [
-        f"{name} {getattr(wanted, name)} became {getattr(found, name)}"
-        for name in names
-        if getattr(wanted, name) not in (getattr(found, name), 0 if name == "range" else 2)
+    tags = [
+        ("primaries", PRIMARIES_NAMES),
+        ("transfer", TRANSFER_NAMES),
+        ("matrix", MATRIX_NAMES),
     ]
+    wrong = [
+        f"{name} {numbered(names, before)} became {numbered(names, after)}"
+        for name, names in tags
+        if (before := getattr(wanted, name)) not in (after := getattr(found, name), UNSPECIFIED)
+    ]
+    if wanted.range not in (found.range, 0):
+        after = RANGE_NAMES.get(found.range, "untagged")
+        wrong.append(f"range {RANGE_NAMES[wanted.range]} became {after}")
     return check("colour tags", not wrong, "; ".join(wrong) or "kept")
 
 

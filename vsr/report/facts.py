@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
+from vsr.media.h273 import (
+    MATRIX_NAMES,
+    PRIMARIES_NAMES,
+    RANGE_NAMES,
+    TRANSFER_NAMES,
+    UNSPECIFIED,
+)
 from vsr.media.probe import SourceInfo
-
-# ITU-T H.273; what is not here is shown by its number.
-_PRIMARIES = {1: "BT.709", 5: "BT.601 625", 6: "BT.601 525", 9: "BT.2020", 12: "P3"}
-_TRANSFERS = {1: "BT.709", 6: "BT.601", 13: "sRGB", 16: "PQ", 18: "HLG"}
-_MATRICES = {0: "RGB", 1: "BT.709", 5: "BT.601", 6: "BT.601", 9: "BT.2020"}
-_UNTAGGED = 2
 
 
 def fact_rows(films: Sequence[SourceInfo], frames: Sequence[int | None]) -> list[list[str]]:
@@ -75,13 +76,13 @@ def _short(rate: Fraction) -> str:
 def _color(film: SourceInfo) -> str:
     tags = film.video.color
     codes = (
-        (_PRIMARIES, tags.primaries),
-        (_TRANSFERS, tags.transfer),
-        (_MATRICES, tags.matrix),
+        (PRIMARIES_NAMES, tags.primaries),
+        (TRANSFER_NAMES, tags.transfer),
+        (MATRIX_NAMES, tags.matrix),
     )
-    names = ["–" if code == _UNTAGGED else known.get(code, str(code)) for known, code in codes]
+    names = ["–" if code == UNSPECIFIED else known.get(code, str(code)) for known, code in codes]
     color = "untagged" if set(names) == {"–"} else " / ".join(dict.fromkeys(names))
-    reach = {1: ", limited range", 2: ", full range"}.get(tags.range, "")
+    reach = f", {RANGE_NAMES[tags.range]} range" if tags.range in RANGE_NAMES else ""
     return color + reach + (", HDR10 metadata" if film.video.hdr else "")
 
 

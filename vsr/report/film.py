@@ -22,6 +22,7 @@ from vsr.media.copying import TimeRange
 from vsr.media.decode import DecodeOptions, Decoder
 from vsr.media.encode import EncodePlan, plan_encoding
 from vsr.media.frames import PlanarFrame, PlaneFormat
+from vsr.media.h273 import HDR_TRANSFERS, LINEAR, PRIMARIES_NAMES, TRANSFER_NAMES
 from vsr.media.marks import FrameMarks
 from vsr.media.mux import Writer
 from vsr.media.pieces import PieceWriter
@@ -44,9 +45,7 @@ from vsr.report.canvas import (
 )
 from vsr.report.lockstep import in_step
 
-# ITU-T H.273
-_TRANSFERS = {8: "linear", 16: "PQ", 18: "HLG"}
-_SD_HD = (1, 2, 5, 6, 7)
+_SD_HD = (1, 2, 5, 6, 7)  # primaries by ITU-T H.273
 # BT.2408: white of graphics in HDR, as a share of the signal in PQ and in HLG.
 _GRAPHICS_WHITE = {16: 0.58, 18: 0.75}
 
@@ -221,8 +220,10 @@ def _check_colors(films: Sequence[SourceInfo], target: Path) -> None:
 
 def _kind(color: ColorTags) -> str:
     """Tell apart what looks wrong under another's tags; the primaries of SD and HD do not."""
-    transfer = _TRANSFERS.get(color.transfer, "SDR")
-    return f"{transfer}, primaries {'SD or HD' if color.primaries in _SD_HD else color.primaries}"
+    apart = color.transfer in (*HDR_TRANSFERS, LINEAR)
+    transfer = TRANSFER_NAMES[color.transfer] if apart else "SDR"
+    wide = PRIMARIES_NAMES.get(color.primaries, str(color.primaries))
+    return f"{transfer}, primaries {'of SD or HD' if color.primaries in _SD_HD else wide}"
 
 
 def _write_piece(job: _Job, path: Path, progress: Callable[[int], None]) -> tuple[FrameMarks, bool]:
