@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
 import sys
 import time
 from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,20 @@ def test_what_is_wrong_is_one_line_and_an_exit_code(
 )
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     assert main(arguments) == 2
+
+
+def test_the_version_names_all_that_decides_what_comes_out() -> None:
+    code = (
+        "import sys, vsr.cli.main as m; m.main(['--version']); "
+        "print('torch' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "False"
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"vsr {version('vsr')}"
+    assert lines[1].startswith(f"torch {version('torch')}, PyAV {version('av')}, FFmpeg ")
+    assert lines[2].startswith(f"Python {platform.python_version()}, ")
+    assert len(lines) == 3
 
 
 def test_info_shows_what_the_file_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,7 @@ from vsr.cli.info import info
 from vsr.cli.models import models
 from vsr.cli.train import train
 from vsr.cli.verify import verify
+from vsr.cli.version import versions
 from vsr.cli.words import REGISTRY
 from vsr.errors import ConfigError, VsrError
 
@@ -75,6 +76,9 @@ def _run(given: list[str]) -> int:
     """Read the arguments of one command, so that what is wrong with them is told of it alone."""
     config = (tyro.conf.FlagCreatePairsOff,)
     code: int
+    if given == ["--version"]:
+        print(versions())
+        return 0
     if given and given[0] in COMMANDS:
         name, *rest = given
         code = tyro.cli(
@@ -84,7 +88,8 @@ def _run(given: list[str]) -> int:
         code = tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
             prog="vsr",
-            description="Video super-resolution for real files: enhance, train, measure.",
+            description="Video super-resolution for real files: enhance, train, measure.\n\n"
+            "vsr --version names what is installed.",
             args=given or ["--help"],
             config=config,
             registry=REGISTRY,

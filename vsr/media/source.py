@@ -239,3 +239,8 @@ def _explain(error: Exception, messages: list[str]) -> str:
 def library_versions() -> dict[str, str]:
     """Give the versions of FFmpeg's libraries: they decide what decoders and encoders make."""
     return {name: ".".join(map(str, parts)) for name, parts in av.library_versions.items()}
+
+
+def ffmpeg_version() -> str:
+    """Give the version of FFmpeg as its makers count, such as 8.0."""
+    return av.ffmpeg_version_info
