@@ -57,10 +57,15 @@ class Order:
     sinc_cutoff: Range = (1.6, 3.14)
     """Of the blurs that ring, in radians per low-quality pixel; up to pi at the picture's own."""
     blur_step: float = 0.01
+    """How far `blur_sigma` walks from frame to frame at most."""
     sinc_step: float = 0.01
+    """How far `sinc_cutoff` does."""
     gaussian_step: float = 0.1
+    """How far `gaussian_sigma` does."""
     poisson_step: float = 0.005
+    """How far `poisson_scale` does."""
     jpeg_step: float = 3.0
+    """How far `jpeg_quality` does."""
 
     def __post_init__(self) -> None:
         """Refuse what nothing can be drawn from; see `_check`."""
@@ -109,8 +114,7 @@ class RealRecipe:
     clean: float = 0.1
     """Chance that a clip is only shrunk bicubically: clean input must not get worse."""
     severity: Range = (0.0, 1.0)
-    """How far the ranges below open, drawn per clip: 0 to their gentle end, 1 wholly. See `opened`.
-    """
+    """How far the ranges below open, drawn per clip: 0 to their gentle end, 1 wholly."""
     first: Order = field(default_factory=lambda: _FIRST)
     """What camera and first file did; at most the size of the truth."""
     second: Order = field(default_factory=lambda: _SECOND)
