@@ -13,13 +13,11 @@ import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import torch
 import tyro
 from bench_training import Overrides
 from measuring import table
-from torch.utils.flop_counter import FlopCounterMode
 
-from vsr.models.zoo import ARCHITECTURES
+from vsr.models.work import gmac
 from vsr.training.config import read_options
 from vsr.training.loop import train
 from vsr.training.options import NetworkOptions, TrainOptions
@@ -41,7 +39,7 @@ def main(
         steps: Of the first variant.
     """
     runs = [read_options(config, (*set_, *variant.split())) for variant in variants]
-    costs = [gmac(options.network) for options in runs]
+    costs = [work(options.network) for options in runs]
     budget = steps * costs[0] * pixels(runs[0])
     rows = []
     for variant, options, each in zip(variants, runs, costs, strict=True):
@@ -70,14 +68,10 @@ def pixels(options: TrainOptions) -> float:
     return data.batch * (length + replayed) * data.crop**2
 
 
-def gmac(network: NetworkOptions) -> float:
-    """Billions of multiplications of the convolutions, per frame of 320x180."""
+def work(network: NetworkOptions) -> float:
+    """Billions of multiplications per frame of 320x180."""
     shape = asdict(network)
-    built = ARCHITECTURES[shape.pop("name")](**shape)
-    frames = 4
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        built(torch.rand(1, frames, 3, 180, 320))
-    return counter.get_total_flops() / 2 / frames / 1e9
+    return gmac(shape.pop("name"), shape)
 
 
 if __name__ == "__main__":

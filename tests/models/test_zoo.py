@@ -12,6 +12,7 @@ from vsr.models.cards import card, parameters, table
 from vsr.models.catalogue import PUBLISHED
 from vsr.models.checkpoints import read_metadata, save_weights
 from vsr.models.compact import Compact
+from vsr.models.work import gmac
 from vsr.models.zoo import (
     ARCHITECTURES,
     MODELS,
@@ -101,6 +102,29 @@ def test_the_list_names_every_model_and_fits_a_terminal() -> None:
     text = table()
     assert all(name in text for name in MODELS)
     assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", [name for name, info in MODELS.items() if info.weights])
+def test_a_card_tells_what_a_run_used_and_no_more(name: str) -> None:
+    text = card(name)
+    degraded = find_model(name).degradation == "real"
+    assert ("    real\n" in text) == degraded
+    assert "adversarial" not in text
+    assert "photometric   0" not in text
+    assert "13 patterns of file names" in text
+    assert degraded or len(text.splitlines()) < 70
+
+
+@pytest.mark.parametrize(("name", "work"), [("compact-x4", 31.0), ("compact-x2-real", 29.8)])
+def test_a_card_tells_the_work_of_bundled_networks(name: str, work: float) -> None:
+    assert f"  work          {work:.3g} GMAC per frame of 320x180" in card(name)
+
+
+def test_the_work_is_counted_as_that_of_published_networks() -> None:
+    entry = PUBLISHED["basicvsr-reds4"]
+    found = gmac(entry.architecture, entry.hyper_parameters, size=(64, 36))
+    # So small a picture is padded for the flow.
+    assert found == pytest.approx(entry.gmac, rel=0.05)
 
 
 def test_a_card_tells_parameters_and_hash() -> None:

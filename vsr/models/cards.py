@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors import safe_open
 from vsr.models.catalogue import PUBLISHED
 from vsr.models.checkpoints import is_own, read_metadata, sha256
 from vsr.models.published import is_optional, read_published
+from vsr.models.work import gmac
 from vsr.models.zoo import MODELS, ModelInfo, find_model, published_model
 
 _MADE_FOR = {
@@ -24,6 +26,7 @@ _MADE_FOR = {
 }
 # As a card tells them; what else a file knows comes after.
 _ORDER = ("validation", "degradation", "data", "step", "hours", "hardware", "note")
+_QUICK = (64, 36)  # of what is run to count the work: (width, height)
 _NOTE = (
     "* bundled: Y-PSNR over bicubic on validation clips; others: as published, in dB",
     "`vsr models NAME` tells more; `vsr models download NAME` fetches its weights.",
@@ -75,11 +78,40 @@ def card(name: str) -> str:
         ]
         return "\n".join(lines)
     if info.weights is not None:
+        lines.append(f"  work          {_work(info):.3g} GMAC per frame of 320x180")
         lines.append(f"  sha256        {sha256(info.weights)}")
     known = facts(info)
+    if isinstance(options := known.get("options"), dict):
+        known["options"] = _used(options)
     for key in sorted(known, key=_place):
         lines += _item(key, known[key], depth=1)
     return "\n".join(lines)
+
+
+def _work(info: ModelInfo) -> float:
+    """Count what a frame costs, or take what is known of a published network of this shape."""
+    for entry in PUBLISHED.values():
+        if (entry.architecture, entry.hyper_parameters) == (
+            info.architecture,
+            info.hyper_parameters,
+        ):
+            return entry.gmac
+    return gmac(info.architecture, info.hyper_parameters, size=_QUICK)
+
+
+def _used(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out of a run's options what it did not use, and count its patterns of files."""
+    used = dict(options)
+    data = dict(used.get("data", {}))
+    if data.get("half_size"):
+        data["half_size"] = f"{len(data['half_size'])} patterns of file names"
+    if data.get("degradation") != "real":
+        used.pop("real", None)
+    if not used.get("adversarial", {}).get("weight"):
+        used.pop("adversarial", None)
+    # All but the name of the picture's loss are weights.
+    loss = {name: value for name, value in used.get("loss", {}).items() if value}
+    return {**used, "data": data, "loss": loss}
 
 
 def _where(info: ModelInfo) -> str:
