@@ -165,7 +165,7 @@ def footage_warnings(info: SourceInfo, model: ModelInfo) -> tuple[str, ...]:
     return (
         f"'{model.name}' is made for {model.purpose.partition(';')[0]}; this is {video.codec} at "
         f"{bits:.2f} bits per pixel, where {needed} look clean: its artefacts will be enlarged "
-        "as well; `vsr models` tells which networks are made for such footage.",
+        "as well; `vsr models` tells which networks are made for such footage",
     )
 
 

@@ -78,6 +78,11 @@ def test_encoder_options_may_be_given_again(tmp_path: Path) -> None:
         (["enhance", "in.mp4", "in.mp4"], 1, "in.mp4"),
         (["enhance", "in.mp4", "out.mp4", "--codec", "nothing"], 2, "nothing"),
         (["enhance", "in.mp4", "out.mp4", "--crf", "1000"], 2, "--crf of 0 to 51"),
+        (
+            ["enhance", "in.mp4", "out.mp4", "--encoder-option", "zzzzzz=1"],
+            2,
+            "see ffmpeg -h encoder=libx264",
+        ),
         (["enhance", "in.mp4", "out.mp4", "--preset", "nothing"], 2, "no --preset 'nothing'"),
         (["enhance", "in.mp4", "out.mp4", "--scale", "2", "--height", "9"], 2, "--scale"),
         (["enhance", "in.mp4", "out.mp4", "--model", "edvr"], 2, "known: compact-x4"),

@@ -75,7 +75,7 @@ def test_what_was_given_up_and_its_cost_are_said() -> None:
     # (4 + 4) / 4 against (16 + 4) / 16
     assert medium.notes == (
         "window 4, lookahead 4, whole frames instead of window 16, lookahead 4, whole frames, "
-        "to fit in 500 MiB: up to 1.6 times the work.",
+        "to fit in 500 MiB: up to 1.6 times the work",
     )
 
 

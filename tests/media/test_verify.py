@@ -50,6 +50,14 @@ def test_a_right_file_passes(film: Path, tmp_path: Path, suffix: str) -> None:
     assert verify(film, target).problems == ()
 
 
+def test_nothing_is_off_where_nothing_is(plain: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    enhance_nearest(plain, target)
+    details = [check.detail for check in verify(plain, target).checks]
+    assert "every frame at its own time, exactly" in details
+    assert not any(" off" in detail for detail in details)
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 def test_a_kept_range_passes_when_it_is_expected(film: Path, tmp_path: Path, suffix: str) -> None:
     target = tmp_path / f"out{suffix}"

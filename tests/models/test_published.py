@@ -256,7 +256,18 @@ def test_the_catalogue_agrees_with_the_networks(name: str) -> None:
     assert built.scale == info.scale
     assert entry.address.startswith("https://")
     assert entry.file_name.removesuffix(".pth").endswith(entry.digest[:8])
-    assert entry.address in card(name)
+    text = card(name)
+    assert entry.address in text
+    short = len(entry.digest) < 64
+    assert (f"sha256        begins with {entry.digest}" in text) == short
+    told = (
+        Path(__file__)
+        .parents[2]
+        .joinpath("docs", "networks.md")
+        .read_text()
+        .partition("its first eight digits")[2]
+    )
+    assert (f"`{name}`" in told.partition("\n\n")[0]) == short
 
 
 def test_the_list_names_published_models_and_what_they_are_for() -> None:

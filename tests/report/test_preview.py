@@ -223,6 +223,8 @@ def test_the_command_says_what_the_whole_would_take(
     text = capsys.readouterr().out
     assert "the whole: 96 frames, about 0:" in text
     assert "sharpest motion" in text
+    assert ": 1 stretch, " in text
+    assert "by stretch" not in text  # of one there is no range
     assert main(["enhance", str(numbered), page, *fast, "--overwrite", "--progress", "json"]) == 0
     done = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (done["event"], done["frames"]) == ("done", 96)

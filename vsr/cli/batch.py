@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -100,7 +100,8 @@ def batch(
             names = {str(source) for source, _ in files}
             now = {entry.source: entry for entry in (*journal.entries(), *refused)}
             entries = [entry for source, entry in now.items() if source in names]
-            code = _report(entries, summary, progress)
+            begun = {entry.source for entry in waiting}
+            code = _report(entries, summary, progress, begun=begun, folder=output_dir)
         return code
 
 
@@ -134,10 +135,18 @@ def _report(
     progress: ProgressKind,
     *,
     status: str | None = None,
+    begun: Collection[str] = (),
+    folder: Path | None = None,
 ) -> int:
     """Say what runs, what failed or was left and why, and count; return the exit code.
 
-    `status` is given where only that is asked for: the word for what the journal knows as running.
+    Args:
+        entries: Of all files.
+        summary: Where all of it goes as JSON.
+        progress: How it is said.
+        status: Given where only that is asked for: the word for what the journal knows as running.
+        begun: Sources that this run had to do.
+        folder: Where the outputs are, if that is to be said.
     """
     running = status or "interrupted"  # no batch may be at work any more
     states = [running if entry.state == "running" else entry.state for entry in entries]
@@ -151,6 +160,12 @@ def _report(
         print(json.dumps({"event": "finished" if status is None else "status", "counts": counts}))
     else:
         said = [f"{count} {state}" for state, count in counts.items() if count or state == "done"]
+        if folder is not None:
+            done = [entry for entry in entries if entry.state == "done"]
+            now = sum(entry.source in begun for entry in done)
+            noted = sum(bool(entry.result.get("warnings")) for entry in done)
+            said[0] += f" ({now} now)" * (now != len(done))
+            said[-1] += f"; in {folder}" + f", {noted} with notes" * bool(noted)
         print(", ".join(said))
     if summary is not None:
         jobs = [

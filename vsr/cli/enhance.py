@@ -116,7 +116,9 @@ def _preview(
         line = {"frames": cost.frames, "fps": cost.fps, "seconds": cost.seconds, "size": cost.size}
         print(json.dumps({"event": "done", "target": str(page), **line}))
     elif progress == "bar":
-        print(f"{page}: {len(found.samples)} stretches, {page.stat().st_size / 1e6:.1f} MB")
+        count = len(found.samples)
+        stretches = f"{count} stretch{'' if count == 1 else 'es'}"
+        print(f"{page}: {stretches}, {page.stat().st_size / 1e6:.1f} MB")
         for text in in_words(found):
             print(text)
     if open_:

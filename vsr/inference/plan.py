@@ -189,11 +189,11 @@ def _fit(
         if more >= _WORTH_SAYING:
             notes.append(
                 f"{describe(plan)} instead of {describe(wanted)}, to fit in {budget // _MIB} MiB: "
-                f"up to {more:.1f} times the work."
+                f"up to {more:.1f} times the work"
             )
     if needed > budget:
         notes.append(
             f"{describe(plan)} is estimated at {needed // _MIB} MiB, {budget // _MIB} MiB are to "
-            "be used: memory may run out."
+            "be used: memory may run out"
         )
     return replace(plan, notes=tuple(notes))

@@ -174,8 +174,8 @@ class _Engine:
                 "--device"
             )
         self._warn(
-            f"Out of memory with {describe(self._plan)} at pts {_pts(part)}: "
-            f"going on with {describe(less)}."
+            f"out of memory with {describe(self._plan)} at pts {_pts(part)}: "
+            f"going on with {describe(less)}"
         )
         self._plan = less
 
@@ -183,12 +183,12 @@ class _Engine:
         half = self._plan.precision
         self._half_failures += 1
         self._warn(
-            f"The network gave black or non-finite pictures in {half} at frames with pts "
-            f"{_pts(part)}: done again in fp32."
+            f"the network gave black or non-finite pictures in {half} at frames with pts "
+            f"{_pts(part)}: done again in fp32"
         )
         if self._half_failures == _HALF_FAILURES_ALLOWED:
             self._plan = replace(self._plan, precision="fp32")
-            self._warn(f"{half} failed {self._half_failures} times: staying in fp32.")
+            self._warn(f"{half} failed {self._half_failures} times: staying in fp32")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -163,7 +163,7 @@ def encoder_options(
     for key in chosen:
         if key not in known:
             near = difflib.get_close_matches(key, sorted(known), n=3)
-            hint = f"did you mean {' or '.join(near)}?" if near else "see `ffmpeg -h encoder=...`"
+            hint = f"did you mean {' or '.join(near)}?" if near else f"see ffmpeg -h encoder={name}"
             raise ConfigError(f"{name} has no option {key!r}; {hint}")
         if key in SETTLED:
             raise ConfigError(

@@ -145,10 +145,10 @@ def _note(context: Any, codec: str) -> tuple[str, bool]:  # noqa: ANN401
     kept = KEPT_BITS.get(codec)
     if not _is_lossless(context.name):
         if kept is None:
-            return "at a high bit rate", True
+            return "little is lost, at a high bit rate", True
         return f"decoded to {kept} bits per sample, nothing more is lost", False
     if kept is None and not codec.startswith("pcm_f"):
-        return "at a high bit rate", True
+        return "little is lost, at a high bit rate", True
     if kept is not None and _samples(context) in FLOATING:
         return f"its floating-point samples become integers of {kept} bits", True
     if kept is not None and _bits(context) > kept:

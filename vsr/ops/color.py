@@ -112,20 +112,20 @@ def resolve_layout(
     else:
         full_range = full_range_format or range_code == _FULL_RANGE
         if range_code == 0 and not full_range_format:
-            assumed.append("The colour range is not tagged: taken for limited (16 to 235).")
+            assumed.append("the colour range is not tagged: taken for limited (16 to 235)")
     by_size: Matrix = "bt601" if height <= 576 and width <= 1024 else "bt709"
     matrix = MATRIX_OF_CODE.get(matrix_code, by_size)
     if chroma not in ("gray", "rgb") and matrix_code not in MATRIX_OF_CODE:
         if matrix_code == 10:
             matrix = "bt2020"
             assumed.append(
-                "The colour matrix is tagged BT.2020 constant luminance (10): "
-                "treated as non-constant luminance."
+                "the colour matrix is tagged BT.2020 constant luminance (10): "
+                "treated as non-constant luminance"
             )
         elif matrix_code == _UNSPECIFIED:
             assumed.append(
-                f"The colour matrix is not tagged: taken for {_name(matrix)}, "
-                f"as usual at {width}x{height}."
+                f"the colour matrix is not tagged: taken for {_name(matrix)}, "
+                f"as usual at {width}x{height}"
             )
         else:
             assumed.append(

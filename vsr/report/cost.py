@@ -76,4 +76,6 @@ def about_size(cost: Cost) -> str:
     if cost.size is None or cost.sizes is None:
         return ""
     low, high = map(in_bytes, cost.sizes)
+    if low == high:
+        return f"about {in_bytes(cost.size)}"
     return f"about {in_bytes(cost.size)} ({low} to {high}, by stretch)"

@@ -121,7 +121,8 @@ def _page(
     return {
         "title": f"{name} and {model}",
         "subtitle": f"{info.video.width} × {info.video.height} → {size} · a preview: {frames} "
-        f"frames of {cost.frames or 'an unknown number'} in {len(samples)} stretches",
+        f"frames of {cost.frames or 'an unknown number'} in {len(samples)} "
+        f"stretch{'' if len(samples) == 1 else 'es'}",
         "films": films,
         "moments": [moment for sample in samples for moment in _moments(info, sample, per, budget)],
         "graphs": [],
