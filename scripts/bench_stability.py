@@ -12,7 +12,7 @@ from measuring import CACHE, plan_for, run_frames, table
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vsr.data.clips import Clip
+from vsr.data.clips import Clip, open_all
 from vsr.data.datasets import truth
 from vsr.data.degradations import Degradation, degrade_clip
 from vsr.data.layouts import open_training
@@ -44,7 +44,7 @@ def stability(
     `vsr enhance` have it.
 
     Args:
-        data: Folder of videos, taken as the truth.
+        data: Folder of videos, or one of them, taken as the truth.
         model: Name or weight file.
         degradation: How the input is made; "real" by its first draw for the name of each video;
             "none": the videos are the input.
@@ -58,7 +58,8 @@ def stability(
     plan = plan_for(info, 180, 320, scene_threshold=100.0)
     network = load_network(info, plan.device)
     rows = []
-    for clip in open_training(data, cache)[:clips]:
+    found = open_all([data], cache) if data.is_file() else open_training(data, cache)
+    for clip in found[:clips]:
         gt, lq = pair(clip, info.scale, degradation, frames, side)
         order = [*range(len(lq)), *range(len(lq) - 2, 0, -1)]
         base = None if gt is None else to_picture(resize(lq, *gt.shape[-2:]))[order]
@@ -66,10 +67,10 @@ def stability(
         sr = run_frames(network, lq[order * rounds], plan)
         for number, part in enumerate(np.split(sr, rounds)):
             if base is None or true is None:
-                found = map(faithful, part, lq[order])
+                judged = map(faithful, part, lq[order])
             else:
-                found = map(compare, part, base, true)
-            whole, worst = zip(*found, strict=True)
+                judged = map(compare, part, base, true)
+            whole, worst = zip(*judged, strict=True)
             figures = np.mean(whole), min(whole), min(worst)
             rows.append((clip.name[:24], str(number + 1), *(f"{x:.2f}" for x in figures)))
     what = "mean fidelity, dB" if degradation == "none" else "mean gain, dB"
