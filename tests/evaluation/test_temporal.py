@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import cv2
 import numpy as np
 import pytest
@@ -111,3 +113,13 @@ def test_means_are_over_frames_then_over_clips() -> None:
     two = of_clip(score_frames(zip(worse[:1], gt[:1], strict=True), over_time=False))
     assert average([one, two]).psnr == pytest.approx((one.psnr + two.psnr) / 2)
     assert average([one, two]).frames == 4
+
+
+def test_a_black_frame_does_not_make_the_mean_infinite() -> None:
+    black = np.zeros_like(clip(1)[0])
+    gt = [black, *clip(2)]
+    sr = [black, *(np.clip(frame.astype(int) + 4, 0, 255).astype(np.uint8) for frame in gt[1:])]
+    frames = score_frames(zip(sr, gt, strict=True), over_time=False)
+    assert frames[0].psnr == inf
+    assert of_clip(frames).psnr == pytest.approx(np.mean([frame.psnr for frame in frames[1:]]))
+    assert of_clip(frames[:1]).psnr == inf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -156,10 +157,15 @@ def average(clips: Sequence[ClipScore]) -> ClipScore:
 
 
 def _means(scores: Sequence[FrameScore] | Sequence[ClipScore]) -> dict[str, Any]:
-    """Take the mean of each measure over those that have it; None where none has."""
+    """Take the mean of each measure over those that have it; None where none has.
+
+    Infinite ones, of frames that are equal to the truth, are left out unless all are.
+    """
     means: dict[str, Any] = {}
     for measure in fields(FrameScore):
         values = [getattr(score, measure.name) for score in scores]
         known = [value for value in values if value is not None]
-        means[measure.name] = float(np.mean(known)) if known else None
+        # One black frame, at a fade for example, would make the PSNR of a whole film infinite.
+        telling = [value for value in known if isfinite(value)] or known
+        means[measure.name] = float(np.mean(telling)) if telling else None
     return means
