@@ -124,7 +124,7 @@ class DataOptions:
     reverse: bool = True
     """Play half of the clips backwards."""
     replay_every: Count = 0
-    """Each so-manieth step goes on from what the network remembers after its clip was played forth
+    """One step in so many goes on from what the network remembers after its clip was played forth
     and back, once to three times, so that long shots stay stable; 0: none."""
     sharpen: bool = False
     """Sharpen the truth, for all but the adversarial loss: "real" degrades the sharpened clip."""
