@@ -21,9 +21,9 @@ from vsr.durable import check_place
 from vsr.errors import ConfigError, DatasetError
 from vsr.evaluation.metrics import SSIM_WINDOW
 from vsr.evaluation.scores import ClipScore, FrameScore, of_clip, score_frames
-from vsr.inference.device import choose_precision, free_memory
+from vsr.inference.device import choose_precision
 from vsr.inference.options import InferenceOptions
-from vsr.inference.plan import Plan, make_plan
+from vsr.inference.plan import MIB, Plan, make_plan, share_of_memory
 from vsr.inference.runner import RgbFrame, enhance_frames
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, find_model, load_network
@@ -32,7 +32,6 @@ from vsr.results import Entry, Growing, Results, fingerprint
 
 BASELINE = "bicubic"
 Image = NDArray[np.uint8]
-_SHARE_OF_FREE_MEMORY = 0.7
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,7 +164,7 @@ def run_clip(
     Raises:
         DatasetError: The two sides of the clip do not belong together.
     """
-    room = int(free_memory(torch.device("cpu")) * _SHARE_OF_FREE_MEMORY)
+    room = share_of_memory(InferenceOptions(device="cpu")) * MIB
     source = read_pairs(clip, protocol, info.scale, frames=measuring.frames, room=room)
     first = next(source, None)
     if first is None:

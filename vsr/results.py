@@ -23,8 +23,8 @@ _VERSION = 3
 # Of metrics and degradations; to be raised when they give other numbers, so that nobody's table
 # mixes those with numbers from before.
 _METHOD = 1
-# A file is written as a whole, which takes seconds once it holds Vimeo-90K's 7,824 clips. Between
-# two times lie so many seconds, and so many times what the last one took.
+# A file is written as a whole, which takes the longer the more clips it holds. Between two times
+# lie so many seconds, and so many times what the last one took.
 _LEAST_UNSAVED = 5.0
 _TIMES_SAVING = 20
 # Head of a column, factor and digits of what is printed below it.

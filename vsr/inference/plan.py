@@ -14,10 +14,10 @@ from vsr.ops.tiling import tile_grid
 _SHARE_OF_FREE_MEMORY = 0.7  # the rest is for decoding, encoding and the allocator's gaps
 _HALF_SAVES = 0.85  # measured: flow, sums and pictures stay in float32
 _FLOAT_RGB = 12  # bytes per pixel
-_MIB = 2**20
+MIB = 2**20
 # The C library keeps freed blocks of up to 32 MiB, which tiles come in. To measure it: `bench.py
 # limits --model compact-x4-real --mebibytes 200 400 --height 270 --width 480`, less the estimate.
-_KEPT_FREE = 128 * _MIB
+_KEPT_FREE = 128 * MIB
 _WORTH_SAYING = 1.05  # times the work: less is 1.0 as it is printed
 _LESS = 0.75  # of the frames at once: half a window leaves more than half, the lookahead stays
 
@@ -79,7 +79,7 @@ def make_plan(height: int, width: int, options: InferenceOptions, facts: Network
     )
     if options.tile is not None:
         plan = replace(plan, margin=min(plan.margin, options.tile // 3))
-    return _fit(plan, height, width, options, facts, share_of_memory(options) * _MIB)
+    return _fit(plan, height, width, options, facts, share_of_memory(options) * MIB)
 
 
 def share_of_memory(options: InferenceOptions, sharers: int = 1) -> int:
@@ -94,7 +94,7 @@ def share_of_memory(options: InferenceOptions, sharers: int = 1) -> int:
     if options.memory_limit is not None:
         return options.memory_limit
     free = free_memory(choose_device(options.device))
-    return max(1, int(free * _SHARE_OF_FREE_MEMORY / sharers) // _MIB)
+    return max(1, int(free * _SHARE_OF_FREE_MEMORY / sharers) // MIB)
 
 
 def estimate_bytes(plan: Plan, height: int, width: int, facts: NetworkFacts) -> int:
@@ -188,12 +188,12 @@ def _fit(
         more = work_per_frame(plan, height, width) / work_per_frame(wanted, height, width)
         if more >= _WORTH_SAYING:
             notes.append(
-                f"{describe(plan)} instead of {describe(wanted)}, to fit in {budget // _MIB} MiB: "
+                f"{describe(plan)} instead of {describe(wanted)}, to fit in {budget // MIB} MiB: "
                 f"up to {more:.1f} times the work"
             )
     if needed > budget:
         notes.append(
-            f"{describe(plan)} is estimated at {needed // _MIB} MiB, {budget // _MIB} MiB are to "
+            f"{describe(plan)} is estimated at {needed // MIB} MiB, {budget // MIB} MiB are to "
             "be used: memory may run out"
         )
     return replace(plan, notes=tuple(notes))

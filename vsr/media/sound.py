@@ -13,6 +13,7 @@ from typing import Any
 import av
 
 from vsr.media.encoders import discarded
+from vsr.media.sound_clock import silent_frame
 
 # Lossless sources stay lossless where the container has a common lossless format.
 LOSSLESS = {"flac", "alac", "truehd", "mlp", "tta", "wavpack", "ape", "tak", "shorten", "als"}
@@ -129,10 +130,8 @@ def _works(context: Any, codec: str, layout: str, muxer: str) -> bool:  # noqa: 
         with discarded(muxer) as output:
             stream = add_sound(output, context, codec, layout)
             encoder = stream.codec_context
-            silence = av.AudioFrame(encoder.format.name, layout, encoder.sample_rate // 10)
-            for plane in silence.planes:
-                plane.update(bytes(plane.buffer_size))
-            silence.sample_rate, silence.pts = encoder.sample_rate, 0
+            rate = encoder.sample_rate
+            silence = silent_frame(encoder.format.name, layout, rate // 10, rate)
             output.mux(stream.encode(silence))
             output.mux(stream.encode(None))
             output.close()

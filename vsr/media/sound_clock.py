@@ -89,7 +89,9 @@ class SoundFromZero:
         over = min(max(self._due - frame.pts, 0), frame.samples)
         while (gap := frame.pts - self._due) > 0:
             # A second at once: a track may begin hours late.
-            silence = _silence(frame, min(gap, frame.sample_rate))
+            silence = silent_frame(
+                frame.format.name, frame.layout.name, min(gap, frame.sample_rate), frame.sample_rate
+            )
             silence.pts = self._due
             self._due += silence.samples
             yield silence
@@ -100,12 +102,20 @@ class SoundFromZero:
             yield rest
 
 
-def _silence(like: av.AudioFrame, samples: int) -> av.AudioFrame:
-    frame = av.AudioFrame(like.format.name, like.layout.name, samples)
-    nothing = b"\x80" if like.format.name.startswith("u8") else b"\0"
+def silent_frame(sample_format: str, layout: str, samples: int, rate: int) -> av.AudioFrame:
+    """Make a frame of silence at time 0.
+
+    Args:
+        sample_format: FFmpeg's name, such as "fltp".
+        layout: Of the channels, by FFmpeg's name.
+        samples: How many, of each channel.
+        rate: Of them per second.
+    """
+    frame = av.AudioFrame(sample_format, layout, samples)
+    nothing = b"\x80" if sample_format.startswith("u8") else b"\0"
     for plane in frame.planes:
         plane.update(nothing * plane.buffer_size)
-    frame.sample_rate, frame.time_base = like.sample_rate, Fraction(1, like.sample_rate)
+    frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), 0
     return frame
 
 

@@ -22,6 +22,7 @@ from vsr.media.containers import CODECS, DISPOSITIONS, LABELS, PICTURES, target_
 from vsr.media.encoders import discarded
 from vsr.media.probe import SourceInfo, StreamInfo
 from vsr.media.sound import plan_sound
+from vsr.media.sound_clock import silent_frame
 from vsr.media.source import libav_messages, open_source
 
 Action = Literal["enhance", "copy", "convert", "attach", "drop"]
@@ -166,11 +167,7 @@ def _gives_back(muxer: str, language: str) -> bool:
     with av.open(buffer, "w", format=muxer) as output:
         stream: Any = output.add_stream("aac", rate=48000)
         stream.metadata["language"] = language
-        silence = av.AudioFrame("fltp", "stereo", 1024)
-        for plane in silence.planes:
-            plane.update(bytes(plane.buffer_size))
-        silence.sample_rate, silence.pts = 48000, 0
-        output.mux(stream.encode(silence))
+        output.mux(stream.encode(silent_frame("fltp", "stereo", 1024, 48000)))
         output.mux(stream.encode(None))
     buffer.seek(0)
     with av.open(buffer, format=muxer) as read:

@@ -48,8 +48,8 @@ class NetworkFacts:
     """What planning needs to know about a network.
 
     Memory is reckoned per lq pixel: what one call needs, plus what each frame in it adds, in
-    float32. The defaults are a quarter above what the compact network at x4 was measured to take
-    (peak RSS, 180p and 360p): estimates for 4 to 12 frames are 7 to 37 % too high there.
+    float32. The defaults are a quarter above what the compact network at x4 takes; what is
+    estimated and what is taken, `bench.py limits` prints.
 
     Attributes:
         scale: Its upscaling factor.

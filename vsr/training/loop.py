@@ -98,8 +98,7 @@ def train(
     Writes into `options.run.output`: `checkpoint.pt` (to resume), `weights.safetensors` (the
     moving average, with step, options and validation in its metadata), `log.jsonl` and
     `validation/*.png`. SIGTERM and SIGINT end the run after the step at hand, saved, and at once
-    if they come again. Under
-    `torchrun` each process takes its share of every batch.
+    if they come again. Under `torchrun` each process takes its share of every batch.
 
     Args:
         options: The whole run.

@@ -58,11 +58,12 @@ def temporal(sr: Tensor, flow_to_previous: Tensor, flow_to_next: Tensor) -> Tens
     ECCV 2018, by the flow of the input instead of the truth's.
     """
     to_previous = flow_to_previous.detach().flatten(0, 1)
-    there_and_back = to_previous + flow_warp(flow_to_next.detach().flatten(0, 1), to_previous)
-    size = to_previous.square().sum(1) + flow_to_next.detach().flatten(0, 1).square().sum(1)
-    seen = there_and_back.square().sum(1, keepdim=True) < _RELATIVE * size[:, None] + _ABSOLUTE
+    back = flow_warp(flow_to_next.detach().flatten(0, 1), to_previous)
+    gap = (to_previous + back).square().sum(1, keepdim=True)
+    size = (to_previous.square() + back.square()).sum(1, keepdim=True)
+    seen = (gap < _RELATIVE * size + _ABSOLUTE).to(sr)
     height, width = sr.shape[-2:]
     earlier, later = sr[:, :-1].flatten(0, 1), sr[:, 1:].flatten(0, 1)
     moved = flow_warp(earlier, upscale_flow(to_previous, height, width), padding="border")
-    seen = F.interpolate(seen.to(sr), size=(height, width), mode="nearest")
+    seen = F.interpolate(seen, size=(height, width), mode="nearest")
     return ((moved - later).abs() * seen).sum() / (3 * seen.sum()).clamp(min=1)

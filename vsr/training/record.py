@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
+from vsr.durable import write_durably
 from vsr.errors import ConfigError, VsrError
 
 
@@ -101,9 +101,7 @@ def _take_out_later(path: Path, step: int) -> None:
     lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
     kept = [line for line in lines if _step_of(line) <= step]
     if kept != lines:
-        part = path.with_name(f".{path.name}.part")
-        part.write_text("".join(kept))
-        os.replace(part, path)
+        write_durably(path, "".join(kept).encode())
 
 
 def _step_of(line: str) -> float:
