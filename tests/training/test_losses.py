@@ -61,6 +61,15 @@ def test_temporal_leaves_out_what_is_hidden() -> None:
     assert float(temporal(sr, to_previous, torch.full_like(to_next, 9))) == 0
 
 
+def test_the_way_back_is_judged_where_a_pixel_comes_from() -> None:
+    sr, to_previous = rolled(4)
+    sr[:, 1] += 0.125
+    to_next = torch.zeros_like(to_previous)
+    to_next[:, :, 0] = 2.8  # ends 0.8 pixels off: too far for a motion this small
+    to_next[:, :, 0, :, 10:13] = 30  # a large motion allows more, but not to what lies beside it
+    assert float(temporal(sr, to_previous, to_next)) == 0
+
+
 def test_temporal_teaches_the_picture_and_not_the_flow() -> None:
     sr, to_previous = rolled(2)
     sr = (sr + 0.1 * torch.rand_like(sr)).requires_grad_()
