@@ -54,9 +54,9 @@ from torch import Tensor
 
 from vsr.data.clips import Clip
 from vsr.data.datasets import truth
-from vsr.data.degradations import Degradation
 from vsr.data.degrade import bicubic_down
 from vsr.data.layouts import open_training
+from vsr.data.real import Degradation
 from vsr.media.options import EncodeOptions
 from vsr.models.zoo import find_model, load_network
 from vsr.options import EnhanceOptions, parse_size

@@ -14,12 +14,11 @@ from torch import Tensor
 
 from vsr.data.clips import Clip, open_all
 from vsr.data.datasets import truth
-from vsr.data.degradations import Degradation, degrade_clip
 from vsr.data.layouts import open_training
+from vsr.data.real import Degradation, degrade_clip
 from vsr.inference.fidelity import decibels, squared_errors
 from vsr.models.zoo import find_model, load_network
-from vsr.ops.color import LUMA_WEIGHTS
-from vsr.ops.eight_bit import to_picture
+from vsr.ops.color import LUMA_WEIGHTS, to_picture
 from vsr.ops.resize import resize
 
 BLOCK = 32  # pixels: an artefact that grows shows in one place long before it shows in the mean

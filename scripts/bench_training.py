@@ -19,9 +19,8 @@ from measuring import table
 from torch.profiler import ProfilerActivity, profile
 
 from vsr.training.batches import Batch, Batches
-from vsr.training.config import read_options
 from vsr.training.loop import Parts, build, check, open_data, update
-from vsr.training.options import TrainOptions
+from vsr.training.options import TrainOptions, read_options
 from vsr.training.world import join_world
 
 Overrides = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set")]

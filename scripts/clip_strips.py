@@ -18,9 +18,9 @@ from torch import Tensor
 import vsr
 from vsr.data.clips import Clip
 from vsr.data.datasets import truth
-from vsr.data.degradations import degrade_clip
 from vsr.data.layouts import open_training
-from vsr.ops.eight_bit import to_picture
+from vsr.data.real import degrade_clip
+from vsr.ops.color import to_picture
 
 
 def columns(clip: Clip, arguments: argparse.Namespace) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from vsr.data.datasets import sample_batch, stretches
 from vsr.data.degrade import bicubic_down
 from vsr.data.layouts import open_training
 from vsr.data.real import degrade_real
-from vsr.ops.eight_bit import to_picture
+from vsr.ops.color import to_picture
 
 GAP = 4
 

@@ -20,7 +20,7 @@ from vsr.inference.plan import Plan, make_plan
 from vsr.inference.runner import RgbFrame, enhance_frames
 from vsr.models.catalogue import PUBLISHED
 from vsr.models.zoo import ARCHITECTURES, ModelInfo, find_model, load_network, published_model
-from vsr.ops.eight_bit import to_picture
+from vsr.ops.color import to_picture
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 import golden

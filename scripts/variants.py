@@ -17,10 +17,9 @@ import tyro
 from bench_training import Overrides
 from measuring import table
 
-from vsr.models.work import gmac
-from vsr.training.config import read_options
+from vsr.models.zoo import gmac
 from vsr.training.loop import train
-from vsr.training.options import NetworkOptions, TrainOptions
+from vsr.training.options import NetworkOptions, TrainOptions, read_options
 
 
 def main(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
+from vsr.media.decode import Decoder, DecodeSummary
 from vsr.media.frames import PlanarFrame
+from vsr.media.options import DecodeOptions
 from vsr.media.probe import probe
 
 

@@ -18,11 +18,11 @@ from synthetic import draw_number, make_frame
 
 from vsr.media.clock import output_clock, output_range
 from vsr.media.copying import TimeRange
-from vsr.media.decode import DecodeOptions, Decoder
+from vsr.media.decode import Decoder
 from vsr.media.encode import plan_encoding
 from vsr.media.marks import marks_of
 from vsr.media.mux import Writer
-from vsr.media.options import EncodeOptions
+from vsr.media.options import DecodeOptions, EncodeOptions
 from vsr.media.pieces import PieceWriter
 from vsr.media.probe import probe
 from vsr.media.streams import plan_streams

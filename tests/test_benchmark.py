@@ -13,16 +13,15 @@ from scipy.ndimage import correlate1d
 from synthetic import make_video
 
 from vsr.benchmark import Measuring, evaluate
-from vsr.data.layouts import open_training
-from vsr.data.pairs import BYTES_PER_PIXEL, read_pairs
-from vsr.data.protocols import PROTOCOLS, ClipFiles
+from vsr.data.datasets import BYTES_PER_PIXEL, read_pairs
+from vsr.data.layouts import PROTOCOLS, ClipFiles, open_training
 from vsr.errors import ConfigError, DatasetError
 from vsr.inference.options import InferenceOptions
 from vsr.inference.plan import make_plan
 from vsr.models.basicvsr import BasicVSR
 from vsr.models.checkpoints import save_weights
 from vsr.models.zoo import find_model, load_model
-from vsr.ops.eight_bit import to_picture
+from vsr.ops.color import to_picture
 from vsr.training.validation import validate
 
 
@@ -110,8 +109,8 @@ def test_bicubic_equals_an_independent_computation(
 
 def test_rgb_by_bd_equals_an_independent_computation(tmp_path: Path) -> None:
     # No test set is measured so, but the parts are to be right in any combination.
+    from vsr.data.datasets import to_tensor
     from vsr.data.degrade import blur_down
-    from vsr.data.pairs import to_tensor
     from vsr.evaluation.metrics import psnr, ssim
     from vsr.models.zoo import load_model
 

@@ -18,7 +18,7 @@ from markdown import PAGES, ROOT, RUNNABLE, anchors, blocks, commands, inline_co
 from named_files import make_named_files
 
 from vsr.cli.main import COMMANDS, main
-from vsr.training.config import read_options
+from vsr.training.options import read_options
 
 PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")

@@ -10,7 +10,8 @@ import pytest
 from synthetic import make_video
 
 from vsr.cli.main import main
-from vsr.media.decode import DecodeOptions, Decoder
+from vsr.media.decode import Decoder
+from vsr.media.options import DecodeOptions
 from vsr.media.probe import SourceInfo, probe
 from vsr.planning import estimate_frames
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vsr.data.datasets import Pair, read_pairs
 from vsr.data.degrade import BD_SCALE
-from vsr.data.pairs import Pair, read_pairs
-from vsr.data.protocols import PROTOCOLS, ClipFiles, Protocol, find_clips
+from vsr.data.layouts import PROTOCOLS, ClipFiles, Protocol, find_clips
 from vsr.devices import choose_device
 from vsr.durable import check_place
 from vsr.errors import ConfigError, DatasetError
@@ -27,7 +27,7 @@ from vsr.inference.plan import MIB, Plan, make_plan, share_of_memory
 from vsr.inference.runner import RgbFrame, enhance_frames
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, find_model, load_network
-from vsr.ops.eight_bit import to_picture
+from vsr.ops.color import to_picture
 from vsr.results import Entry, Growing, Results, fingerprint
 
 BASELINE = "bicubic"

@@ -19,8 +19,9 @@ from vsr.inference.finish import finish
 from vsr.inference.runner import enhance_frames
 from vsr.media.clock import output_clock, output_range
 from vsr.media.containers import PICTURES
-from vsr.media.decode import DecodeOptions, Decoder
+from vsr.media.decode import Decoder
 from vsr.media.frames import PlanarFrame
+from vsr.media.options import DecodeOptions
 from vsr.media.pieces import PieceWriter, read_packets
 from vsr.media.reading import SEEKABLE
 from vsr.media.weigh import weigh_beside

@@ -23,7 +23,7 @@ from vsr.inference.runner import enhance_frames as run
 from vsr.media.filters import SceneScorer
 from vsr.models.contract import NetworkFacts, VideoNetwork
 from vsr.models.zoo import facts_of, find_model, load_network
-from vsr.ops.eight_bit import to_levels, to_picture
+from vsr.ops.color import to_levels, to_picture
 
 Frame = TypeVar("Frame", NDArray[Any], Tensor)
 

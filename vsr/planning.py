@@ -9,7 +9,7 @@ from fractions import Fraction
 from math import ceil
 from pathlib import Path
 
-from vsr.data.layout import color_layout
+from vsr.data.pictures import color_layout
 from vsr.inference.plan import Plan, make_plan
 from vsr.media.attached import expected_losses
 from vsr.media.chains import deinterlacers, keeps_count
@@ -18,8 +18,9 @@ from vsr.media.clock import early_warnings, kept_range, output_range
 from vsr.media.containers import PICTURES, TargetKind, check_target
 from vsr.media.copying import TimeRange
 from vsr.media.cropping import crop_notes
-from vsr.media.decode import DecodeOptions, Decoder
+from vsr.media.decode import Decoder
 from vsr.media.encode import EncodePlan, plan_encoding
+from vsr.media.options import DecodeOptions
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
 from vsr.media.timecode import timecode_warnings

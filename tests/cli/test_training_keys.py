@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vsr.cli.main import main
-from vsr.training.config import read_options
-from vsr.training.options import TrainOptions
+from vsr.training.options import TrainOptions, read_options
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

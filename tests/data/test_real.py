@@ -13,14 +13,20 @@ import torch.nn.functional as F
 from skimage import data
 from torch import Tensor
 
-from vsr.data.archive import bleed, comb, flicker, scratch
-from vsr.data.compress import compress, compress_with_any, jpeg
-from vsr.data.degradations import degrade_clip
-from vsr.data.degrade import bicubic_down
-from vsr.data.noise import film_grain, gaussian_noise, poisson_noise
-from vsr.data.real import degrade_real
+from vsr.data.codecs import compress, compress_with_any, jpeg
+from vsr.data.degrade import (
+    bicubic_down,
+    bleed,
+    comb,
+    film_grain,
+    flicker,
+    gaussian_noise,
+    poisson_noise,
+    scratch,
+    walk,
+)
+from vsr.data.real import degrade_clip, degrade_real
 from vsr.data.recipe import Order, RealRecipe, opened
-from vsr.data.walk import walk
 from vsr.errors import EncodeError
 from vsr.media.roundtrip import CodecSettings
 

@@ -12,10 +12,10 @@ from decoded import decode
 from numpy.typing import NDArray
 from synthetic import make_pictures, make_video, read_number, splice
 
+from vsr.data.pictures import color_layout
 from vsr.media.frames import PlanarFrame
 from vsr.media.probe import probe
 from vsr.ops.color import planes_to_rgb
-from vsr.planning import color_layout
 
 RATE = Fraction(25)
 SD, HD = (6, 6, 6, 1), (1, 1, 1, 1)  # tags of BT.601 and BT.709

@@ -10,8 +10,9 @@ import synthetic
 from decoded import decode
 
 from vsr.errors import DecodeError, ProbeError
-from vsr.media.decode import DecodeOptions, Decoder
+from vsr.media.decode import Decoder
 from vsr.media.frames import PlanarFrame
+from vsr.media.options import DecodeOptions
 from vsr.media.probe import probe
 
 RATE = Fraction(25)

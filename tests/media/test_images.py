@@ -11,8 +11,9 @@ import pytest
 import synthetic
 
 from vsr.errors import ProbeError
-from vsr.media.decode import DecodeOptions, Decoder
+from vsr.media.decode import Decoder
 from vsr.media.images import find_pictures
+from vsr.media.options import DecodeOptions
 from vsr.media.probe import probe
 
 

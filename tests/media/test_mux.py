@@ -12,8 +12,8 @@ from synthetic import make_video, read_number
 from synthetic_streams import enhance_nearest, frame_times, packet_times
 
 from vsr.errors import MuxError
-from vsr.media.decode import DecodeOptions, Decoder
-from vsr.media.options import EncodeOptions
+from vsr.media.decode import Decoder
+from vsr.media.options import DecodeOptions, EncodeOptions
 from vsr.media.probe import probe
 from vsr.media.verify import verify
 

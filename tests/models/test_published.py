@@ -16,11 +16,19 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vsr.errors import CheckpointFormatError, ChecksumError, ConfigError, WeightsError
-from vsr.models.cards import card, parameters, table
 from vsr.models.catalogue import PUBLISHED
 from vsr.models.checkpoints import sha256
 from vsr.models.published import Family, published_name, read_published
-from vsr.models.zoo import ARCHITECTURES, find_model, load_model, load_network, published_model
+from vsr.models.zoo import (
+    ARCHITECTURES,
+    card,
+    find_model,
+    load_model,
+    load_network,
+    parameters,
+    published_model,
+    table,
+)
 
 SHAPES: dict[str, dict[str, Any]] = {
     "basicvsr": {"channels": 16, "blocks": 2},

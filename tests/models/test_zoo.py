@@ -8,18 +8,20 @@ import pytest
 import torch
 
 from vsr.errors import CheckpointFormatError, ConfigError, WeightsError
-from vsr.models.cards import card, parameters, table
 from vsr.models.catalogue import PUBLISHED
 from vsr.models.checkpoints import read_metadata, save_weights
 from vsr.models.compact import Compact
-from vsr.models.work import gmac
 from vsr.models.zoo import (
     ARCHITECTURES,
     MODELS,
+    card,
     facts_of,
     find_model,
+    gmac,
     load_model,
+    parameters,
     published_model,
+    table,
 )
 
 SHAPE = {"name": "compact", "scale": 2, "channels": 8, "blocks": 1}

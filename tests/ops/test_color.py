@@ -20,6 +20,8 @@ from vsr.ops.color import (
     planes_to_rgb,
     resolve_layout,
     rgb_to_planes,
+    to_levels,
+    to_picture,
 )
 
 
@@ -361,3 +363,25 @@ def test_a_matrix_that_is_not_supported_is_named(code: int, phrase: str) -> None
         chroma="420", bit_depth=8, width=64, height=48, matrix_code=code, range_code=1
     )
     assert phrase in " ".join(assumed)
+
+
+@pytest.mark.parametrize(
+    ("value", "level"), [(0, 0), (1, 255), (-0.2, 0), (1.2, 255), (0.4 / 255, 0), (0.6 / 255, 1)]
+)
+def test_levels_are_the_nearest_there_is(value: float, level: int) -> None:
+    assert to_levels(torch.tensor(value)) == level
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16])
+def test_half_precision_is_not_rounded_twice(kind: torch.dtype) -> None:
+    x = torch.linspace(0, 1, 997).to(kind)
+    assert torch.equal(to_levels(x), (x.double() * 255).round().to(torch.uint8))
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (2, 3, 4, 5)])
+def test_channels_come_last(shape: tuple[int, ...]) -> None:
+    rgb = torch.rand(shape)
+    found = to_picture(rgb)
+    assert found.flags.c_contiguous
+    for channel in range(3):
+        np.testing.assert_array_equal(found[..., channel], to_levels(rgb[..., channel, :, :]))

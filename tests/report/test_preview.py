@@ -20,11 +20,10 @@ import pytest
 from synthetic import draw_number, make_pictures, make_video, read_number
 
 from vsr.cli.main import main
-from vsr.data.pairs import to_tensor
+from vsr.data.datasets import to_tensor
 from vsr.data.pictures import read_pictures
 from vsr.errors import ConfigError, WeightsError
-from vsr.media.decode import DecodeOptions
-from vsr.media.options import EncodeOptions
+from vsr.media.options import DecodeOptions, EncodeOptions
 from vsr.media.probe import probe
 from vsr.media.weigh import weigh
 from vsr.ops.resize import resize

@@ -11,8 +11,7 @@ import torch
 from synthetic import make_video
 
 from vsr.errors import CheckpointFormatError
-from vsr.training.adversary import Adversary
-from vsr.training.discriminator import UNetDiscriminator
+from vsr.training.adversary import Adversary, UNetDiscriminator
 from vsr.training.loop import train
 from vsr.training.options import (
     AdversarialOptions,

@@ -16,10 +16,15 @@ from vsr.data.recipe import RealRecipe
 from vsr.errors import ConfigError
 from vsr.models.compact import Compact
 from vsr.training.batches import Batch, Batches
-from vsr.training.config import read_options
 from vsr.training.loop import check
 from vsr.training.objective import Objective
-from vsr.training.options import CompactOptions, DataOptions, LossOptions, TrainOptions
+from vsr.training.options import (
+    CompactOptions,
+    DataOptions,
+    LossOptions,
+    TrainOptions,
+    read_options,
+)
 from vsr.training.world import World
 
 ALONE = World(rank=0, size=1, device=torch.device("cpu"))

@@ -12,11 +12,9 @@ import torch
 from synthetic import make_video
 
 from vsr.models.catalogue import PUBLISHED
-from vsr.models.work import gmac
-from vsr.models.zoo import ARCHITECTURES
-from vsr.training.config import read_options
+from vsr.models.zoo import ARCHITECTURES, gmac
 from vsr.training.loop import train
-from vsr.training.options import TrainOptions
+from vsr.training.options import TrainOptions, read_options
 
 FOLDER = Path(__file__).parents[2] / "configs"
 CONFIGS = sorted(FOLDER.glob("*.toml"))

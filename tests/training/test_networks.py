@@ -13,10 +13,9 @@ from vsr.errors import ConfigError
 from vsr.models.contract import TrainableNetwork
 from vsr.models.layers import Recomputable
 from vsr.models.zoo import ARCHITECTURES
-from vsr.training.losses import charbonnier, photometric, temporal
-from vsr.training.objective import Objective, replayed
+from vsr.training.loop import replays
+from vsr.training.objective import Objective, charbonnier, photometric, replayed, temporal
 from vsr.training.options import LossOptions
-from vsr.training.schedule import replays
 
 SHAPES: dict[str, dict[str, Any]] = {
     "compact": {"scale": 4, "channels": 8, "blocks": 2},

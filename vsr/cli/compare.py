@@ -133,7 +133,7 @@ def _bar(name: str, reference: str, start: Fraction) -> Iterator[Callable[[int],
     """Give a function that shows how many frames are done, of about how many."""
     from tqdm import tqdm
 
-    from vsr.media.decode import DecodeOptions
+    from vsr.media.options import DecodeOptions
     from vsr.media.probe import probe
     from vsr.planning import estimate_frames
 

@@ -18,7 +18,7 @@ def models(
         words: Print all that is known of one network; or fetch the weights of published ones; by
             default all are listed.
     """
-    from vsr.models.cards import card, table
+    from vsr.models.zoo import card, table
 
     if words[:1] == ("download",):
         for name in words[1:]:
@@ -35,8 +35,7 @@ def models(
 def _download(name: str) -> None:
     from tqdm import tqdm
 
-    from vsr.models.catalogue import PUBLISHED
-    from vsr.models.download import download, weights_folder
+    from vsr.models.catalogue import PUBLISHED, download, weights_folder
 
     if name not in PUBLISHED:
         raise ConfigError(f"no published model '{name}'; known: {', '.join(PUBLISHED)}")

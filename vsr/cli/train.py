@@ -32,8 +32,8 @@ def train(
         return 0
     if config is None:
         raise ConfigError("vsr train wants a TOML file, such as configs/compact_x4.toml")
-    from vsr.training.config import read_options
     from vsr.training.loop import train as run
+    from vsr.training.options import read_options
 
     run(read_options(config, set_), resume=resume)
     return 0

@@ -1,4 +1,4 @@
-"""A video, or a folder of pictures, as 8-bit RGB pictures: what is measured and shown."""
+"""A video, or a folder of pictures, as 8-bit RGB pictures."""
 
 from __future__ import annotations
 
@@ -11,14 +11,44 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vsr.data.layout import color_layout
 from vsr.errors import DecodeError
-from vsr.media.decode import DecodeOptions, Decoder
-from vsr.media.frames import PlanarFrame
+from vsr.media.decode import Decoder
+from vsr.media.frames import PlanarFrame, PlaneFormat
 from vsr.media.images import find_pictures
-from vsr.media.probe import probe
-from vsr.ops.color import ColorLayout, planes_to_rgb
-from vsr.ops.eight_bit import to_picture
+from vsr.media.options import DecodeOptions
+from vsr.media.probe import ChromaSiting, ColorTags, SourceInfo, probe
+from vsr.ops.color import ColorLayout, planes_to_rgb, resolve_layout, to_picture
+
+
+def color_layout(
+    info: SourceInfo,
+    planes: PlaneFormat,
+    *,
+    color: ColorTags | None = None,
+    siting: ChromaSiting | None = None,
+) -> tuple[ColorLayout, tuple[str, ...]]:
+    """Describe planes by the tags of a stream; what is untagged goes by the source's size.
+
+    Args:
+        info: The source.
+        planes: Their format, of the source or of an output made from it.
+        color: Tags; the source's own by default.
+        siting: Of the chroma; the source's own by default.
+
+    Returns:
+        The layout, and a sentence for each thing that was assumed.
+    """
+    color = color or info.video.color
+    return resolve_layout(
+        chroma=planes.chroma,
+        bit_depth=planes.bit_depth,
+        width=info.video.width,
+        height=info.video.height,
+        matrix_code=color.matrix,
+        range_code=color.range,
+        siting=siting or info.video.chroma_siting,
+        full_range_format=planes.full_range,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,9 +24,10 @@ from vsr.inference.scenes import segments
 from vsr.inference.windows import windows
 from vsr.ledger import Ledger, ends_piece, read_job
 from vsr.media.containers import PICTURES
-from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
+from vsr.media.decode import Decoder, DecodeSummary
 from vsr.media.frames import PlanarFrame
 from vsr.media.marks import FrameMarks, marks_of
+from vsr.media.options import DecodeOptions
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, find_model
 from vsr.options import EnhanceOptions

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from vsr.errors import MuxError
 from vsr.media.copying import TimeRange
-from vsr.media.decode import DecodeOptions, Decoder
+from vsr.media.decode import Decoder
 from vsr.media.encode import EncodePlan
+from vsr.media.options import DecodeOptions
 from vsr.media.probe import SourceInfo
 
 # Matroska and MP4 count from zero on: what comes earlier is lost, or hidden by an edit list.

@@ -12,10 +12,11 @@ from vsr.media.checks import Check, check
 from vsr.media.clock import avi_range, early_range, early_warnings, kept_range
 from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
 from vsr.media.copying import TimeRange
-from vsr.media.decode import DecodeOptions, Decoder, DecodeSummary
+from vsr.media.decode import Decoder, DecodeSummary
 from vsr.media.encode import EncodePlan
 from vsr.media.losses import describe_lost
 from vsr.media.marks import FrameMarks, marks_of
+from vsr.media.options import DecodeOptions
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
 from vsr.media.timecode import at_start, timecode_warnings

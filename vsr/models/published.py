@@ -19,9 +19,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vsr.errors import CheckpointFormatError, WeightsError
-from vsr.models.checkpoints import check_fit
+from vsr.models.checkpoints import Inert, check_fit, load_tensors
 from vsr.models.spynet import SpyNet
-from vsr.models.unpickle import Inert, load_tensors
 
 Family = Literal["basicsr", "mmagic"]
 

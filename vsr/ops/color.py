@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 Matrix = Literal["bt601", "bt709", "bt2020", "smpte240m", "fcc"]
@@ -348,3 +350,13 @@ def _downsample(x: Tensor, dim: int, factor: int, offset: float) -> Tensor:
         if own:
             parts.append(_weighted_sum(samples, dim, own, count))
     return sum(parts[1:], start=parts[0])
+
+
+def to_levels(x: Tensor) -> Tensor:
+    """Round values from 0 to 1 to 0 to 255, uint8; those beyond go to the nearest."""
+    return (x.float().clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def to_picture(rgb: Tensor) -> NDArray[np.uint8]:
+    """(..., 3, H, W), 0 to 1, on any device, to (..., H, W, 3), uint8, contiguous."""
+    return to_levels(rgb).movedim(-3, -1).contiguous().cpu().numpy()

@@ -13,18 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vsr.data.layout import color_layout
+from vsr.data.pictures import color_layout
 from vsr.errors import ConfigError, DecodeError, EncodeError, VerifyError
 from vsr.media.chapters import chapter_warnings
 from vsr.media.clock import kept_range, output_clock, output_range
 from vsr.media.containers import PICTURES, check_target
 from vsr.media.copying import TimeRange
-from vsr.media.decode import DecodeOptions, Decoder
+from vsr.media.decode import Decoder
 from vsr.media.encode import EncodePlan, plan_encoding
 from vsr.media.frames import PlanarFrame, PlaneFormat
 from vsr.media.h273 import HDR_TRANSFERS, LINEAR, PRIMARIES_NAMES, TRANSFER_NAMES
 from vsr.media.marks import FrameMarks
 from vsr.media.mux import Writer
+from vsr.media.options import DecodeOptions
 from vsr.media.pieces import PieceWriter
 from vsr.media.probe import ColorTags, SourceInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings

@@ -10,11 +10,11 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr.data.layout import color_layout
-from vsr.data.pictures import to_rgb8
+from vsr.data.pictures import color_layout, to_rgb8
 from vsr.evaluation.metrics import luma
-from vsr.media.decode import DecodeOptions, Decoder
+from vsr.media.decode import Decoder
 from vsr.media.frames import PlanarFrame
+from vsr.media.options import DecodeOptions
 from vsr.media.probe import SourceInfo
 from vsr.ops.color import ColorLayout
 

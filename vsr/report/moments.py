@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from vsr.data.pictures import read_pictures
 from vsr.errors import DecodeError
-from vsr.media.decode import DecodeOptions
 from vsr.media.h273 import HDR_TRANSFERS
+from vsr.media.options import DecodeOptions
 from vsr.media.probe import SourceInfo
 from vsr.report.facts import clock
 

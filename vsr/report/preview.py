@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr.data.pairs import to_tensor
+from vsr.data.datasets import to_tensor
 from vsr.errors import ConfigError
 from vsr.media.containers import MUXERS
 from vsr.media.probe import SourceInfo
-from vsr.ops.eight_bit import to_picture
+from vsr.ops.color import to_picture
 from vsr.ops.resize import resize
 from vsr.options import EnhanceOptions, check
 from vsr.pipeline import Progress

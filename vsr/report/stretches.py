@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vsr.cuts import CUT_SCORE
 from vsr.data.pictures import Picture, read_pictures
 from vsr.errors import DecodeError
-from vsr.media.decode import DecodeOptions
+from vsr.media.options import DecodeOptions
 from vsr.media.probe import SourceInfo
 from vsr.media.reading import SEEKABLE
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vsr.data.datasets import Stretch, mirrored, sample_batch, sample_pairs
+from vsr.data.degrade import sharpened
 from vsr.data.real import degrade_real
-from vsr.data.sharpen import sharpened
 from vsr.errors import VsrError
-from vsr.ops.eight_bit import to_levels
+from vsr.ops.color import to_levels
 from vsr.training.options import TrainOptions
 from vsr.training.world import World
 

@@ -1,15 +1,211 @@
-"""Everything a training run needs to go on exactly where it stopped."""
+"""The state of a training run: its start, its steps, its averages, its checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor, nn
+from torch.amp import GradScaler
+from torch.optim import Optimizer
 
 from vsr.durable import whole
-from vsr.errors import CheckpointFormatError, WeightsError
+from vsr.errors import CheckpointFormatError, ConfigError, WeightsError
+from vsr.models.checkpoints import check_fit, is_own, load_into, read_metadata, read_tensors
+from vsr.models.compact import Compact
+from vsr.models.contract import TrainableNetwork
+from vsr.models.published import load_published, load_spynet, read_published
+from vsr.models.spynet import SpyNet
+from vsr.models.zoo import ARCHITECTURES
+from vsr.training.options import TrainOptions, differences
+
+Say = Callable[[str], None]
+
+
+def start_from(network: TrainableNetwork, path: Path, say: Say) -> None:
+    """Load a weight file into a network.
+
+    Args:
+        network: What is to be trained.
+        path: What `vsr train` wrote for the same architecture, of the same scale or (`Compact`) a
+            multiple of it; or a published checkpoint.
+        say: Told what was done.
+
+    Raises:
+        WeightsError: If there is no such file.
+        CheckpointFormatError: If it is of another network or of a scale that cannot be averaged.
+    """
+    if path.suffix != ".safetensors" or (path.is_file() and not is_own(path)):
+        checkpoint = read_published(path)
+        if ARCHITECTURES[checkpoint.architecture] is not type(network):
+            raise CheckpointFormatError(
+                f"optimizer.init = '{path}' is of {checkpoint.architecture}, wanted weights of "
+                f"{type(network).__name__}; change network.name or the file"
+            )
+        load_published(network, checkpoint)
+        say(f"starting from '{path}', a published checkpoint")
+        return
+    scale = int(read_metadata(path)["network"].get("scale", network.scale))
+    if isinstance(network, Compact) and scale != network.scale:
+        _start_from_larger_scale(network, path, scale, say)
+        return
+    load_into(network, path)
+    say(f"starting from '{path}'")
+
+
+def start_flow_from(network: TrainableNetwork, path: Path, say: Say) -> None:
+    """Load the weights of SpyNet into a network that has one.
+
+    Args:
+        network: What is to be trained.
+        path: See `load_spynet`.
+        say: Told what was done.
+
+    Raises:
+        ConfigError: If the network has none.
+        WeightsError: If there is no such file.
+        CheckpointFormatError: If it holds no SpyNet.
+    """
+    spynet = next((part for part in network.modules() if isinstance(part, SpyNet)), None)
+    if spynet is None:
+        raise ConfigError(
+            f"optimizer.flow_init = '{path}' wants a network with SpyNet, which "
+            f"{type(network).__name__} is not; leave it out"
+        )
+    load_spynet(spynet, path)
+    say(f"flow starting from '{path}'")
+
+
+def changed_since(weights: Path, options: TrainOptions) -> list[str]:
+    """Say which options are not those that a weight file of the same run was made with.
+
+    A run can go on without the file; then nothing is known to have changed.
+    """
+    try:
+        return differences(read_metadata(weights).get("options", {}), options)
+    except WeightsError:
+        return []
+
+
+def _start_from_larger_scale(network: Compact, path: Path, scale: int, say: Say) -> None:
+    """Take over trunks and flow as they are; average the last layer over sub-pixels.
+
+    They work at the size of the input, whatever the scale. The network then adds to its bicubic
+    picture the box average of what the larger one adds to its.
+    """
+    if scale % network.scale:
+        raise CheckpointFormatError(
+            f"optimizer.init = '{path}' is of scale {scale}, wanted {network.scale} or a multiple "
+            "of it: sub-pixels can be averaged, not made up; leave optimizer.init out"
+        )
+    factor = scale // network.scale
+    weights = read_tensors(path)
+    for name in ("tail.2.weight", "tail.2.bias"):
+        if name in weights and weights[name].shape[0] == 3 * scale**2:
+            weights[name] = averaged_sub_pixels(weights[name], scale, network.scale)
+    check_fit(weights, network.state_dict(), path, type(network).__name__)
+    network.load_state_dict(weights)
+    say(
+        f"starting from '{path}', which is of scale {scale}: trunks and flow taken over, "
+        f"last layer averaged over {factor}x{factor} sub-pixels for scale {network.scale}"
+    )
+
+
+def averaged_sub_pixels(parameter: Tensor, scale: int, wanted: int) -> Tensor:
+    """Average the weights or biases of a sub-pixel layer over boxes of sub-pixels.
+
+    Args:
+        parameter: (C * scale^2, ...), in the order of `nn.PixelShuffle`.
+        scale: Of the layer.
+        wanted: Scale it shall have; `scale` is a multiple of it.
+
+    Returns:
+        (C * wanted^2, ...).
+    """
+    factor = scale // wanted
+    rest = parameter.shape[1:]
+    boxes = parameter.reshape(-1, wanted, factor, wanted, factor, *rest)
+    return boxes.mean(dim=(2, 4)).reshape(-1, *rest)
+
+
+def descend(
+    optimizer: Optimizer,
+    scaler: GradScaler,
+    parameters: Sequence[nn.Parameter],
+    *,
+    clip: float = 0.0,
+) -> bool:
+    """Step down the gradient that `scaler.scale(loss).backward()` left.
+
+    Args:
+        optimizer: Of the parameters.
+        scaler: Enabled for fp16 only; it halves its scale where the gradient overflowed.
+        parameters: All that are trained.
+        clip: Largest norm of the gradient; 0: any.
+
+    Returns:
+        Whether it was taken: one bad batch must not poison the weights of a run of hours.
+    """
+    scaler.unscale_(optimizer)
+    norm = nn.utils.clip_grad_norm_(parameters, clip or inf)
+    finite = bool(torch.isfinite(norm))
+    if finite:
+        scaler.step(optimizer)
+    scaler.update()
+    return finite
+
+
+class Ema:
+    """A moving average of a network's parameters and buffers.
+
+    The decay warms up as (1 + n) / (10 + n), so early averages forget the initial weights.
+
+    Args:
+        network: Whose weights are followed.
+        decay: Weight of the past at each update.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.weights = {name: value.clone() for name, value in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Take in the network's present weights."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for name, value in network.state_dict().items():
+            if value.is_floating_point():
+                self.weights[name].lerp_(value, 1 - decay)
+            else:
+                self.weights[name].copy_(value)
+
+    @contextmanager
+    def applied(self, network: nn.Module) -> Iterator[None]:
+        """Give the network the averaged weights inside the block, its own again after it."""
+        own = {name: value.clone() for name, value in network.state_dict().items()}
+        network.load_state_dict(self.weights)
+        try:
+            yield
+        finally:
+            network.load_state_dict(own)
+
+    def state_dict(self) -> dict[str, int | dict[str, Tensor]]:
+        """All that `load_state_dict` needs to go on."""
+        return {"updates": self.updates, "weights": self.weights}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state, on the device where this average is."""
+        self.updates = state["updates"]
+        self.weights = {
+            name: state["weights"][name].to(value.device, copy=True)
+            for name, value in self.weights.items()
+        }
 
 
 class Stateful(Protocol):

@@ -1,13 +1,15 @@
-"""The training loop: everything it uses is built in sight."""
+"""The training loop."""
 
 from __future__ import annotations
 
 import math
+import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import FrameType
 
 import torch
 from torch import nn
@@ -25,18 +27,60 @@ from vsr.models.layers import Recomputable
 from vsr.models.zoo import ARCHITECTURES
 from vsr.training.adversary import Adversary
 from vsr.training.batches import Batch, batches
-from vsr.training.checkpoint import Moments, Stateful, load_checkpoint, save_checkpoint
-from vsr.training.config import validated
-from vsr.training.descent import descend
-from vsr.training.ema import Ema
+from vsr.training.checkpoint import (
+    Ema,
+    Moments,
+    Stateful,
+    changed_since,
+    descend,
+    load_checkpoint,
+    save_checkpoint,
+    start_flow_from,
+    start_from,
+)
 from vsr.training.objective import Judged, Objective
-from vsr.training.options import TrainOptions
+from vsr.training.options import OptimizerOptions, TrainOptions, validated
 from vsr.training.record import Record, has_tensorboard, make_folder, refuse_overwriting
-from vsr.training.schedule import learning_rate, replays
-from vsr.training.start import changed_since, start_flow_from, start_from
-from vsr.training.stopping import stop_on_signal
 from vsr.training.validation import check_clips, validate
 from vsr.training.world import World, join_world
+
+
+def replays(step: int, every: int) -> int:
+    """How often the clips of a step are played first: once to three times in turn, mostly never."""
+    return 1 + step // every % 3 if every and step % every == 0 else 0
+
+
+def learning_rate(step: int, schedule: OptimizerOptions) -> float:
+    """Linear warm-up, then a cosine down to `lr_final` at the last step."""
+    if step < schedule.warmup:
+        return schedule.lr * (step + 1) / schedule.warmup
+    done = (step - schedule.warmup) / max(1, schedule.steps - schedule.warmup)
+    share = (1 + math.cos(math.pi * done)) / 2
+    return schedule.lr_final + (schedule.lr - schedule.lr_final) * share
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """Turn SIGTERM and SIGINT into a question asked after each step.
+
+    A second signal of a kind does what it does elsewhere: whoever stops a run may not have the
+    time for a validation, and files appear whole or not at all.
+    """
+    caught: list[int] = []
+
+    def catch(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+        signal.signal(number, previous[signal.Signals(number)])
+
+    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in previous:
+        signal.signal(number, catch)
+    try:
+        yield lambda: bool(caught)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
 
 Say = Callable[[str], None]
 

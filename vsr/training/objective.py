@@ -1,8 +1,9 @@
-"""What a step minimises, as a module, so that DistributedDataParallel can wrap it."""
+"""What a training step minimises."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,13 +11,166 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsr.data.degradations import Degradation, degrade
-from vsr.data.sharpen import sharpened
-from vsr.errors import ConfigError
+from vsr.data.degrade import sharpened
+from vsr.data.real import Degradation, degrade
+from vsr.errors import CheckpointFormatError, ConfigError, WeightsError
+from vsr.models.checkpoints import check_fit, load_tensors
 from vsr.models.contract import State, TrainableNetwork
-from vsr.training.losses import charbonnier, photometric, temporal
+from vsr.models.flow import upscale_flow
+from vsr.ops.warp import flow_warp
 from vsr.training.options import LossOptions
-from vsr.training.perceptual import PerceptualLoss
+
+# Occlusion by the forward-backward test; constants of Sundaram, Brox and Keutzer, ECCV 2010.
+_RELATIVE, _ABSOLUTE = 0.01, 0.5
+
+
+def charbonnier(sr: Tensor, gt: Tensor, *, eps: float = 1e-12) -> Tensor:
+    """Mean of sqrt((sr - gt)^2 + eps), a smooth L1.
+
+    Args:
+        sr: Output, any shape.
+        gt: Truth, same shape.
+        eps: As published for BasicVSR.
+
+    Source: BasicVSR (Chan et al., CVPR 2021), sec. 4.
+    """
+    return ((sr - gt).square() + eps).sqrt().mean()
+
+
+def photometric(lq: Tensor, flow_to_previous: Tensor, flow_to_next: Tensor) -> Tensor:
+    """Mean absolute difference of each frame and its warped neighbours.
+
+    Args:
+        lq: (N, T, 3, H, W), 0 to 1.
+        flow_to_previous: (N, T - 1, 2, H, W), entry i for frame i + 1.
+        flow_to_next: (N, T - 1, 2, H, W), entry i for frame i.
+    """
+    earlier, later = lq[:, :-1].flatten(0, 1), lq[:, 1:].flatten(0, 1)
+    from_previous = flow_warp(earlier, flow_to_previous.flatten(0, 1), padding="border")
+    from_next = flow_warp(later, flow_to_next.flatten(0, 1), padding="border")
+    return torch.cat((from_previous - later, from_next - earlier)).abs().mean()
+
+
+def temporal(sr: Tensor, flow_to_previous: Tensor, flow_to_next: Tensor) -> Tensor:
+    """Mean absolute difference of each output frame and the one before, warped to it.
+
+    Over what is seen in both: where the way to the frame before and back ends near its start. Flow
+    is taken as it is: nothing is learnt about it here.
+
+    Args:
+        sr: (N, T, 3, H * scale, W * scale), 0 to 1.
+        flow_to_previous: (N, T - 1, 2, H, W), entry i for frame i + 1, in pixels of its own size.
+        flow_to_next: (N, T - 1, 2, H, W), entry i for frame i.
+
+    Returns:
+        0 where nothing is seen in both.
+
+    Source: the short-term temporal loss of Lai et al., "Learning blind video temporal consistency",
+    ECCV 2018, by the flow of the input instead of the truth's.
+    """
+    to_previous = flow_to_previous.detach().flatten(0, 1)
+    back = flow_warp(flow_to_next.detach().flatten(0, 1), to_previous)
+    gap = (to_previous + back).square().sum(1, keepdim=True)
+    size = (to_previous.square() + back.square()).sum(1, keepdim=True)
+    seen = (gap < _RELATIVE * size + _ABSOLUTE).to(sr)
+    height, width = sr.shape[-2:]
+    earlier, later = sr[:, :-1].flatten(0, 1), sr[:, 1:].flatten(0, 1)
+    moved = flow_warp(earlier, upscale_flow(to_previous, height, width), padding="border")
+    seen = F.interpolate(seen, size=(height, width), mode="nearest")
+    return ((moved - later).abs() * seen).sum() / (3 * seen.sum()).clamp(min=1)
+
+
+# Widths of VGG-19's convolutions (configuration E), "M" for halving.
+_LAYERS = (64, 64, "M", 128, 128, "M", *(256,) * 4, "M", *(512,) * 4, "M", *(512,) * 4)
+# Number of a convolution in torchvision's list of layers: weight of its output, before the ReLU.
+_WEIGHTS = {2: 0.1, 7: 0.1, 16: 1.0, 25: 1.0, 34: 1.0}
+
+
+class PerceptualLoss(nn.Module):
+    """Weighed mean absolute differences of VGG-19 features, from the second layer to the last.
+
+    Args:
+        path: VGG-19 as torchvision publishes it (vgg19-dcbb9e9d.pth): names `features.N.weight`.
+
+    Raises:
+        WeightsError: If there is no such file.
+        CheckpointFormatError: If it is not VGG-19.
+
+    Source: Johnson et al., ECCV 2016; layers and weights of Real-ESRGAN (Wang et al., ICCVW 2021)
+    and RealBasicVSR (Chan et al., CVPR 2022).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.layers = _Vgg19()
+        weights = {
+            name.removeprefix("features."): value
+            for name, value in _read(path).items()
+            if not re.match(r"classifier\.\d\.(weight|bias)$", name)
+        }
+        check_fit(weights, self.layers.state_dict(), path, "the features of VGG-19")
+        self.layers.load_state_dict(weights)
+        self.register_buffer("mean", torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1))
+        self.requires_grad_(False)
+
+    def forward(self, sr: Tensor, gt: Tensor) -> Tensor:
+        """Compare pictures, (N, 3, H, W), 0 to 1, of 16 pixels a side at least."""
+        with torch.no_grad():
+            wanted = self.layers((gt - self.mean) / self.std)
+        found = self.layers((sr - self.mean) / self.std)
+        differences = [
+            weight * (a.float() - b.float()).abs().mean()
+            for weight, a, b in zip(_WEIGHTS.values(), found, wanted, strict=True)
+        ]
+        return torch.stack(differences).sum()
+
+
+class _Vgg19(nn.Module):
+    """The convolutions of VGG-19, numbered as in torchvision; gives those of `_WEIGHTS`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        channels, number = 3, 0
+        self.kinds: list[str] = []
+        for width in _LAYERS:
+            if isinstance(width, str):
+                self.kinds.append("pool")
+                number += 1
+                continue
+            self.add_module(str(number), nn.Conv2d(channels, width, 3, padding=1))
+            self.kinds += ["convolution", "relu"]
+            channels, number = width, number + 2
+        self.kinds.pop()
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        found = []
+        for number, kind in enumerate(self.kinds):
+            if kind == "pool":
+                x = nn.functional.max_pool2d(x, 2)
+            elif kind == "relu":
+                x = x.relu()
+            else:
+                x = self.get_submodule(str(number))(x)
+            if number in _WEIGHTS:
+                found.append(x)
+        return found
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    if not path.is_file():
+        raise WeightsError(
+            f"loss.vgg = '{path}': no such file; loss.perceptual wants the weights of VGG-19, "
+            "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth (548 MB)"
+        )
+    found = load_tensors(path)
+    if not (isinstance(found, Mapping) and all(isinstance(x, Tensor) for x in found.values())):
+        raise CheckpointFormatError(f"'{path}' does not hold named tensors, wanted VGG-19")
+    return found
+
 
 _PICTURE_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "charbonnier": charbonnier,

@@ -13,11 +13,11 @@ from torch import nn
 
 from vsr.data.clips import Clip
 from vsr.data.datasets import to_clip, truth
-from vsr.data.degradations import Degradation, degrade_clip
+from vsr.data.real import Degradation, degrade_clip
 from vsr.data.recipe import RealRecipe
 from vsr.errors import DatasetError, VsrError
 from vsr.evaluation.metrics import SSIM_WINDOW, psnr, ssim
-from vsr.ops.eight_bit import to_picture
+from vsr.ops.color import to_picture
 from vsr.ops.resize import resize
 
 

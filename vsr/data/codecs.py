@@ -12,8 +12,7 @@ from torch import Tensor
 
 from vsr.errors import EncodeError
 from vsr.media.roundtrip import ClipPlanes, CodecSettings, round_trip
-from vsr.ops.color import ColorLayout, planes_to_rgb, rgb_to_planes
-from vsr.ops.eight_bit import to_picture
+from vsr.ops.color import ColorLayout, planes_to_rgb, rgb_to_planes, to_picture
 
 _TRIES = 5
 # All encoders take it; x265 takes nothing smaller.

@@ -9,7 +9,7 @@ import pytest
 
 from vsr.data.recipe import RealRecipe
 from vsr.errors import ConfigError
-from vsr.training.config import read_options
+from vsr.training.options import read_options
 
 GOOD = '[data]\ntrain = "a"\nval = "b"\n'
 

@@ -17,7 +17,7 @@ from vsr.models.published import Family, published_name
 from vsr.models.realbasicvsr import RealBasicVSR
 from vsr.models.spynet import SpyNet
 from vsr.ops.resize import resize
-from vsr.training.start import start_flow_from, start_from
+from vsr.training.checkpoint import start_flow_from, start_from
 
 
 def saved(path: Path, *, scale: int, channels: int = 8) -> Compact:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +21,9 @@ from skimage import data
 from synthetic import make_video
 
 from vsr.data.recipe import RealRecipe
-from vsr.errors import (
-    CheckpointFormatError,
-    ConfigError,
-    DatasetError,
-    EncodeError,
-    WeightsError,
-)
+from vsr.errors import CheckpointFormatError, ConfigError, DatasetError, EncodeError, WeightsError
 from vsr.models.checkpoints import read_metadata
-from vsr.training.config import read_options
-from vsr.training.loop import build, train
+from vsr.training.loop import build, learning_rate, train
 from vsr.training.options import (
     CompactOptions,
     DataOptions,
@@ -37,9 +31,20 @@ from vsr.training.options import (
     OptimizerOptions,
     RunOptions,
     TrainOptions,
+    read_options,
 )
 from vsr.training.validation import validate
 from vsr.training.world import World
+
+
+def test_learning_rate_warms_up_and_falls_to_its_end() -> None:
+    schedule = OptimizerOptions(steps=100, warmup=10, lr=1.0, lr_final=0.1)
+    rates = [learning_rate(step, schedule) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[10] == pytest.approx(1.0)
+    assert rates[55] == pytest.approx(0.55)
+    assert rates[100] == pytest.approx(0.1)
+    assert all(later < earlier for earlier, later in pairwise(rates[10:]))
 
 
 def moving_photograph(index: int, width: int, height: int) -> NDArray[np.uint8]:

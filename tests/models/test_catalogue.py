@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from vsr.errors import ChecksumError, WeightsError
-from vsr.models.download import download, weights_folder
+from vsr.models.catalogue import download, weights_folder
 
 CONTENT = bytes(range(256)) * 9000  # more than two chunks
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
