@@ -57,9 +57,8 @@ from vsr.data.datasets import truth
 from vsr.data.degrade import bicubic_down
 from vsr.data.layouts import open_training
 from vsr.data.real import Degradation
-from vsr.media.options import EncodeOptions
 from vsr.models.zoo import find_model, load_network
-from vsr.options import EnhanceOptions, parse_size
+from vsr.options import EncodeOptions, EnhanceOptions, parse_size
 from vsr.pipeline import TimedNetwork, enhance
 from vsr.training.validation import measure
 

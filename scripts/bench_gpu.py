@@ -10,9 +10,8 @@ import torch
 from measuring import moving_frames, named_network, plan_for, table
 from torch import Tensor, nn
 
-from vsr.devices import choose_device
+from vsr.devices import Precision, choose_device
 from vsr.errors import OutOfMemoryError
-from vsr.inference.device import Precision
 from vsr.inference.plan import Plan, describe, estimate_bytes
 from vsr.inference.runner import RgbFrame, enhance_frames
 from vsr.models.zoo import ARCHITECTURES

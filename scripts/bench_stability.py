@@ -12,13 +12,14 @@ from measuring import CACHE, plan_for, run_frames, table
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vsr.color import LUMA_WEIGHTS
 from vsr.data.clips import Clip, open_all
 from vsr.data.datasets import truth
 from vsr.data.layouts import open_training
 from vsr.data.real import Degradation, degrade_clip
-from vsr.inference.fidelity import decibels, squared_errors
+from vsr.inference.runner import decibels, squared_errors
 from vsr.models.zoo import find_model, load_network
-from vsr.ops.color import LUMA_WEIGHTS, to_picture
+from vsr.ops.color import to_picture
 from vsr.ops.resize import resize
 
 BLOCK = 32  # pixels: an artefact that grows shows in one place long before it shows in the mean

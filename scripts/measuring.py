@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vsr.inference.device import DTYPES
-from vsr.inference.options import InferenceOptions
+from vsr.devices import DTYPES
 from vsr.inference.plan import Plan, make_plan
 from vsr.inference.runner import RgbFrame, enhance_frames
 from vsr.models.catalogue import PUBLISHED
 from vsr.models.zoo import ARCHITECTURES, ModelInfo, find_model, load_network, published_model
 from vsr.ops.color import to_picture
+from vsr.options import InferenceOptions
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 import golden

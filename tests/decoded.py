@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from vsr.media.decode import Decoder, DecodeSummary
-from vsr.media.frames import PlanarFrame
-from vsr.media.options import DecodeOptions
 from vsr.media.probe import probe
+from vsr.media.types import PlanarFrame
+from vsr.options import DecodeOptions
 
 
 def decode(path: Path, **options: object) -> tuple[list[PlanarFrame], DecodeSummary, Decoder]:

@@ -20,13 +20,13 @@ from vsr.media.clock import output_clock, output_range
 from vsr.media.copying import TimeRange
 from vsr.media.decode import Decoder
 from vsr.media.encode import plan_encoding
-from vsr.media.marks import marks_of
 from vsr.media.mux import Writer
-from vsr.media.options import DecodeOptions, EncodeOptions
 from vsr.media.pieces import PieceWriter
 from vsr.media.probe import probe
 from vsr.media.streams import plan_streams
+from vsr.media.types import marks_of
 from vsr.media.verify import Expected
+from vsr.options import DecodeOptions, EncodeOptions
 
 RATE = Fraction(24)
 NO_FLAGS = Disposition(0)

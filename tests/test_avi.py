@@ -11,10 +11,8 @@ import numpy as np
 import pytest
 from synthetic import draw_number, make_frame
 
-from vsr.inference.options import InferenceOptions
-from vsr.media.options import EncodeOptions
 from vsr.media.verify import verify
-from vsr.options import EnhanceOptions
+from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions
 from vsr.pipeline import enhance
 
 RATE, SOUND_RATE = 25, 48000

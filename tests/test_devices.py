@@ -1,12 +1,107 @@
-"""Devices: what is there is chosen, what is not is refused by name."""
+"""Devices and precisions: what is there is chosen, what is not is refused by name."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from vsr.devices import choose_device
+from vsr.devices import choose_device, choose_precision, free_memory, has_fast_bf16
 from vsr.errors import ConfigError
+
+
+@pytest.mark.parametrize("wanted", ["fp32", "bf16", "fp16"])
+def test_a_precision_that_is_asked_for_is_obeyed_on_the_cpu(wanted: str) -> None:
+    assert choose_precision(wanted, torch.device("cpu")) == wanted
+
+
+def test_auto_on_cuda_is_fp16() -> None:
+    assert choose_precision("auto", torch.device("cuda", 0)) == "fp16"
+
+
+def test_auto_on_a_cpu_is_never_fp16() -> None:
+    assert choose_precision("auto", torch.device("cpu")) in ("bf16", "fp32")
+
+
+@pytest.mark.parametrize(
+    ("description", "fast"),
+    [
+        ("flags\t\t: fpu avx2 avx512f avx512bw avx512_bf16 avx512_vnni", True),
+        ("flags\t\t: fpu amx_tile amx_bf16", True),
+        ("Features\t: fp asimd bf16 i8mm", True),
+        ("flags\t\t: fpu avx2 avx512f avx512bw avx512_vnni", False),
+        ("", False),
+    ],
+)
+def test_fast_bf16_is_read_from_the_cpus_own_description(description: str, fast: bool) -> None:
+    assert has_fast_bf16(description) is fast
+
+
+def test_some_memory_is_free() -> None:
+    assert 2**20 < free_memory(torch.device("cpu")) < 2**50
+
+
+GIB = 2**30
+STAT = f"anon 5\nfile 9\ninactive_anon 3\ninactive_file {2 * GIB}\ntotal_inactive_file {3 * GIB}\n"
+LIMITS = {
+    "version 2": (
+        "sys/fs/cgroup",
+        {"memory.max": 8 * GIB, "memory.current": 7 * GIB, "memory.stat": STAT},
+    ),
+    "version 1": (
+        "sys/fs/cgroup/memory",
+        {
+            "memory.limit_in_bytes": 8 * GIB,
+            "memory.usage_in_bytes": 7 * GIB,
+            "memory.stat": STAT,
+        },
+    ),
+    "version 2, no limit": (
+        "sys/fs/cgroup",
+        {"memory.max": "max", "memory.current": 7 * GIB, "memory.stat": STAT},
+    ),
+    "version 2, no stat": ("sys/fs/cgroup", {"memory.max": 8 * GIB, "memory.current": 7 * GIB}),
+    "more cache than is counted": (
+        "sys/fs/cgroup",
+        {"memory.max": 8 * GIB, "memory.current": GIB, "memory.stat": STAT},
+    ),
+    "none": ("sys/fs/cgroup", {}),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="these files are Linux's")
+@pytest.mark.parametrize(
+    ("case", "available", "free"),
+    [
+        ("version 2", 50, 3),
+        ("version 1", 50, 4),
+        ("version 2", 2, 2),
+        ("version 2, no limit", 50, 50),
+        ("version 2, no stat", 50, 1),
+        ("more cache than is counted", 50, 8),
+        ("none", 50, 50),
+    ],
+)
+def test_cached_files_of_a_container_count_as_free(
+    tmp_path: Path, case: str, available: int, free: int
+) -> None:
+    folder, files = LIMITS[case]
+    (tmp_path / folder).mkdir(parents=True)
+    for name, content in files.items():
+        (tmp_path / folder / name).write_text(f"{content}\n")
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "meminfo").write_text(
+        f"MemTotal: 99999999 kB\nMemAvailable: {available * 2**20} kB\n"
+    )
+    assert free_memory(torch.device("cpu"), tmp_path) == free * GIB
+
+
+def test_options_are_read_without_torch() -> None:
+    code = "import sys, vsr.options; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_auto_is_the_first_gpu_or_the_cpu() -> None:

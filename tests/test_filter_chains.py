@@ -10,9 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from synthetic import make_video
 
-from vsr.media.options import EncodeOptions
 from vsr.media.probe import probe
-from vsr.options import EnhanceOptions
+from vsr.options import EncodeOptions, EnhanceOptions
 from vsr.pipeline import enhance
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from synthetic import make_frame, make_video
 from test_pipeline import bicubic, frames_of
 
-from vsr.media.options import EncodeOptions
 from vsr.media.probe import probe
 from vsr.media.verify import verify
+from vsr.options import EncodeOptions
 from vsr.pipeline import enhance
 
 

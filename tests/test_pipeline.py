@@ -23,14 +23,12 @@ from vsr.errors import (
     VerifyError,
     VsrError,
 )
-from vsr.inference.options import InferenceOptions
-from vsr.media.checks import check
-from vsr.media.options import EncodeOptions
 from vsr.media.probe import probe
+from vsr.media.types import check
 from vsr.media.verify import VerifyResult, verify
 from vsr.models.compact import Compact
 from vsr.models.zoo import load_model
-from vsr.options import EnhanceOptions
+from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions
 from vsr.pipeline import Progress, enhance
 
 FAST = EncodeOptions(preset="ultrafast", crf=10)

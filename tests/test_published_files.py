@@ -11,12 +11,11 @@ import torch
 from synthetic import make_video
 from torch import nn
 
-from vsr.inference.options import InferenceOptions
 from vsr.media.probe import probe
 from vsr.models.basicvsr import BasicVSR
 from vsr.models.basicvsr_pp import BasicVSRPlusPlus
 from vsr.models.published import published_name
-from vsr.options import EnhanceOptions
+from vsr.options import EnhanceOptions, InferenceOptions
 from vsr.pipeline import enhance
 
 

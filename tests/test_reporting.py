@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from synthetic import make_video
 from torch import Tensor
 
-from vsr.media.options import EncodeOptions
 from vsr.media.probe import probe
 from vsr.models.bicubic import Bicubic
 from vsr.models.contract import State
-from vsr.options import EnhanceOptions
+from vsr.options import EncodeOptions, EnhanceOptions
 from vsr.pipeline import enhance
 from vsr.report.measure import measure
 from vsr.reporting import Warnings

@@ -15,10 +15,10 @@ from synthetic_streams import jpeg
 from test_pipeline import bicubic, numbers
 
 from vsr.cli.main import main
-from vsr.media.options import EncodeOptions
 from vsr.media.probe import probe
+from vsr.options import EncodeOptions
 from vsr.pipeline import enhance
-from vsr.planning import plan_job
+from vsr.plan import plan_job
 
 
 def captioned(path: Path, **options: object) -> Path:

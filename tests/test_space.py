@@ -11,14 +11,12 @@ import pytest
 from small_disk import make_room, small_disk
 from synthetic import make_pictures, make_video
 
-from vsr import locks, resume
+from vsr import files, work
 from vsr.cli.main import main
-from vsr.durable import require_room
 from vsr.errors import DiskError
-from vsr.inference.options import InferenceOptions
+from vsr.files import require_room
 from vsr.jobs.journal import open_journal
-from vsr.media.options import EncodeOptions
-from vsr.options import EnhanceOptions
+from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions
 from vsr.pipeline import Progress, enhance
 
 OPTIONS = EnhanceOptions(
@@ -49,7 +47,7 @@ def test_what_cannot_fit_is_refused_at_once_and_leaves_nothing(tmp_path: Path) -
     assert not seen
 
 
-@pytest.mark.parametrize(("module", "name"), [(locks, "take"), (resume, "write_job")])
+@pytest.mark.parametrize(("module", "name"), [(files, "take"), (work, "write_job")])
 def test_a_disk_that_is_full_from_the_start_keeps_no_hidden_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
 ) -> None:

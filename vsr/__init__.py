@@ -15,9 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from vsr.errors import FrameError, VsrError
-from vsr.inference.options import InferenceOptions
-from vsr.media.options import EncodeOptions
-from vsr.options import EnhanceOptions
+from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions
 
 if TYPE_CHECKING:
     from vsr.benchmark import Measuring, evaluate

@@ -1,13 +1,19 @@
-"""Models on a test set: the table of the papers, by the engine that `vsr enhance` runs."""
+"""Models on a test set, and their results."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
+import textwrap
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,19 +22,17 @@ from numpy.typing import NDArray
 from vsr.data.datasets import Pair, read_pairs
 from vsr.data.degrade import BD_SCALE
 from vsr.data.layouts import PROTOCOLS, ClipFiles, Protocol, find_clips
-from vsr.devices import choose_device
-from vsr.durable import check_place
+from vsr.devices import choose_device, choose_precision
 from vsr.errors import ConfigError, DatasetError
 from vsr.evaluation.metrics import SSIM_WINDOW
-from vsr.evaluation.scores import ClipScore, FrameScore, of_clip, score_frames
-from vsr.inference.device import choose_precision
-from vsr.inference.options import InferenceOptions
+from vsr.evaluation.scores import WORST_FIRST, ClipScore, FrameScore, average, of_clip, score_frames
+from vsr.files import check_place, write_text
 from vsr.inference.plan import MIB, Plan, make_plan, share_of_memory
 from vsr.inference.runner import RgbFrame, enhance_frames
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, find_model, load_network
 from vsr.ops.color import to_picture
-from vsr.results import Entry, Growing, Results, fingerprint
+from vsr.options import InferenceOptions
 
 BASELINE = "bicubic"
 Image = NDArray[np.uint8]
@@ -266,4 +270,330 @@ def _line(model: str, clip: str, score: ClipScore, seconds: float) -> str:
     return (
         f"{model}, {clip}: {score.psnr:.2f} / {score.ssim:.4f}, {score.frames} frames, "
         f"{seconds:.1f} s"
+    )
+
+
+# More columns than this nobody reads; the mean and the JSON remain.
+_MOST_COLUMNS = 10
+_VERSION = 3
+# Of metrics and degradations; to be raised when they give other numbers, so that nobody's table
+# mixes those with numbers from before.
+_METHOD = 1
+# A file is written as a whole, which takes the longer the more clips it holds. Between two times
+# lie so many seconds, and so many times what the last one took.
+_LEAST_UNSAVED = 5.0
+_TIMES_SAVING = 20
+# Head of a column, factor and digits of what is printed below it.
+_MEASURES = {
+    "psnr": ("PSNR (dB)", 1, 2),
+    "tof": ("tOF (px)", 1, 3),
+    "warping": ("warping error (1e-3)", 1000, 3),
+    "flicker": ("flicker (levels)", 1, 3),
+}
+
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One model on one clip.
+
+    Attributes:
+        identity: Of the weights and the files measured.
+        score: Means over the clip.
+        frames: Each frame.
+        seconds: It took, decoding and measuring included.
+    """
+
+    identity: str
+    score: ClipScore
+    frames: tuple[FrameScore, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Results:
+    """A table: models by clips.
+
+    Attributes:
+        protocol, scale, on_luma, settings: How it was measured.
+        entries: By model, then by clip, in order.
+    """
+
+    protocol: str
+    scale: int
+    on_luma: bool
+    settings: Mapping[str, Any]
+    entries: Mapping[str, Mapping[str, Entry]]
+
+    def of(self, models: Sequence[str], clips: Sequence[str]) -> Results:
+        """Give the part for these models and clips, in this order."""
+        entries = {m: {c: self.entries[m][c] for c in clips} for m in models}
+        return replace(self, entries=entries)
+
+    def mean(self, model: str) -> ClipScore:
+        """Take the mean over the clips of a model."""
+        return average([entry.score for entry in self.entries[model].values()])
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, so that a crash leaves the old file or the new one.
+
+        Raises:
+            MuxError: The disk refuses.
+        """
+        value = {
+            "version": _VERSION,
+            "protocol": self.protocol,
+            "scale": self.scale,
+            "on_luma": self.on_luma,
+            "settings": dict(self.settings),
+            "models": {
+                model: {
+                    "mean": _plain(asdict(self.mean(model))),
+                    "clips": {name: _plain(asdict(entry)) for name, entry in clips.items()},
+                }
+                for model, clips in self.entries.items()
+            },
+        }
+        write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+    def resumed(self, path: Path) -> Results:
+        """Take up the entries of a file that was measured alike.
+
+        Raises:
+            ConfigError: It was not, or is no such file.
+        """
+        try:
+            value = json.loads(path.read_text())
+            found = {key: value[key] for key in ("version", "protocol", "scale", "settings")}
+            entries = {
+                model: {name: _entry(entry) for name, entry in item["clips"].items()}
+                for model, item in value["models"].items()
+            }
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                f"'{path}' exists and is no file of results; give --json another name"
+            ) from error
+        wanted = {
+            "version": _VERSION,
+            "protocol": self.protocol,
+            "scale": self.scale,
+            "settings": dict(self.settings),
+        }
+        wrong = _differences(wanted, found)
+        if wrong:
+            raise ConfigError(
+                f"'{path}' holds results measured otherwise ({wrong}); give --json another name, "
+                "or remove it"
+            )
+        return replace(self, entries=entries)
+
+
+class Growing:
+    """A table that grows; its file is written every few seconds and at the end, however it ends."""
+
+    def __init__(self, table: Results, path: Path | None) -> None:
+        """Start with what is in the table; without a path nothing is written."""
+        self._table = table
+        self._entries = {model: dict(clips) for model, clips in table.entries.items()}
+        self._path = path
+        self._unsaved = False
+        self._due = time.monotonic() + _LEAST_UNSAVED
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._save()
+
+    @property
+    def table(self) -> Results:
+        """What it holds now."""
+        return replace(self._table, entries=self._entries)
+
+    def has(self, model: str, clip: str, identity: str) -> bool:
+        """Tell whether a clip was measured with these very weights and files, by this method."""
+        entry = self._entries.get(model, {}).get(clip)
+        return entry is not None and entry.identity == identity
+
+    def add(self, model: str, clip: str, entry: Entry) -> None:
+        """Put in one more, or another in its place.
+
+        Raises:
+            MuxError: The disk refuses.
+        """
+        self._entries.setdefault(model, {})[clip] = entry
+        self._unsaved = True
+        if time.monotonic() >= self._due:
+            self._save()
+
+    def _save(self) -> None:
+        if self._path is None or not self._unsaved:
+            return
+        begin = time.monotonic()
+        self.table.save(self._path)
+        end = time.monotonic()
+        self._unsaved = False
+        self._due = end + max(_LEAST_UNSAVED, _TIMES_SAVING * (end - begin))
+
+
+def fingerprint(weights: str | None, *paths: Path | None) -> str:
+    """Tell measured things apart, and ways of measuring.
+
+    Args:
+        weights: Their hash.
+        paths: What was measured; names and sizes of the files count.
+    """
+    digest = hashlib.sha256(f"{version('vsr')} {_METHOD} {weights}".encode())
+    for path in paths:
+        files = sorted(path.iterdir()) if path is not None and path.is_dir() else [path]
+        for file in files:
+            if file is not None and file.is_file():
+                digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+        digest.update(b"|")
+    return digest.hexdigest()[:16]
+
+
+def markdown(results: Results, width: int | None = None) -> str:
+    """Print the table of the papers; below it steadiness, if it was measured, and worst frames.
+
+    Args:
+        results: What was measured.
+        width: Characters of a terminal; wider tables are continued below. None for one table each.
+    """
+    names = list(next(iter(results.entries.values())))
+    channel = "Y" if results.on_luma else "RGB"
+    over = f"{len(names)} clip{'' if len(names) == 1 else 's'}"
+    title = (
+        f"{results.protocol}, x{results.scale}: PSNR (dB) / SSIM on {channel}, 8-bit frames, "
+        f"mean over frames, then over {over}"
+    )
+    tables = [_quality_table(results, names if 1 < len(names) <= _MOST_COLUMNS else [])]
+    if all(results.mean(model).tof is not None for model in results.entries):
+        tables.append(_over_time(results))
+    tables.append(_worst(results))
+    lines = textwrap.wrap(title, width or len(title))
+    for found in tables:
+        lines += ["", *table(*found, width=width)]
+    return "\n".join(lines)
+
+
+def _quality_table(results: Results, names: Sequence[str]) -> Table:
+    rows = []
+    for model, clips in results.entries.items():
+        cells = [_quality(clips[name].score) for name in names]
+        rows.append((model, *cells, _quality(results.mean(model))))
+    return ("model", *names, "mean"), rows
+
+
+def _over_time(results: Results) -> Table:
+    rows = []
+    for model in results.entries:
+        mean = results.mean(model)
+        warping = _warping(mean.warping, mean.warping_absolute)
+        rows.append((model, f"{mean.tof:.3f}", warping, f"{mean.flicker:.3f}"))
+    mean = results.mean(next(iter(results.entries)))
+    warping = _warping(mean.warping_of_truth, mean.warping_absolute_of_truth)
+    rows.append(("the truth itself", "0", warping, "0"))
+    return ("model", "tOF (px)", "warping (1e-3 / levels)", "flicker (levels)"), rows
+
+
+def _warping(squared: float | None, absolute: float | None) -> str:
+    assert squared is not None
+    assert absolute is not None
+    return f"{1000 * squared:.3f} / {absolute:.3f}"
+
+
+def _worst(results: Results) -> Table:
+    """Name the worst frame of each model by each measure, over all clips."""
+    scores = [entry.score for clips in results.entries.values() for entry in clips.values()]
+    shown = [name for name in WORST_FIRST if any(name in score.worst for score in scores)]
+    rows = []
+    for model, clips in results.entries.items():
+        rows.append((model, *(_worst_of(clips, name) for name in shown)))
+    return ("worst frame by", *(_MEASURES[name][0] for name in shown)), rows
+
+
+def _worst_of(clips: Mapping[str, Entry], measure: str) -> str:
+    _, factor, digits = _MEASURES[measure]
+    found = [
+        (getattr(entry.frames[entry.score.worst[measure][0]], measure), name)
+        for name, entry in clips.items()
+        if measure in entry.score.worst
+    ]
+    if not found:
+        return ""
+    value, name = min(found, key=lambda pair: WORST_FIRST[measure] * pair[0])
+    return f"{name} {clips[name].score.worst[measure][0]}: {factor * value:.{digits}f}"
+
+
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None = None
+) -> list[str]:
+    """Lay out a Markdown table that reads well as plain text.
+
+    Args:
+        head: Names of the columns.
+        rows: Cells.
+        width: Characters per line; columns that do not fit go into a further table with the first
+            column again. None for no limit.
+    """
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    lines: list[str] = []
+    for columns in _blocks(widths, width):
+        lines += [""] * bool(lines)
+        for row in (head, ["-" * width for width in widths], *rows):
+            lines.append("| " + " | ".join(row[i].ljust(widths[i]) for i in columns) + " |")
+    return lines
+
+
+def _blocks(widths: Sequence[int], limit: int | None) -> list[list[int]]:
+    """Deal columns out, each block with the first one and at least one more."""
+    blocks = [[0]]
+    for column in range(1, len(widths)):
+        taken = sum(widths[i] + 3 for i in (*blocks[-1], column)) + 1
+        if limit is not None and taken > limit and len(blocks[-1]) > 1:
+            blocks.append([0])
+        blocks[-1].append(column)
+    return blocks
+
+
+def _quality(score: ClipScore) -> str:
+    return f"{score.psnr:.2f} / {score.ssim:.4f}"
+
+
+def _differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    pairs = []
+    for key, value in wanted.items():
+        other = found[key]
+        if isinstance(value, dict) and isinstance(other, dict):
+            keys = [name for name in value if other.get(name) != value[name]]
+            pairs += [f"{name} {other.get(name)} instead of {value[name]}" for name in keys]
+        elif other != value:
+            pairs.append(f"{key} {other} instead of {value}")
+    return ", ".join(pairs)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """JSON has no infinity; the PSNR of equal frames is written as a word."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return "infinite" if value == math.inf else value
+
+
+def _number(value: Any) -> Any:  # noqa: ANN401
+    return math.inf if value == "infinite" else value
+
+
+def _entry(value: Mapping[str, Any]) -> Entry:
+    score = {key: _number(item) for key, item in value["score"].items()}
+    frames = [{key: _number(item) for key, item in frame.items()} for frame in value["frames"]]
+    worst = {name: tuple(found) for name, found in score["worst"].items()}
+    return Entry(
+        identity=value["identity"],
+        score=ClipScore(**{**score, "worst": worst}),
+        frames=tuple(FrameScore(**frame) for frame in frames),
+        seconds=value["seconds"],
     )

@@ -1,12 +1,16 @@
-"""Which device computes."""
+"""Device, precision and free memory."""
 
 from __future__ import annotations
 
+import platform
 import re
+from pathlib import Path
+from typing import Literal
 
 import torch
 
 from vsr.errors import ConfigError
+from vsr.options import PrecisionChoice
 
 
 def choose_device(wanted: str, *, option: str = "device", rank: int = 0) -> torch.device:
@@ -33,3 +37,99 @@ def choose_device(wanted: str, *, option: str = "device", rank: int = 0) -> torc
         fewer = ", or fewer processes" if rank else ""
         raise ConfigError(f"{option} {wanted} wanted, {gpus} found; take auto or cpu{fewer}")
     return torch.device("cuda", number)
+
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+DTYPES: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+_CGROUPS = (  # folder, limit, in use, and what memory.stat calls the file cache that can go at once
+    ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    (
+        "sys/fs/cgroup/memory",  # version 1
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
+)
+
+
+def choose_precision(wanted: PrecisionChoice, device: torch.device) -> Precision:
+    """Turn "auto" into the fast precision of the device.
+
+    fp16 on CUDA; bf16 on a CPU that has instructions for it (without them it is several times
+    slower than fp32); fp32 otherwise.
+
+    Raises:
+        ConfigError: If the device cannot compute in the precision asked for.
+    """
+    if wanted == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise ConfigError("precision bf16 wanted, this GPU does not have it; use fp16 or fp32")
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "fp16"
+    return "bf16" if has_fast_bf16(_cpu_description()) else "fp32"
+
+
+def has_fast_bf16(cpu_description: str) -> bool:
+    """Tell from the text of Linux' /proc/cpuinfo whether the CPU multiplies bf16 natively."""
+    words = set(cpu_description.split())
+    # "bf16" alone is how Arm cores name it.
+    return not words.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def free_memory(device: torch.device, root: Path = Path("/")) -> int:
+    """Return the bytes that can still be had on the device.
+
+    On a GPU this counts what PyTorch holds but does not use; on a CPU a container's limit counts.
+
+    Args:
+        device: A GPU or the CPU.
+        root: The folder that holds the system's `proc` and `sys`.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(free + cached)
+    room = [_available_memory(root)]
+    for folder, limit_name, usage_name, cache_name in _CGROUPS:
+        limit, usage = (_read_number(root / folder / name) for name in (limit_name, usage_name))
+        if limit is not None and usage is not None:
+            # A film that is read or written fills the rest of a container with its pages.
+            cache = _read_entry(root / folder / "memory.stat", cache_name) or 0
+            room.append(max(0, limit - max(0, usage - cache)))
+    return min(room)
+
+
+def _cpu_description() -> str:
+    # torch has no public question for this; elsewhere than on Linux fp32 is the safe answer.
+    return Path("/proc/cpuinfo").read_text() if platform.system() == "Linux" else ""
+
+
+def _available_memory(root: Path) -> int:
+    if platform.system() == "Linux":
+        found = _read_entry(root / "proc/meminfo", "MemAvailable:")  # in KiB
+        if found is not None:
+            return found * 1024
+    # Neither macOS nor Windows tells what is free without another library: count on this much.
+    return 4 * 2**30
+
+
+def _read_number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):  # no such cgroup version, or "max"
+        return None
+
+
+def _read_entry(path: Path, name: str) -> int | None:
+    """Read the number after a name at the start of a line."""
+    try:
+        found = re.search(rf"^{name}\s+(\d+)", path.read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) if found else None

@@ -15,22 +15,20 @@ from pathlib import Path
 import torch
 
 from vsr.errors import MediaError
-from vsr.inference.finish import finish
-from vsr.inference.runner import enhance_frames
+from vsr.inference.runner import enhance_frames, finish
 from vsr.media.clock import output_clock, output_range
 from vsr.media.containers import PICTURES
 from vsr.media.decode import Decoder
-from vsr.media.frames import PlanarFrame
-from vsr.media.options import DecodeOptions
 from vsr.media.pieces import PieceWriter, read_packets
 from vsr.media.reading import SEEKABLE
+from vsr.media.types import PlanarFrame
 from vsr.media.weigh import weigh_beside
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import load_network
 from vsr.ops.color import rgb_to_planes
-from vsr.options import EnhanceOptions
-from vsr.planning import Job
-from vsr.recording import to_rgb
+from vsr.options import DecodeOptions, EnhanceOptions
+from vsr.pipeline import to_rgb
+from vsr.plan import Job
 
 _FRAMES = 3
 # Films often begin with black, which weighs nothing. Files that cannot be entered anywhere are

@@ -15,15 +15,14 @@ from torch import Tensor, nn
 
 from vsr.devices import choose_device
 from vsr.errors import ConfigError, FrameError
-from vsr.inference.finish import finish
-from vsr.inference.options import NEVER, InferenceOptions, check_options
 from vsr.inference.plan import Plan, make_plan
-from vsr.inference.runner import Position, RgbFrame
+from vsr.inference.runner import Position, RgbFrame, finish
 from vsr.inference.runner import enhance_frames as run
 from vsr.media.filters import SceneScorer
 from vsr.models.contract import NetworkFacts, VideoNetwork
 from vsr.models.zoo import facts_of, find_model, load_network
 from vsr.ops.color import to_levels, to_picture
+from vsr.options import NEVER, InferenceOptions, check_options
 
 Frame = TypeVar("Frame", NDArray[Any], Tensor)
 

@@ -1,15 +1,131 @@
-"""What a user may choose about enhancing one file. No torch here: `vsr --help` reads it."""
+"""What a user may choose: reading, encoding, inference; without torch and av."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
 from vsr.errors import ConfigError
-from vsr.inference.options import InferenceOptions, check_options
-from vsr.media.options import DecodeOptions, Deinterlace, EncodeOptions
+
+Deinterlace = Literal["auto", "off", "frame", "field"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecodeOptions:
+    """What part of a file is decoded, and through which filters.
+
+    Attributes:
+        start, duration: Seconds from the file's first frame: frames with
+            start <= t < start + duration are given.
+        deinterlace: "auto" runs bwdif on interlaced streams only, one frame per frame, and leaves
+            it to `filter_chain` if that deinterlaces; "frame" runs it on any stream; "field"
+            makes one frame of each field, doubling the rate.
+        filter_chain: Any libavfilter chain, run after deinterlacing.
+        threads: Decoder threads; 0 takes all cores.
+    """
+
+    start: Fraction = Fraction(0)
+    duration: Fraction | None = None
+    deinterlace: Deinterlace = "auto"
+    filter_chain: str | None = None
+    threads: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodeOptions:
+    """How the video is encoded; what is left open is chosen by the container and the source."""
+
+    codec: str | None = None
+    """FFmpeg encoder name, such as libx264, libx265, libsvtav1, ffv1, prores_ks; by default
+    libx264, for ten bits libx265, in WebM libvpx-vp9 or libsvtav1."""
+
+    crf: float | None = None
+    """Constant quality; lower is better; the scale is the encoder's own. By default 16 for libx264,
+    18 for libx265, 20 for libvpx-vp9, 22 for libsvtav1."""
+
+    preset: str | None = None
+    """The encoder's speed preset; by default medium for libx264 and libx265, 8 for libsvtav1."""
+
+    pix_fmt: str | None = None
+    """FFmpeg pixel format name; by default one of the source's chroma and depth."""
+
+    encoder_option: tuple[str, ...] = ()
+    """A further option of the encoder as name=value, by FFmpeg's names; may be given again."""
+
+
+def parse_options(given: Sequence[str]) -> dict[str, str]:
+    """Read "name=value" options; the last of a name wins.
+
+    Raises:
+        ConfigError: If one has no name or no value.
+    """
+    options = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise ConfigError(f"--encoder-option wants name=value, such as tune=film; got '{text}'")
+        options[name] = value
+    return options
+
+
+CUT_SCORE = 7.0
+
+
+PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InferenceOptions:
+    """How the network is run."""
+
+    window: int | None = None
+    """Frames the network gets at once; by default what suits the model and the memory."""
+
+    lookahead: int | None = None
+    """Frames beyond the window that are looked at, not upscaled; by default as the model needs."""
+
+    tile: int | None = None
+    """Longest side of a tile in input pixels; by default whole frames if they fit in memory."""
+
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+    precision: PrecisionChoice = "auto"
+    """auto is fp16 on CUDA, bf16 on a CPU with bf16 instructions, else fp32."""
+
+    scene_threshold: float = CUT_SCORE
+    """Scene score (libavfilter scdet, 0 to 100) that counts as a cut; 101 for never."""
+
+    memory_limit: int | None = None
+    """MiB the network may use; by default most of what is free on the device, which the workers of
+    a batch share. A limit that is given is for each of them."""
+
+
+NEVER = 101
+_LEAST = {"window": 1, "lookahead": 0, "tile": 16, "memory_limit": 1}
+
+
+def check_options(options: InferenceOptions) -> None:
+    """Refuse numbers out of range.
+
+    Raises:
+        ConfigError: Naming the option as the command line calls it.
+    """
+    for name, least in _LEAST.items():
+        value = getattr(options, name)
+        if value is not None and value < least:
+            flag = name.replace("_", "-")
+            raise ConfigError(f"--{flag} must be at least {least}; got {value}")
+    # Not a number compares as false, whichever way one asks.
+    if not 0 <= options.scene_threshold <= NEVER:
+        raise ConfigError(
+            f"--scene-threshold is between 0 and 100, or {NEVER} for never; got "
+            f"{options.scene_threshold:g}"
+        )
+
 
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
 _SIZE = re.compile(r"(\d+)[x×](\d+)")

@@ -8,29 +8,40 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from vsr.color import LUMA_WEIGHTS
 from vsr.errors import DecodeError, VerifyError
-from vsr.identity import identify, request
-from vsr.ledger import Ledger
+from vsr.inference.queues import Sink, prefetch
+from vsr.inference.runner import Position, RgbFrame, enhance_frames, fidelity, finish
+from vsr.media.clock import output_clock, output_range
 from vsr.media.containers import PICTURES, target_kind
 from vsr.media.decode import Decoder, DecodeSummary
-from vsr.media.frames import PlanarFrame
-from vsr.media.marks import FrameMarks, marks_of
 from vsr.media.mux import Writer
-from vsr.media.pictures import PictureFolder
+from vsr.media.pictures import PictureFolder, PictureWriter
+from vsr.media.pieces import PieceWriter
+from vsr.media.types import Captions, FrameMarks, PlanarFrame, marks_of
 from vsr.media.verify import Expected, VerifyResult, verify
 from vsr.models.contract import State, VideoNetwork
 from vsr.models.zoo import ModelInfo, load_network
+from vsr.ops.color import planes_to_rgb, rgb_to_planes
 from vsr.options import EnhanceOptions
-from vsr.planning import Job, plan_job
-from vsr.recording import record
+from vsr.plan import Job, plan_job
 from vsr.reporting import Warnings, describe_losses, describe_unlike, make_report
-from vsr.resume import WorkFolder, note_publishing, published_before
-from vsr.space import check_room
+from vsr.work import (
+    Ledger,
+    WorkFolder,
+    check_room,
+    ends_piece,
+    identify,
+    note_publishing,
+    published_before,
+    request,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -384,3 +395,194 @@ class TimedNetwork:
             torch.cuda.synchronize(lq.device)
         self.seconds += time.monotonic() - begin
         return sr, state
+
+
+# Frames that wait between decoder and network.
+_AHEAD = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    """A picture as the encoder takes it.
+
+    Attributes:
+        planes: (H, W) integers on any device.
+        pts, duration: In ticks of the decoder.
+        fidelity: As `runner.fidelity` measures it, in dB.
+        captions: As `PlanarFrame.captions`.
+    """
+
+    planes: tuple[Tensor, ...]
+    pts: int
+    duration: int
+    fidelity: float
+    captions: Captions | None
+
+
+class Recorder:
+    """Takes frames, and between them where the runner stands; a context manager.
+
+    Leaving the context drops the piece that is not finished.
+    """
+
+    def __init__(self, job: Job, ledger: Ledger, length: int, said: Sequence[str]) -> None:
+        """Start after what `ledger` has.
+
+        Args:
+            job: The plan.
+            ledger: Where pieces go.
+            length: Frames per piece.
+            said: The growing list of all warnings, kept with each piece.
+        """
+        self._job = job
+        self._ledger = ledger
+        self._length = length
+        self._said = said
+        self._clock = output_clock(job.encode, output_range(job.info, job.encode, job.time_range))
+        self._pts: list[int] = []
+        self._fidelity: list[float] = []
+        self._position: Position | None = None
+        self._writer: PieceWriter | PictureWriter | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def take(self, item: Finished | Position) -> None:
+        """Encode a frame; or note where the runner stands after it, and finish a long piece.
+
+        Raises:
+            EncodeError, MuxError: The encoder or the disk refuses.
+            DiskError: The rest will not fit on the disk.
+        """
+        if isinstance(item, Position):
+            self._position = item
+            if ends_piece(len(self._pts), self._length, at_cut=item.state is None):
+                self.finish()
+                check_room(self._job, self._ledger)
+            return
+        if self._writer is None:
+            self._writer = self._open()
+        planes = [plane.cpu().numpy() for plane in item.planes]
+        if isinstance(self._writer, PieceWriter):
+            self._writer.write(planes, item.pts, item.duration, item.captions)
+        else:
+            self._writer.write(planes, item.pts, item.duration)
+        self._pts.append(item.pts)
+        self._fidelity.append(item.fidelity)
+
+    def finish(self) -> None:
+        """Finish the piece.
+
+        Raises:
+            EncodeError, MuxError: The encoder or the disk refuses.
+        """
+        if self._writer is None:
+            return
+        assert self._position is not None
+        self._writer.finish()
+        self._ledger.commit(
+            self._pts, self._fidelity, self._writer.size, self._position, self._said
+        )
+        self._writer, self._pts, self._fidelity = None, [], []
+
+    def _open(self) -> PieceWriter | PictureWriter:
+        pattern = self._job.target.pattern
+        if self._job.target.muxer == PICTURES:
+            done = self._ledger.first_frame + self._ledger.frames
+            return PictureWriter(self._ledger.joined, pattern, self._job.encode, done=done)
+        return PieceWriter(self._ledger.unfinished, pattern, self._job.encode, self._clock)
+
+
+def record(
+    frames: Iterable[PlanarFrame],
+    job: Job,
+    network: VideoNetwork,
+    options: EnhanceOptions,
+    ledger: Ledger,
+    warn: Warnings,
+    tick: Callable[[], None] = lambda: None,
+) -> None:
+    """Enhance and encode frames; decoder and encoder work in threads of their own.
+
+    Args:
+        frames: Those that follow what `ledger` has.
+        job: The plan.
+        network: On the plan's device.
+        options: Strength, and length of pieces.
+        ledger: Where finished frames go, and what is finished already.
+        warn: Told each warning; what it has said is kept with each piece.
+        tick: Called after each frame.
+
+    Raises:
+        EncodeError, MuxError: The encoder or the disk refuses.
+        OutOfMemoryError: Not even small tiles fit in memory.
+    """
+    device = torch.device(job.inference.device)
+    encode = job.encode
+    weights = LUMA_WEIGHTS[job.source_layout.matrix]
+    measured: list[float] = []
+    captions: dict[int, Captions] = {}
+
+    def picture(sr: Tensor, lq: Tensor) -> Tensor:
+        made = finish(sr, lq, height=encode.height, width=encode.width, strength=options.strength)
+        measured.append(fidelity(made, lq, weights))
+        return made
+
+    def read(frame: PlanarFrame) -> RgbFrame:
+        if frame.captions is not None:
+            captions[frame.pts] = frame.captions
+        return to_rgb(frame, job, device)
+
+    decoded = prefetch(frames, _AHEAD)
+    try:
+        with (
+            torch.inference_mode(),
+            Recorder(job, ledger, options.piece, warn.said) as recorder,
+            # Room for a window: the encoder works on it while the network does the next.
+            Sink(recorder.take, job.inference.window + 1) as sink,
+        ):
+            for done in enhance_frames(
+                map(read, decoded),
+                network,
+                job.inference,
+                warn=warn,
+                finish=picture,
+                start=ledger.position(),
+                border=sink.put,
+            ):
+                sink.put(_to_encode(done, job, measured.pop(), captions.pop(done.pts, None)))
+                tick()
+            sink.close()
+            recorder.finish()
+    finally:
+        decoded.close()  # type: ignore[attr-defined]
+
+
+def _to_encode(done: RgbFrame, job: Job, fidelity: float, captions: Captions | None) -> Finished:
+    return Finished(
+        planes=rgb_to_planes(done.rgb, job.target_layout),
+        pts=done.pts,
+        duration=done.duration,
+        fidelity=fidelity,
+        captions=captions,
+    )
+
+
+def to_rgb(frame: PlanarFrame, job: Job, device: torch.device) -> RgbFrame:
+    """Bring decoded planes to the device and into RGB."""
+    planes = [torch.from_numpy(_owned(plane)).to(device) for plane in frame.planes]
+    return RgbFrame(
+        rgb=planes_to_rgb(planes, job.source_layout),
+        pts=frame.pts,
+        duration=frame.duration,
+        scene_score=frame.scene_score,
+    )
+
+
+def _owned(plane: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Torch takes neither read-only arrays nor all strides without a warning."""
+    return plane if plane.flags.writeable and plane.flags.c_contiguous else plane.copy()

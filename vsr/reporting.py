@@ -13,12 +13,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from vsr.media.attached import counted_losses
 from vsr.media.decode import DecodeSummary
-from vsr.media.losses import describe_lost
+from vsr.media.probe import counted_losses
+from vsr.media.reading import describe_lost
 from vsr.media.verify import VerifyResult
 from vsr.options import EnhanceOptions
-from vsr.planning import Job
+from vsr.plan import Job
 
 # What decides the pixels and the file; the rest of the environment does not.
 VERSIONS = ("torch", "av", "numpy")
@@ -162,7 +162,7 @@ def _model(job: Job) -> dict[str, Any]:
 def describe_fidelity(
     pts: Sequence[int], fidelity: Sequence[float], time_base: Fraction
 ) -> dict[str, Any]:
-    """Name the mean and the worst of what `inference.fidelity` measured."""
+    """Name the mean and the worst of what `runner.fidelity` measured."""
     worst = sorted(range(len(fidelity)), key=fidelity.__getitem__)[:_WORST]
     return {
         "measure": "PSNR of luma in dB: the result scaled down to the input's size, before it is "

@@ -19,8 +19,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from synthetic import make_video
 
-from vsr.media.options import EncodeOptions
-from vsr.options import EnhanceOptions
+from vsr.options import EncodeOptions, EnhanceOptions
 from vsr.report.compare import compare
 from vsr.report.preview import preview
 

@@ -13,7 +13,7 @@ import pytest
 
 from vsr.cli.main import COMMANDS, main
 from vsr.media.encoders import DEFAULT_CRF, DEFAULT_PRESET
-from vsr.media.options import EncodeOptions
+from vsr.options import EncodeOptions
 
 COMMAND = pytest.mark.parametrize("command", COMMANDS)
 

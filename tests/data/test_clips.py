@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from synthetic import draw_number, make_pictures, make_video, read_number
 
-from vsr.cuts import CUT_SCORE
 from vsr.data.clips import open_all, open_clip
 from vsr.data.layouts import open_training
 from vsr.data.pictures import read_pictures
 from vsr.errors import DatasetError
+from vsr.options import CUT_SCORE
 
 
 def test_every_frame_is_stored_as_it_is(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from itertools import pairwise
 import pytest
 
 from vsr.errors import ConfigError
-from vsr.inference.options import InferenceOptions
 from vsr.inference.plan import (
     Plan,
     describe,
@@ -20,6 +19,7 @@ from vsr.inference.plan import (
 )
 from vsr.models.contract import NetworkFacts
 from vsr.ops.tiling import tile_grid
+from vsr.options import InferenceOptions
 
 FACTS = NetworkFacts(window=16, lookahead=4, margin=16, bytes_per_call=0, bytes_per_frame=1000)
 HEIGHT, WIDTH = 180, 320

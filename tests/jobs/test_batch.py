@@ -17,9 +17,8 @@ from synthetic import cut_file, make_video
 from vsr.cli.main import main
 from vsr.errors import ConfigError
 from vsr.jobs import local
-from vsr.jobs.files import plan_files
+from vsr.jobs.files import enqueue, plan_files
 from vsr.jobs.journal import NAME, Entry, open_journal
-from vsr.jobs.queue import enqueue
 from vsr.options import EnhanceOptions
 
 FAST = ["--model", "bicubic", "--preset", "ultrafast", "--progress", "none"]

@@ -14,14 +14,13 @@ from types import SimpleNamespace
 import pytest
 from synthetic import make_video
 
-from vsr import locks
+from vsr import files
 from vsr.cli.main import main
 from vsr.jobs import local
 from vsr.jobs.journal import open_journal
-from vsr.media.options import EncodeOptions
 from vsr.models.zoo import loader
-from vsr.options import EnhanceOptions
-from vsr.resume import lock_path
+from vsr.options import EncodeOptions, EnhanceOptions
+from vsr.work import lock_path
 
 FAST = ["--model", "bicubic", "--preset", "ultrafast", "--progress", "none"]
 OPTIONS = EnhanceOptions(model="bicubic", encode=EncodeOptions(preset="ultrafast"))
@@ -89,7 +88,7 @@ def test_an_output_that_is_locked_is_waited_for_and_handed_back(
 ) -> None:
     source, target = make_video(tmp_path / "in.mp4", frames=2), tmp_path / "out.mp4"
     lock_path(target).parent.mkdir()
-    lock = locks.take(lock_path(target), pytest.fail)
+    lock = files.take(lock_path(target), pytest.fail)
     assert lock is not None
     if ends:
         threading.Timer(0.4, lock.close).start()

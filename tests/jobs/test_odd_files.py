@@ -13,9 +13,9 @@ import pytest
 from synthetic import make_video
 
 from vsr.cli.main import main
-from vsr.jobs import queue
+from vsr.jobs import files
+from vsr.jobs.files import enqueue
 from vsr.jobs.journal import Entry, claim, open_journal
-from vsr.jobs.queue import enqueue
 from vsr.options import EnhanceOptions
 
 FAST = ["--model", "bicubic", "--preset", "ultrafast", "--progress", "none"]
@@ -122,7 +122,7 @@ def test_what_is_done_is_not_forgotten_while_its_source_cannot_be_read(
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(queue, "request", refuse)
+        patch.setattr(files, "request", refuse)
         waiting, refused = queued(tmp_path, EnhanceOptions(), "out.mp4")
     assert not waiting
     assert refused[0].state == "failed"

@@ -21,12 +21,10 @@ from numpy.typing import NDArray
 from synthetic import draw_number, make_video
 
 from vsr.cli.main import main
-from vsr.inference.options import InferenceOptions
 from vsr.jobs.journal import open_journal
-from vsr.media.options import EncodeOptions
 from vsr.models.checkpoints import save_weights
 from vsr.models.compact import Compact
-from vsr.options import EnhanceOptions
+from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions
 from vsr.pipeline import enhance
 
 pytest.importorskip("ray")

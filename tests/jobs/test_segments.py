@@ -19,7 +19,6 @@ from synthetic import draw_number, make_video
 from torch import Tensor
 
 from vsr.errors import DecodeError, MediaError, MuxError
-from vsr.inference.options import InferenceOptions
 from vsr.inference.plan import Plan
 from vsr.jobs.segments import (
     FrameKey,
@@ -34,10 +33,9 @@ from vsr.jobs.segments import (
     survey,
 )
 from vsr.media.decode import Decoder
-from vsr.media.options import EncodeOptions
 from vsr.models.contract import State, VideoNetwork
 from vsr.models.zoo import ModelInfo, load_network
-from vsr.options import EnhanceOptions
+from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions
 from vsr.pipeline import EnhanceResult, Made, enhance, open_work
 
 FRAMES = 96

@@ -1,3 +1,5 @@
+"""Encoding: what is chosen, refused, written and found in the file."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -8,13 +10,13 @@ import numpy as np
 import pytest
 from synthetic import make_video
 
+from vsr.color import assumed_matrix
 from vsr.errors import ConfigError, EncodeError, MuxError
-from vsr.media.encode import EncodePlan, plan_encoding
-from vsr.media.frames import PlaneFormat
-from vsr.media.h273 import assumed_matrix
-from vsr.media.options import EncodeOptions
-from vsr.media.pixel_formats import choose_pixel_format, fill_frame, plane_format
+from vsr.media.encode import check_choices, plan_encoding
+from vsr.media.formats import choose_pixel_format, fill_frame, plane_format
 from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, probe
+from vsr.media.types import EncodePlan, PlaneFormat
+from vsr.options import EncodeOptions
 
 BT2020_POINTS = {
     "red": (Fraction(68, 100), Fraction(32, 100)),
@@ -337,3 +339,44 @@ def test_planes_of_another_shape_are_a_wrong_call() -> None:
     planes = [np.zeros((4, 4), np.uint8)] * 3
     with pytest.raises(ValueError, match="wanted planes"):
         fill_frame(planes, "yuv420p", 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "container", "message"),
+    [
+        ({"codec": "nothing"}, None, "no encoder of this FFmpeg"),
+        ({"codec": "libvpx"}, ".mp4", r"\.mp4 files do not take libvpx"),
+        ({"crf": 1000}, None, "--crf of 0 to 51 for libx264, got 1000"),
+        ({"crf": -3}, ".webm", "--crf of 0 to .* for libvpx-vp9, got -3"),
+        ({"crf": 60}, ".mp4", "--crf of 0 to 51"),
+        ({"codec": "ffv1", "crf": 3}, None, "ffv1 has no crf"),
+        ({"preset": "nothing"}, ".mkv", "no --preset 'nothing'"),
+        ({"pix_fmt": "nothing"}, None, "choose --pix-fmt among"),
+        ({"encoder_option": ("foo=1",)}, None, "no option 'foo'"),
+        ({"encoder_option": ("foo",)}, None, "name=value"),
+        ({"encoder_option": ("time_base=1/7",)}, None, "time_base=1/7 would contradict the frames"),
+        ({"encoder_option": ("color_range=pc",)}, ".avi", "color_range=pc would contradict"),
+    ],
+)
+def test_what_no_file_could_be_encoded_with_is_refused(
+    options: dict[str, object], container: str | None, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_choices(EncodeOptions(**options), container)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "container"),
+    [
+        ({}, None),
+        ({"crf": 60}, None),  # of some use where an output is WebM
+        ({"crf": 60}, ".webm"),
+        ({"codec": "prores_ks", "pix_fmt": "yuv422p10le"}, ".mov"),
+        ({"pix_fmt": "yuv420p12le", "preset": "3"}, None),  # for x265
+        ({"encoder_option": ("tune=film",)}, ".avi"),
+    ],
+)
+def test_what_suits_one_encoder_is_let_through(
+    options: dict[str, object], container: str | None
+) -> None:
+    check_choices(EncodeOptions(**options), container)  # type: ignore[arg-type]

@@ -13,9 +13,9 @@ from synthetic_streams import enhance_nearest, frame_times, packet_times
 
 from vsr.errors import MuxError
 from vsr.media.decode import Decoder
-from vsr.media.options import DecodeOptions, EncodeOptions
 from vsr.media.probe import probe
 from vsr.media.verify import verify
+from vsr.options import DecodeOptions, EncodeOptions
 
 HALF_MILLISECOND = Fraction(1, 2000)
 

@@ -11,8 +11,8 @@ from synthetic_streams import (
     enhance_nearest,
 )
 
-from vsr.media.options import EncodeOptions
 from vsr.media.probe import HdrMetadata, VideoInfo, probe
+from vsr.options import EncodeOptions
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1"])

@@ -14,9 +14,7 @@ from synthetic_streams import enhance_nearest
 
 from vsr.errors import MuxError
 from vsr.media.clock import output_clock
-from vsr.media.encode import EncodePlan, plan_encoding
-from vsr.media.frames import PlaneFormat
-from vsr.media.options import EncodeOptions
+from vsr.media.encode import plan_encoding
 from vsr.media.pieces import (
     PieceWriter,
     decoding_times,
@@ -26,6 +24,8 @@ from vsr.media.pieces import (
     read_times,
 )
 from vsr.media.probe import probe
+from vsr.media.types import EncodePlan, PlaneFormat
+from vsr.options import EncodeOptions
 
 ORDERS = [
     [0],

@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 from synthetic import make_video
 
-from vsr.durable import write_error
 from vsr.errors import DiskError, MuxError
+from vsr.files import write_error
 from vsr.media.clock import output_clock
 from vsr.media.containers import target_kind
 from vsr.media.encode import plan_encoding
-from vsr.media.frames import PlaneFormat
 from vsr.media.mux import Writer
-from vsr.media.options import EncodeOptions
 from vsr.media.pictures import PictureFolder, PictureWriter
 from vsr.media.pieces import PieceWriter
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.streams import plan_streams
+from vsr.media.types import PlaneFormat
+from vsr.options import EncodeOptions
 
 YUV420 = PlaneFormat(name="yuv420p", chroma="420", bit_depth=8)
 

@@ -14,8 +14,7 @@ from synthetic import draw_number, make_video
 from synthetic_streams import Cues, Sound, enhance_nearest, make_rich_video
 
 from vsr.media.copying import TimeRange
-from vsr.media.frames import PlanarFrame, PlaneFormat
-from vsr.media.marks import FrameMarks
+from vsr.media.types import FrameMarks, PlanarFrame, PlaneFormat
 from vsr.media.verify import Expected, VerifyResult, verify
 
 CHAPTERS = [(Fraction(0), Fraction(1, 2), "One"), (Fraction(1, 2), Fraction(1), "Two")]

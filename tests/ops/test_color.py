@@ -10,12 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vsr.color import SUBSAMPLING, Chroma, Matrix, Siting
 from vsr.ops.color import (
-    SUBSAMPLING,
-    Chroma,
     ColorLayout,
-    Matrix,
-    Siting,
     plane_sizes,
     planes_to_rgb,
     resolve_layout,

@@ -19,9 +19,9 @@ from vsr.errors import ConfigError, MuxError, ProbeError
 from vsr.media.probe import probe
 from vsr.report.compare import compare
 from vsr.report.facts import clock
-from vsr.report.graphs import graphs
 from vsr.report.measure import Curves, Measured
 from vsr.report.moments import pack
+from vsr.report.page import graphs
 
 
 @pytest.fixture(scope="module")

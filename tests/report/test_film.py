@@ -17,8 +17,7 @@ from vsr.cli.main import main
 from vsr.data.pictures import Picture, read_pictures
 from vsr.errors import ConfigError, EncodeError, MuxError
 from vsr.media.probe import probe
-from vsr.report.canvas import SWEEP, SWEEP_SECONDS, divider_at, fit, make_canvas, make_label
-from vsr.report.film import film
+from vsr.report.film import SWEEP, SWEEP_SECONDS, divider_at, film, fit, make_canvas, make_label
 
 SIZE = (96, 64)
 LARGE = (192, 128)

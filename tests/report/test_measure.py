@@ -11,8 +11,7 @@ import pytest
 from synthetic import draw_number, make_video, read_number
 
 from vsr.media.probe import probe
-from vsr.report.lockstep import Shown, in_step, read_luma
-from vsr.report.measure import choose_moments, measure, nearest_frame
+from vsr.report.measure import Shown, choose_moments, in_step, measure, nearest_frame, read_luma
 
 
 def film(times: list[Fraction]) -> list[Shown]:

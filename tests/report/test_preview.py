@@ -23,15 +23,13 @@ from vsr.cli.main import main
 from vsr.data.datasets import to_tensor
 from vsr.data.pictures import read_pictures
 from vsr.errors import ConfigError, WeightsError
-from vsr.media.options import DecodeOptions, EncodeOptions
 from vsr.media.probe import probe
 from vsr.media.weigh import weigh
 from vsr.ops.resize import resize
-from vsr.options import EnhanceOptions
+from vsr.options import DecodeOptions, EncodeOptions, EnhanceOptions
 from vsr.pipeline import Progress, enhance
-from vsr.report.cost import reckon
-from vsr.report.preview import FRAMES, in_words, preview
-from vsr.report.stretches import Look, choose_stretches, look_around
+from vsr.report.moments import Look, choose_stretches, look_around
+from vsr.report.preview import FRAMES, in_words, preview, reckon
 
 FAST = EnhanceOptions(model="bicubic", encode=EncodeOptions(preset="ultrafast"))
 RATE = Fraction(24)

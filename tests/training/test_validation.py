@@ -16,8 +16,8 @@ from vsr.benchmark import Measuring, evaluate
 from vsr.data.clips import Clip
 from vsr.errors import DatasetError
 from vsr.evaluation.metrics import SSIM_WINDOW
-from vsr.inference.options import InferenceOptions
 from vsr.models.compact import Compact
+from vsr.options import InferenceOptions
 from vsr.training.loop import train
 from vsr.training.options import (
     CompactOptions,

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -15,14 +16,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import tyro
 
 from vsr.cli.enhance import ProgressKind
-from vsr.cli.records import check_record
-from vsr.durable import check_place, write_text
 from vsr.errors import ConfigError
+from vsr.files import check_place, write_text
+from vsr.media.containers import check_record
 from vsr.options import EnhanceOptions, check
 
 if TYPE_CHECKING:
+    from vsr.estimate import Estimate
+    from vsr.jobs.forecast import Forecast
     from vsr.jobs.journal import Entry
     from vsr.jobs.local import Event
+    from vsr.plan import Job
 
 
 def batch(
@@ -75,9 +79,7 @@ def batch(
         if value is not None and value < least:
             raise ConfigError(f"--{name} must be at least {least}, got {value}")
     from vsr.jobs.files import plan_files
-    from vsr.jobs.journal import claim, open_journal
-    from vsr.jobs.queue import enqueue
-    from vsr.media.choices import check_choices
+    from vsr.media.encode import check_choices
     from vsr.models.zoo import find_model
 
     if container is not None and not container.startswith("."):
@@ -87,10 +89,23 @@ def batch(
     files = plan_files(inputs, output_dir, container, _warn)
     check_choices(options.encode, container)
     if dry_run:
-        from vsr.cli.forecast import show_forecast
-
-        return show_forecast(files, output_dir, options, workers, retries, progress)
+        return _show_forecast(files, output_dir, options, workers, retries, progress)
     run = _on_this_machine(options, workers) if ray is None else _on_cluster(ray, workers)
+    return _work(run, files, output_dir, options, retries, summary, progress)
+
+
+def _work(
+    run: Callable[..., None],
+    files: Sequence[tuple[Path, Path]],
+    output_dir: Path,
+    options: EnhanceOptions,
+    retries: int,
+    summary: Path | None,
+    progress: ProgressKind,
+) -> int:
+    from vsr.jobs.files import enqueue
+    from vsr.jobs.journal import claim, open_journal
+
     with claim(output_dir, _warn), open_journal(output_dir) as journal:
         waiting, refused = enqueue(journal, files, options, retries=retries)
         try:
@@ -298,3 +313,105 @@ def shown(path: str) -> str:
     """Name a file from here, if it lies below; the journal has whole paths."""
     relative = os.path.relpath(path)
     return path if relative.startswith(os.pardir) else relative
+
+
+def _show_forecast(
+    files: Sequence[tuple[Path, Path]],
+    output_dir: Path,
+    options: EnhanceOptions,
+    workers: int | None,
+    retries: int,
+    progress: ProgressKind,
+) -> int:
+    """Print a line per file that is left to do, and the sum; return the exit code."""
+    from tqdm import tqdm
+
+    from vsr.jobs.forecast import forecast
+    from vsr.jobs.local import count_devices
+
+    hidden = None if progress == "bar" else True
+    with tqdm(total=len(files), unit="file", desc="planning", leave=False, disable=hidden) as bar:
+        found = forecast(files, output_dir, options, retries=retries, tick=bar.update)
+    # On a CPU workers share what one would have; each GPU adds its own.
+    gpus = count_devices(options.inference.device)
+    at_once = min(workers or gpus, gpus)
+    if progress == "json":
+        _print_lines(found, options, at_once)
+    else:
+        _print_table(found, options, at_once)
+    return 1 if found.failed else 0
+
+
+def _print_lines(found: Forecast, options: EnhanceOptions, at_once: int) -> None:
+    from vsr.reporting import describe_plan
+
+    for job, each in zip(found.jobs, found.estimates, strict=True):
+        seconds, size = _taken(job, each, options)
+        reckoned = {
+            "seconds": None if seconds is None else round(seconds, 1),
+            "size_bytes": size,
+        }
+        print(json.dumps({"event": "plan", **describe_plan(job), **reckoned}))
+    for source, reason in found.failed:
+        print(json.dumps({"event": "failed", "source": source, "error": reason}))
+    frames, seconds, size, unknown = _sums(found, options)
+    counts = {"planned": len(found.jobs), "failed": len(found.failed), "done": found.done}
+    total = {"frames": frames, "seconds": round(seconds / at_once, 1), "size_bytes": size}
+    print(json.dumps({"event": "planned", "counts": counts, **total, "unknown": unknown}))
+
+
+def _print_table(found: Forecast, options: EnhanceOptions, at_once: int) -> None:
+    """Print names last: they may be of any length."""
+    from vsr.report.facts import clock, in_bytes
+
+    if found.jobs:
+        print(f"{'frames':>10} {'time':>11} {'size':>10}  {'picture':<21}  file")
+    for job, each in zip(found.jobs, found.estimates, strict=True):
+        seconds, size = _taken(job, each, options)
+        width, height = job.input_size
+        picture = f"{width}x{height} to {job.encode.width}x{job.encode.height}"
+        print(
+            f"{'?' if job.frames is None else format(job.frames, ','):>10} "
+            f"{'?' if seconds is None else clock(seconds, digits=0):>11} "
+            f"{'?' if size is None else in_bytes(size):>10}  {picture:<21}  "
+            f"{shown(str(job.info.path))}"
+        )
+    notes = Counter(note for job in found.jobs for note in dict.fromkeys(job.warnings))
+    for note, count in notes.items():
+        print(f"vsr: note: {_files(count)}: {note}", file=sys.stderr)
+    for source, reason in found.failed:
+        why = reason.removeprefix(source).removeprefix(": ")
+        print(f"vsr: failed: {shown(source)}: {why}", file=sys.stderr)
+    frames, seconds, size, unknown = _sums(found, options)
+    others = f", {found.done} done already" * bool(found.done)
+    others += f", {len(found.failed)} failed" * bool(found.failed)
+    print(f"{_files(len(found.jobs))} to do{others}: {frames:,} frames,")
+    several = f" on {at_once} GPUs" if at_once > 1 else ""
+    print(f"about {clock(seconds / at_once, digits=0)}{several}, very roughly {in_bytes(size)}")
+    if unknown:
+        print(f"(without {_files(unknown)} of unknown length or size)")
+
+
+def _sums(found: Forecast, options: EnhanceOptions) -> tuple[int, float, int, int]:
+    """Add up frames, seconds and bytes, and count the files of which one of them is unknown."""
+    frames, seconds, size, unknown = 0, 0.0, 0, 0
+    for job, each in zip(found.jobs, found.estimates, strict=True):
+        its_seconds, its_size = _taken(job, each, options)
+        frames += job.frames or 0
+        seconds += its_seconds or 0
+        size += its_size or 0
+        unknown += its_size is None
+    return frames, seconds, size, unknown
+
+
+def _taken(
+    job: Job, each: Estimate | None, options: EnhanceOptions
+) -> tuple[float | None, int | None]:
+    """Give seconds and bytes of a file, where they are known."""
+    if each is None:
+        return None, None
+    return each.seconds_for(job), each.bytes_for(job, options.piece)
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'' if count == 1 else 's'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import webbrowser
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -10,6 +11,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+
+
+def open_page(page: Path) -> None:
+    """Open a page in the browser of this desktop; say so where there is none."""
+    if not webbrowser.open(page.resolve().as_uri()):
+        print(f"vsr: note: no browser could be opened; the page is '{page}'", file=sys.stderr)
 
 
 def compare(
@@ -42,7 +49,6 @@ def compare(
     """
     import torch
 
-    from vsr.cli.browser import open_page
     from vsr.errors import ConfigError
     from vsr.media.containers import check_target
     from vsr.options import parse_time
@@ -133,9 +139,9 @@ def _bar(name: str, reference: str, start: Fraction) -> Iterator[Callable[[int],
     """Give a function that shows how many frames are done, of about how many."""
     from tqdm import tqdm
 
-    from vsr.media.options import DecodeOptions
     from vsr.media.probe import probe
-    from vsr.planning import estimate_frames
+    from vsr.options import DecodeOptions
+    from vsr.plan import estimate_frames
 
     info = probe(reference)
     total = estimate_frames(info, DecodeOptions(start=start), info.video.frame_rate)

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from vsr.cli.records import check_record
-from vsr.durable import check_place, write_text
 from vsr.errors import ConfigError
+from vsr.files import check_place, write_text
+from vsr.media.containers import check_record
 from vsr.options import EnhanceOptions
 
 if TYPE_CHECKING:
     from vsr.pipeline import Progress
-    from vsr.planning import Job
+    from vsr.plan import Job
 
 ProgressKind = Literal["bar", "json", "none"]
 
@@ -59,7 +59,7 @@ def enhance(
     if preview is not None:
         return _preview(source, Path(target), preview, options, progress, open_)
     if dry_run:
-        from vsr.planning import plan_job
+        from vsr.plan import plan_job
 
         _print_plan(plan_job(source, target, options), options, progress)
         return 0
@@ -104,7 +104,7 @@ def _preview(
     progress: ProgressKind,
     open_: bool,
 ) -> int:
-    from vsr.cli.browser import open_page
+    from vsr.cli.compare import open_page
     from vsr.report.preview import in_words, preview
 
     with _display(progress) as (show, warn):
@@ -136,7 +136,7 @@ def _fidelity(found: dict[str, Any]) -> str:
 
 def _print_plan(job: Job, options: EnhanceOptions, progress: ProgressKind) -> None:
     from vsr.estimate import estimate
-    from vsr.planning import describe
+    from vsr.plan import describe
     from vsr.report.facts import clock, in_bytes
     from vsr.reporting import describe_plan
 

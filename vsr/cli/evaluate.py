@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from vsr.inference.options import InferenceOptions
+from vsr.options import InferenceOptions
 
 ProtocolName = Literal[
     "vid4-bi",
@@ -56,9 +56,9 @@ def evaluate(
     """
     from vsr.benchmark import Measuring
     from vsr.benchmark import evaluate as run
-    from vsr.cli.records import check_record
-    from vsr.durable import check_place, write_text
-    from vsr.results import markdown as table
+    from vsr.benchmark import markdown as table
+    from vsr.files import check_place, write_text
+    from vsr.media.containers import check_record
 
     if markdown is not None:
         check_record(markdown, "--markdown", is_json=False)

@@ -8,10 +8,9 @@ from typing import Annotated
 
 import tyro
 
-from vsr.media.cropping import crop_of
-from vsr.media.h273 import MATRIX_NAMES, PRIMARIES_NAMES, RANGE_NAMES, TRANSFER_NAMES, numbered
-from vsr.media.pixel_formats import shares_chroma
-from vsr.media.probe import SourceInfo, probe
+from vsr.color import MATRIX_NAMES, PRIMARIES_NAMES, RANGE_NAMES, TRANSFER_NAMES, numbered
+from vsr.media.formats import shares_chroma
+from vsr.media.probe import SourceInfo, crop_of, probe
 from vsr.report.facts import clock
 
 

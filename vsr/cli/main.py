@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import os
+import platform
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
 
 import tyro
 
@@ -21,9 +23,30 @@ from vsr.cli.info import info
 from vsr.cli.models import models
 from vsr.cli.train import train
 from vsr.cli.verify import verify
-from vsr.cli.version import versions
 from vsr.cli.words import REGISTRY
 from vsr.errors import ConfigError, VsrError
+
+
+def versions() -> str:
+    """Name the versions of all that decides what comes out, in a few lines."""
+    from vsr.media.source import ffmpeg_version
+
+    return "\n".join(
+        [
+            f"vsr {_version('vsr')}",
+            f"torch {_version('torch')}, PyAV {_version('av')}, FFmpeg {ffmpeg_version()}",
+            f"Python {platform.python_version()}, {platform.platform()}",
+        ]
+    )
+
+
+def _version(package: str) -> str:
+    """Read what is installed; importing torch to ask it takes seconds."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "enhance": enhance,

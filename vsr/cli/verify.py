@@ -8,8 +8,7 @@ from typing import Annotated
 import tyro
 
 from vsr.errors import ConfigError
-from vsr.media.options import Deinterlace
-from vsr.options import EnhanceOptions, check, decode_options
+from vsr.options import Deinterlace, EnhanceOptions, check, decode_options
 
 
 def verify(
@@ -46,7 +45,7 @@ def verify(
     if report is None:
         expected = Expected(decode=decode_options(options))
     elif options == EnhanceOptions():
-        from vsr.rechecking import expected_by_report
+        from vsr.plan import expected_by_report
 
         expected = expected_by_report(source, target, report)
     else:

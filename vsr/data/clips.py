@@ -24,11 +24,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vsr.cuts import is_cut
 from vsr.data.pictures import read_pictures
-from vsr.durable import whole, write_durably
 from vsr.errors import DatasetError, MediaError
-from vsr.media.images import PICTURE_SUFFIXES
+from vsr.files import whole, write_durably
+from vsr.media.source import PICTURE_SUFFIXES
+from vsr.media.timing import is_cut
 from vsr.ops.resize import resize
 
 # Of what a store says; those of other versions are made anew. 2: a scene's second frame is no cut.

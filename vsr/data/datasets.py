@@ -17,7 +17,7 @@ from vsr.data.layouts import ClipFiles, Protocol
 from vsr.data.pictures import Picture, read_pictures
 from vsr.data.real import degrade_clip
 from vsr.errors import DatasetError
-from vsr.media.options import DecodeOptions
+from vsr.options import DecodeOptions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vsr.ops.color import Chroma, ColorLayout, planes_to_rgb, rgb_to_planes
+from vsr.color import Chroma
+from vsr.ops.color import ColorLayout, planes_to_rgb, rgb_to_planes
 from vsr.ops.resize import resize
 
 BD_SCALE = 4

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vsr.data.clips import Clip, Frames, below, open_all, store, sweep
 from vsr.errors import DatasetError
 from vsr.media.containers import VIDEO_SUFFIXES
-from vsr.media.images import PICTURE_SUFFIXES
+from vsr.media.source import PICTURE_SUFFIXES
 
 Degradation = Literal["bi", "bd", "real"]
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from vsr.errors import DecodeError
 from vsr.media.decode import Decoder
-from vsr.media.frames import PlanarFrame, PlaneFormat
-from vsr.media.images import find_pictures
-from vsr.media.options import DecodeOptions
 from vsr.media.probe import ChromaSiting, ColorTags, SourceInfo, probe
+from vsr.media.source import find_pictures
+from vsr.media.types import PlanarFrame, PlaneFormat
 from vsr.ops.color import ColorLayout, planes_to_rgb, resolve_layout, to_picture
+from vsr.options import DecodeOptions
 
 
 def color_layout(

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vsr.color import Chroma
 from vsr.data.codecs import compress_with_any, jpeg
 from vsr.data.degrade import (
     bicubic_down,
@@ -32,7 +33,6 @@ from vsr.data.degrade import (
     walk,
 )
 from vsr.data.recipe import Order, RealRecipe, opened
-from vsr.ops.color import Chroma
 
 _SEEDS = 2**62
 _LEAST_SIDE = 16

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from vsr.devices import choose_device
-from vsr.inference.device import Precision, choose_precision, free_memory
-from vsr.inference.options import InferenceOptions, check_options
+from vsr.devices import Precision, choose_device, choose_precision, free_memory
 from vsr.models.contract import NetworkFacts
 from vsr.ops.tiling import tile_grid
+from vsr.options import InferenceOptions, check_options
 
 _SHARE_OF_FREE_MEMORY = 0.7  # the rest is for decoding, encoding and the allocator's gaps
 _HALF_SAVES = 0.85  # measured: flow, sums and pictures stay in float32

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from math import log10
 
 import torch
 from torch import Tensor
 
+from vsr.devices import DTYPES, Precision
 from vsr.errors import OutOfMemoryError, VsrError
-from vsr.inference.device import DTYPES, Precision
 from vsr.inference.plan import Plan, describe, smaller
-from vsr.inference.scenes import segments
-from vsr.inference.windows import Window, windows
+from vsr.inference.windows import Window, segments, windows
 from vsr.models.contract import State, VideoNetwork
+from vsr.ops.resize import resize
 from vsr.ops.tiling import Merger, cut_tile, tile_grid
 
 Finish = Callable[[Tensor, Tensor], Tensor]
@@ -271,3 +272,67 @@ def is_out_of_memory(error: BaseException) -> bool:
 def _pts(part: Window[RgbFrame]) -> str:
     first, last = part.frames[0].pts, part.frames[part.count - 1].pts
     return f"{first}" if first == last else f"{first} to {last}"
+
+
+def finish(sr: Tensor, lq: Tensor, *, height: int, width: int, strength: float = 1.0) -> Tensor:
+    """Bring a picture to its final size and mix it with the bicubic one.
+
+    Args:
+        sr: (..., 3, H * scale, W * scale), the network's output; may be changed in place.
+        lq: (..., 3, H, W), its input, on the same device.
+        height, width: Wanted size; any.
+        strength: 1 for the network's picture, 0 for the bicubic one, a mixture in between.
+
+    Returns:
+        (..., 3, height, width), clamped to 0 to 1, or to the input's own range where that is
+        wider: highlights above white and colours outside the RGB cube stay what they are.
+    """
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength must be 0 to 1, got {strength}")
+    if strength == 1:
+        picture = resize(sr, height, width)
+    elif strength == 0:
+        picture = resize(lq, height, width)
+    else:
+        bicubic = resize(lq, height, width)
+        picture = bicubic.lerp(resize(sr, height, width), strength)
+    low, high = torch.aminmax(lq)
+    bounds = min(float(low), 0.0), max(float(high), 1.0)
+    # In place: fresh memory for every frame of the output costs more than the clamping.
+    return picture.clamp(*bounds) if picture is lq else picture.clamp_(*bounds)
+
+
+# Equal pictures have no finite PSNR; nobody needs more than this.
+HIGHEST = 100.0
+# Luma of 8-bit video spans 16 to 235: figures are those of `vsr compare`, coding loss aside.
+_SPAN = 219.0
+
+
+def fidelity(picture: Tensor, lq: Tensor, luma_weights: tuple[float, float]) -> float:
+    """Measure PSNR of luma between a picture brought to the size of its origin, and that.
+
+    Args:
+        picture: (3, H, W), RGB, 0 to 1.
+        lq: (3, h, w), likewise, on the same device.
+        luma_weights: (Kr, Kb) of H.273, such as (0.299, 0.114).
+
+    Returns:
+        dB against 255; `HIGHEST` for equal pictures.
+    """
+    return decibels(float(squared_errors(picture, lq, luma_weights).mean()))
+
+
+def squared_errors(picture: Tensor, lq: Tensor, luma_weights: tuple[float, float]) -> Tensor:
+    """Square the difference at each pixel of the origin, (h, w); arguments as of `fidelity`."""
+    small = resize(_luma(picture, luma_weights), *lq.shape[-2:])
+    return (small - _luma(lq, luma_weights)).mul_(_SPAN).square_()[0]
+
+
+def decibels(mean: float) -> float:
+    """Give the PSNR of a mean squared error of 8-bit values, `HIGHEST` at most."""
+    return HIGHEST if mean == 0 else min(HIGHEST, 10 * log10(255**2 / mean))
+
+
+def _luma(rgb: Tensor, weights: tuple[float, float]) -> Tensor:
+    red, blue = weights
+    return (red * rgb[0] + (1 - red - blue) * rgb[1] + blue * rgb[2])[None]

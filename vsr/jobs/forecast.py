@@ -10,13 +10,13 @@ from pathlib import Path
 
 from vsr.errors import VsrError
 from vsr.estimate import Estimate, estimate, mean
+from vsr.jobs.files import settle
 from vsr.jobs.journal import NAME, Entry, open_journal
-from vsr.jobs.queue import settle
 from vsr.media.containers import target_kind
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import load_network
 from vsr.options import EnhanceOptions
-from vsr.planning import Job, plan_job
+from vsr.plan import Job, plan_job
 
 # Of files that are planned alike so many are tried, spread over all; the others go by them.
 _TRIED = 5

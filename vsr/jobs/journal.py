@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from vsr import locks
+from vsr import files
 from vsr.errors import ConfigError
 
 State = Literal["queued", "running", "done", "failed"]
@@ -118,7 +118,7 @@ def claim(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = locks.take(folder / _LOCK, warn)
+        lock = files.take(folder / _LOCK, warn)
     except OSError as error:
         raise ConfigError(
             f"'{folder}' cannot be made or written to ({error.strerror}); take another --output-dir"
@@ -134,7 +134,7 @@ def claim(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
 
 def is_claimed(folder: Path) -> bool:
     """Tell whether a batch is at work on an output folder."""
-    return locks.is_taken(folder / _LOCK)
+    return files.is_taken(folder / _LOCK)
 
 
 @contextmanager

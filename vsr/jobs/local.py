@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from vsr import locks
+from vsr import files
 from vsr.devices import choose_device
 from vsr.errors import BusyError, DiskError, VsrError
 from vsr.inference.plan import share_of_memory
@@ -32,7 +32,7 @@ from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, loader
 from vsr.options import EnhanceOptions
 from vsr.pipeline import EnhanceResult, Progress, enhance
-from vsr.resume import lock_path
+from vsr.work import lock_path
 
 _PATIENCE = 60.0  # seconds a worker may take to put its work down when the batch is interrupted
 _WAIT_FOR_LOCK = 20.0  # seconds; what a killed batch has left may take some to end
@@ -333,7 +333,7 @@ def _do(
 def _wait_for_lock(target: Path) -> None:
     """Give another process that is at work on the same output some time to end."""
     deadline = time.monotonic() + _WAIT_FOR_LOCK
-    while locks.is_taken(lock_path(target)) and time.monotonic() < deadline:
+    while files.is_taken(lock_path(target)) and time.monotonic() < deadline:
         time.sleep(0.1)
 
 

@@ -33,7 +33,7 @@ from vsr.jobs.segments import Stretch, StretchDone, Survey
 from vsr.models.zoo import loader
 from vsr.options import EnhanceOptions
 from vsr.pipeline import EnhanceResult, Made, Progress, finished_before, open_work, try_output
-from vsr.planning import Job
+from vsr.plan import Job
 from vsr.reporting import Warnings
 
 LOCAL = "local"

@@ -18,24 +18,18 @@ from typing import NamedTuple
 import numpy as np
 
 from vsr.errors import DecodeError, MediaError, MuxError
-from vsr.identity import differences, fingerprint, identify
 from vsr.inference.plan import Plan
-from vsr.inference.scenes import segments
-from vsr.inference.windows import windows
-from vsr.ledger import Ledger, ends_piece, read_job
+from vsr.inference.windows import segments, windows
 from vsr.media.containers import PICTURES
 from vsr.media.decode import Decoder, DecodeSummary
-from vsr.media.frames import PlanarFrame
-from vsr.media.marks import FrameMarks, marks_of
-from vsr.media.options import DecodeOptions
+from vsr.media.types import FrameMarks, PlanarFrame, marks_of
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, find_model
-from vsr.options import EnhanceOptions
-from vsr.pipeline import EnhanceResult, Made, TimedNetwork, marked, publish
-from vsr.planning import Job, plan_job
-from vsr.recording import record
+from vsr.options import DecodeOptions, EnhanceOptions
+from vsr.pipeline import EnhanceResult, Made, TimedNetwork, marked, publish, record
+from vsr.plan import Job, plan_job
 from vsr.reporting import Warnings
-from vsr.resume import work_path
+from vsr.work import Ledger, differences, ends_piece, fingerprint, identify, read_job, work_path
 
 # Starting a task costs seconds; on a GPU that is worth many more frames than on a CPU.
 PIECES_PER_TASK = {"cpu": 2, "cuda": 20}

@@ -1,30 +1,31 @@
-"""Plan how a video will be encoded: codec, pixel format, options, tags. Refuses before any work."""
+"""How a video will be encoded, decided before any work."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import av
 
+from vsr.color import BT709, GBR, HDR_TRANSFERS, UNSPECIFIED, assumed_matrix
 from vsr.errors import ConfigError, EncodeError
 from vsr.media import encoders
-from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
-from vsr.media.frames import PlaneFormat, spans_full_range
-from vsr.media.h273 import BT709, GBR, HDR_TRANSFERS, UNSPECIFIED, assumed_matrix
-from vsr.media.hdr import encoder_parameters
-from vsr.media.options import EncodeOptions, parse_options
-from vsr.media.pixel_formats import (
+from vsr.media.containers import LABELS, MUXERS, PICTURES, TargetKind, target_kind
+from vsr.media.encoders import encoder_options, find_encoder, settle_color, video_encoder
+from vsr.media.formats import (
     PixelFormatChoice,
     choose_pixel_format,
+    encoder_parameters,
     fits,
     has_alpha,
     plane_format,
 )
 from vsr.media.probe import ChromaSiting, ColorTags, HdrMetadata, SourceInfo
-from vsr.media.tagging import settle_color
+from vsr.media.types import EncodePlan, PlaneFormat, spans_full_range
+from vsr.options import EncodeOptions, parse_options
 
 # What a decoder has to assume where nothing is signalled: H.264 and H.265 say left (H.264 E.2.1,
 # chroma_sample_loc_type inferred 0), JPEG (JFIF) says center.
@@ -34,52 +35,6 @@ CENTERED = ("mjpeg",)
 # players inside the stream only, and only in these formats.
 SHAPELESS_CONTAINERS = ("matroska", "webm", "avi")
 CARRIES_SHAPE = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EncodePlan:
-    """Everything an encoder is opened with.
-
-    Attributes:
-        muxer: FFmpeg muxer name, or "images".
-        codec: FFmpeg encoder name.
-        pix_fmt: What the encoder is opened with ("p010le").
-        planes: How the frames handed over must be laid out ("yuv420p10le").
-        width, height: Picture size in pixels.
-        time_base: Seconds per tick of the pts handed over.
-        frame_rate: Nominal, for the header; timestamps rule.
-        constant_interval: Seconds between frames where the container knows no timestamps (AVI).
-        sample_aspect_ratio: Width over height of a pixel; None where unset.
-        display_matrix: Nine int32, or None.
-        color: Tags to write; the planes handed over must be made by them.
-        told: Those that the finished file can hold; all, but for some codecs and containers.
-        chroma_siting: Where the chroma samples of the planes must lie.
-        hdr: What the stream carries of HDR10 metadata; None where there is none or no way.
-        captions: Whether the encoder writes closed captions that come with the frames.
-        codec_tag: Four characters ("hvc1"), or None for the muxer's choice.
-        options: FFmpeg options of the encoder, the libraries' own parameters merged in.
-        warnings: Sentences about what could not be kept.
-    """
-
-    muxer: str
-    codec: str
-    pix_fmt: str
-    planes: PlaneFormat
-    width: int
-    height: int
-    time_base: Fraction
-    frame_rate: Fraction
-    constant_interval: Fraction | None
-    sample_aspect_ratio: Fraction | None
-    display_matrix: tuple[int, ...] | None
-    color: ColorTags
-    told: ColorTags
-    chroma_siting: ChromaSiting
-    hdr: HdrMetadata | None
-    captions: bool
-    codec_tag: str | None
-    options: Mapping[str, str]
-    warnings: tuple[str, ...]
 
 
 def plan_encoding(
@@ -146,23 +101,44 @@ def plan_encoding(
         hdr=hdr,
         captions=encoders.carries_captions(codec, chosen_options),
         codec_tag=_codec_tag(kind, codec),
-        options=encoders.encoder_options(
-            codec,
-            crf=options.crf,
-            preset=options.preset,
-            parameters=parameters,
-            limited_range=color.range != 2,
-            chosen=chosen_options,
-        ),
-        warnings=(
-            *_format_warnings(info, codec.name, chosen),
-            *hdr_warnings,
-            *_rotation_warnings(info, kind),
-            *shape_warnings,
-        ),
+        options=_encoder_options(codec, options, parameters, color, chosen_options),
+        warnings=_warnings(info, kind, codec, chosen, hdr_warnings, shape_warnings),
     )
     encoders.try_encoder(kind, plan)
     return settle_color(kind, plan)
+
+
+def _encoder_options(
+    codec: av.Codec,
+    options: EncodeOptions,
+    parameters: Mapping[str, str],
+    color: ColorTags,
+    chosen: Mapping[str, str],
+) -> dict[str, str]:
+    return encoders.encoder_options(
+        codec,
+        crf=options.crf,
+        preset=options.preset,
+        parameters=parameters,
+        limited_range=color.range != 2,
+        chosen=chosen,
+    )
+
+
+def _warnings(
+    info: SourceInfo,
+    kind: TargetKind,
+    codec: av.Codec,
+    chosen: PixelFormatChoice,
+    hdr: tuple[str, ...],
+    shape: tuple[str, ...],
+) -> tuple[str, ...]:
+    return (
+        *_format_warnings(info, codec.name, chosen),
+        *hdr,
+        *_rotation_warnings(info, kind),
+        *shape,
+    )
 
 
 def _wanted_format(info: SourceInfo, source: PlaneFormat) -> PlaneFormat:
@@ -333,3 +309,56 @@ def _rotation_warnings(info: SourceInfo, kind: TargetKind) -> tuple[str, ...]:
         f"the picture has to be turned by {info.video.rotation} degrees to be upright, which this "
         "kind of output cannot say; write mp4 or mkv to keep it",
     )
+
+
+# Those that `encode` takes where the user names none.
+_USUAL = {"webm": ("libvpx-vp9", "libsvtav1"), "avi": ("libx264",)}
+_OTHERWISE = ("libx264", "libx265")
+
+
+def check_choices(options: EncodeOptions, container: str | None) -> None:
+    """Refuse options that suit none of the encoders that files may be given to.
+
+    What depends on a file, such as the size of its picture, is left to `encode.plan_encoding`.
+
+    Args:
+        options: As the user gave them.
+        container: Extension of all outputs; None if each has its own.
+
+    Raises:
+        ConfigError: Naming what was given, and what the first of the encoders takes.
+    """
+    refused = []
+    for name in (options.codec,) if options.codec else _candidates(container):
+        try:
+            _check(name, options, container)
+            return
+        except ConfigError as error:
+            refused.append(error)
+    raise refused[0]
+
+
+def _candidates(container: str | None) -> tuple[str, ...]:
+    if container is not None:
+        return _USUAL.get(MUXERS[container], _OTHERWISE)
+    return (*_OTHERWISE, *_USUAL["webm"])
+
+
+def _check(name: str, options: EncodeOptions, container: str | None) -> None:
+    codec = _find(name, container)
+    if options.pix_fmt is not None:
+        asked_format(codec, options.pix_fmt)
+    encoder_options(
+        codec,
+        crf=options.crf,
+        preset=options.preset,
+        parameters={},
+        limited_range=True,
+        chosen=parse_options(options.encoder_option),
+    )
+
+
+def _find(name: str, container: str | None) -> av.Codec:
+    if container is None:
+        return video_encoder(name)
+    return find_encoder(TargetKind(muxer=MUXERS[container], pattern=Path(f"*{container}")), name)

@@ -18,14 +18,12 @@ from typing import Any, Self
 import av
 from av.packet import Packet
 
-from vsr.durable import sync, write_error
 from vsr.errors import MuxError
+from vsr.files import sync, write_error
 from vsr.media import encoders
-from vsr.media.chapters import for_muxer, kept_chapters
-from vsr.media.clock import output_clock, output_range
+from vsr.media.clock import at_start, output_clock, output_range
 from vsr.media.containers import partial_path
-from vsr.media.copying import OtherStreams, TimeRange
-from vsr.media.encode import EncodePlan
+from vsr.media.copying import OtherStreams, TimeRange, for_muxer, kept_chapters
 from vsr.media.pieces import (
     CodedPacket,
     decoding_times,
@@ -36,7 +34,7 @@ from vsr.media.pieces import (
 )
 from vsr.media.probe import SourceInfo
 from vsr.media.streams import StreamPlan, container_tags, stream_tags
-from vsr.media.timecode import at_start
+from vsr.media.types import EncodePlan
 
 # Packets come in the order of their decoding times already; more than this is not held back for a
 # stream that has nothing to say, such as subtitles.

@@ -8,12 +8,11 @@ from typing import Self
 
 import av
 
-from vsr.durable import sync, write_error
 from vsr.errors import EncodeError, MuxError
+from vsr.files import sync, write_error
 from vsr.media import encoders
 from vsr.media.containers import pictures_in
-from vsr.media.encode import EncodePlan
-from vsr.media.frames import Plane
+from vsr.media.types import EncodePlan, Plane
 
 
 class PictureWriter:

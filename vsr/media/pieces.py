@@ -18,12 +18,11 @@ from typing import BinaryIO, Self
 
 import av
 
-from vsr.durable import sync, write_error
 from vsr.errors import EncodeError, MuxError
+from vsr.files import sync, write_error
 from vsr.media import encoders
 from vsr.media.clock import OutputClock
-from vsr.media.encode import EncodePlan
-from vsr.media.frames import Plane
+from vsr.media.types import EncodePlan, Plane
 
 _MAGIC = b"vsrpiece"
 _HEADER = struct.Struct("<8sII")  # magic, then size and crc32 of the extradata that follows

@@ -1,27 +1,209 @@
-"""What a media file holds, as plain values. `vsr info` prints these; no film is decoded here."""
+"""What a media file holds, as plain values; no film is decoded here.
+
+Only headers are read: the elements of RFC 9559 up to the list of tracks.
+"""
 
 from __future__ import annotations
 
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import av
 import av.error
+import av.filter
+import av.logging
 from av.container import InputContainer
+from av.sidedata.sidedata import Type as SideDataType
 from av.stream import AttachmentStream, Disposition, Stream
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from vsr.errors import ProbeError
-from vsr.media.attached import ALPHA, attached
-from vsr.media.facts import FrameFacts, frame_facts, side_data
-from vsr.media.images import DEFAULT_PICTURE_RATE, PictureSequence
-from vsr.media.source import main_video_stream, open_source, read_packets, short_name
+from vsr.media.source import (
+    DEFAULT_PICTURE_RATE,
+    PictureSequence,
+    libav_messages,
+    main_video_stream,
+    open_source,
+    read_packets,
+    short_name,
+)
+
+# libavfilter/vf_showinfo.c: "... fmt:yuv420p cl:left sar:8/9 s:720x480 i:B iskey:1 type:I"
+FRAME_LINE = re.compile(r" cl:(\w+) sar:(\d+)/(\d+) s:\d+x\d+ i:([PTB]) ")
+RATE_LINE = re.compile(r"config in .*frame_rate: (\d+)/(\d+)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameFacts:
+    """Properties of one frame.
+
+    Attributes:
+        chroma_location: FFmpeg's name ("left", "center", "topleft", "unspecified", ...).
+        sample_aspect_ratio: None where unset.
+        top_field_first: Meaningful for interlaced frames.
+        frame_rate: Of the filter link it came through; None where unknown.
+    """
+
+    chroma_location: str = "unspecified"
+    sample_aspect_ratio: Fraction | None = None
+    top_field_first: bool = False
+    frame_rate: Fraction | None = None
+
+
+def frame_facts(frame: VideoFrame) -> FrameFacts:
+    """Read the facts of one frame by sending it through a graph of its own."""
+    graph = av.filter.Graph()
+    size = f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1000"
+    color = f":colorspace={frame.colorspace}:range={frame.color_range}"
+    nodes = [
+        graph.add("buffer", size + color),
+        graph.add("showinfo", "checksum=0"),
+        graph.add("buffersink"),
+    ]
+    graph.link_nodes(*nodes)
+    with libav_messages(av.logging.INFO) as messages:
+        graph.configure()
+        graph.vpush(frame)
+        graph.vpull()
+    return parse_facts(messages)
+
+
+def parse_facts(messages: Iterable[str]) -> FrameFacts:
+    """Read the first frame's facts from showinfo's messages."""
+    text = "\n".join(messages)
+    frame, rate = FRAME_LINE.search(text), RATE_LINE.search(text)
+    if rate is not None and "0" in rate.groups():  # 0/1 is unknown, 1/0 variable
+        rate = None
+    if frame is None:
+        return FrameFacts()
+    location, width, height, field = frame.groups()
+    return FrameFacts(
+        chroma_location=location,
+        sample_aspect_ratio=Fraction(int(width), int(height)) if int(width) else None,
+        top_field_first=field == "T",
+        frame_rate=Fraction(int(rate[1]), int(rate[2])) if rate else None,
+    )
+
+
+def side_data(frame: VideoFrame, name: str) -> bytes | None:
+    """Read one entry of a frame's side data by FFmpeg's name ("DISPLAYMATRIX"), as stored."""
+    entries: Iterator[Any] = iter(frame.side_data)
+    return next((bytes(data) for data in entries if data.type.name == name), None)
+
+
+def _unknown_side_data(cls: type[SideDataType], value: object) -> SideDataType:
+    member: Any = object.__new__(cls)
+    member._name_, member._value_ = f"UNKNOWN_{value}", value
+    found: SideDataType = member
+    return found
+
+
+# PyAV 18 raises ValueError for a frame with any side data that its enumeration lacks, as
+# FFmpeg 8.1 attaches to photographs (EXIF) and stereo video (view ids): give those a name.
+SideDataType._missing_ = classmethod(_unknown_side_data)  # type: ignore[method-assign, assignment]
+
+
+CAPTIONS = "closed captions"
+DOLBY_VISION = "Dolby Vision metadata"
+ALPHA = "an alpha channel"
+# By FFmpeg's names (libavutil/frame.h). Not here: what is kept (rotation, HDR10), what only helps
+# to decode or encode (motion vectors), and what MPEG-2 writes into every file (pan-scan, GOP time).
+NAMES = {
+    "A53_CC": CAPTIONS,
+    "DOVI_RPU_BUFFER": DOLBY_VISION,
+    "DOVI_METADATA": DOLBY_VISION,
+    "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid dynamic metadata",
+    "AMBIENT_VIEWING_ENVIRONMENT": "the ambient viewing environment (HDR)",
+    "AFD": "the active format description (AFD)",
+    "S12M_TIMECODE": "timecodes (SMPTE ST 12-1)",
+    "FILM_GRAIN_PARAMS": "film grain parameters",
+    "ICC_PROFILE": "a colour profile (ICC)",
+    "STEREO3D": "a stereoscopic (3D) layout",
+    "SPHERICAL": "a spherical (360 degree) projection",
+    "SEI_UNREGISTERED": "user data (unregistered SEI messages)",
+    # AV_FRAME_DATA_LCEVC, VIEW_ID and EXIF, which PyAV 18 has no names for.
+    "UNKNOWN_28": "an LCEVC enhancement layer",
+    "UNKNOWN_29": "further views (stereoscopic video)",
+    "UNKNOWN_31": "EXIF tags",
+}
+# UUIDs under which x264 and x265 sign their work; that is nobody's data.
+SIGNATURES = (
+    bytes.fromhex("dc45e9bde6d948b7962cd820d923eeef"),
+    bytes.fromhex("2ca2de09b51747dbbb55a4fe7fc2fc4e"),
+)
+HINTS = {
+    CAPTIONS: " (libx264, libx265 and mpeg2video would carry them)",
+    DOLBY_VISION: "; a picture that was made for it alone (profile 5) will have wrong colours",
+}
+CARRIER_SIZE = 16
+
+
+def attached(frame: VideoFrame) -> tuple[str, ...]:
+    """Name what a frame carries that does not reach the output by itself."""
+    entries: Iterator[Any] = iter(frame.side_data)
+    found: dict[str, None] = {}
+    for entry in entries:
+        name = NAMES.get(entry.type.name)
+        signed = entry.type.name == "SEI_UNREGISTERED" and bytes(entry)[:16] in SIGNATURES
+        if name is not None and not signed:
+            found[name] = None
+    return tuple(found)
+
+
+def caption_carrier(frame: VideoFrame, reformatter: VideoReformatter) -> VideoFrame | None:
+    """Make a tiny frame that holds the closed captions of a frame; None where it has none.
+
+    PyAV 18 lets nobody attach side data; but scaling a frame copies it, to the carrier here and
+    from there to the frame for the encoder.
+    """
+    if CAPTIONS not in attached(frame):
+        return None
+    return reformatter.reformat(
+        frame, CARRIER_SIZE, CARRIER_SIZE, "gray", interpolation=Interpolation.POINT, threads=1
+    )
+
+
+def expected_losses(names: Iterable[str], *, captions: bool) -> Iterator[str]:
+    """Say before any work what will be left out.
+
+    Args:
+        names: As `attached` gives them.
+        captions: Whether the encoder carries closed captions.
+    """
+    for name in names:
+        if not (captions and name == CAPTIONS):
+            yield f"will be left out: {name} of the input{HINTS.get(name, '')}"
+
+
+def counted_losses(
+    counts: Iterable[tuple[str, int]], *, captions: bool, captioned: int
+) -> Iterator[str]:
+    """Say after the work what was left out.
+
+    Args:
+        counts: Names, and how many frames of the input had each.
+        captions: Whether the encoder carries closed captions.
+        captioned: How many frames had captions after the filters.
+    """
+    for name, count in counts:
+        if not (captions and name == CAPTIONS):
+            yield f"left out: {name}, on {count} frames of the input"
+        elif captioned < count:
+            yield (
+                f"{name} were on {count} frames of the input and are on {captioned} after the "
+                "filters: some may be missing"
+            )
+
 
 ChromaSiting = Literal["left", "center", "topleft"]
 FieldOrder = Literal["unknown", "progressive", "top-first", "bottom-first"]
@@ -80,7 +262,7 @@ class VideoInfo:
         chroma_siting: Where chroma samples lie, measured on the first frame for 4:2:0 and 4:2:2.
         field_order: By codec parameters and the first frames' flags.
         hdr: Static HDR metadata of the first frame or the container; None where there is none.
-        attached: What else the first frame carries, by `attached.NAMES`; later ones may have more.
+        attached: What else the first frame carries, by `NAMES`; later ones may have more.
     """
 
     index: int
@@ -398,3 +580,121 @@ def _chapters(container: InputContainer) -> Iterator[tuple[Fraction, Fraction, s
         unit = chapter["time_base"] or Fraction(1, 1000)
         title = chapter["metadata"].get("title", "")
         yield chapter["start"] * unit, chapter["end"] * unit, title
+
+
+SEGMENT, CLUSTER, TRACKS, TRACK_ENTRY = 0x18538067, 0x1F43B675, 0x1654AE6B, 0xAE
+TRACK_TYPE, VIDEO_TRACK, VIDEO = 0x83, 1, 0xE0
+CROP_BOTTOM, CROP_TOP, CROP_LEFT, CROP_RIGHT = 0x54AA, 0x54BB, 0x54CC, 0x54DD
+LARGEST_HEADER = 1 << 24  # bytes; a list of tracks that claims more is damage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Crop:
+    """Pixels of the coded picture that players hide at each side."""
+
+    left: int = 0
+    top: int = 0
+    right: int = 0
+    bottom: int = 0
+
+    def __str__(self) -> str:
+        sides = zip(
+            (self.left, self.top, self.right, self.bottom),
+            ("left", "top", "right", "bottom"),
+            strict=True,
+        )
+        return ", ".join(f"{pixels} px {side}" for pixels, side in sides if pixels)
+
+    @property
+    def as_filter(self) -> str:
+        """Give the libavfilter that does the same."""
+        width, height = self.left + self.right, self.top + self.bottom
+        return f"crop=iw-{width}:ih-{height}:{self.left}:{self.top}"
+
+
+def crop_of(info: SourceInfo) -> Crop | None:
+    """Tell how players crop the video that is enhanced; None where they do not."""
+    if info.format != "matroska":
+        return None
+    videos = [stream.index for stream in info.streams if stream.kind == "video"]
+    place = videos.index(info.video.index)
+    return dict(enumerate(read_crops(info.path))).get(place)
+
+
+def crop_notes(info: SourceInfo, chain: str | None) -> tuple[str, ...]:
+    """Say that the cropping is not carried over, unless the user's filters crop."""
+    crop = crop_of(info)
+    if crop is None or "crop=" in (chain or ""):
+        return ()
+    return (
+        f"players hide {crop} of the input's picture, as its container asks; the output shows "
+        f"them again: add --filter {crop.as_filter} to cut them off",
+    )
+
+
+def read_crops(path: Path) -> tuple[Crop | None, ...]:
+    """Read the cropping of each video track of a Matroska file, in order; () where unreadable."""
+    try:
+        with path.open("rb") as file:
+            tracks = _find_tracks(file)
+    except OSError:
+        return ()
+    entries = [dict(_elements(data)) for kind, data in _elements(tracks) if kind == TRACK_ENTRY]
+    return tuple(
+        _crop(entry) for entry in entries if _number(entry.get(TRACK_TYPE, b"")) == VIDEO_TRACK
+    )
+
+
+def _crop(entry: dict[int, bytes]) -> Crop | None:
+    video = dict(_elements(entry.get(VIDEO, b"")))
+    left, top, right, bottom = (
+        _number(video.get(kind, b"")) for kind in (CROP_LEFT, CROP_TOP, CROP_RIGHT, CROP_BOTTOM)
+    )
+    if not (left or top or right or bottom):
+        return None
+    return Crop(left=left, top=top, right=right, bottom=bottom)
+
+
+def _find_tracks(file: BinaryIO) -> bytes:
+    """Walk the top level of the file; the tracks come before the first cluster."""
+    while (head := _head(file)) is not None:
+        kind, size = head
+        if kind == SEGMENT:  # go on with what it holds
+            continue
+        if kind == CLUSTER or size is None:
+            break
+        if kind == TRACKS:
+            return file.read(size) if size <= LARGEST_HEADER else b""
+        file.seek(size, 1)
+    return b""
+
+
+def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
+    file = BytesIO(data)
+    while (head := _head(file)) is not None:
+        kind, size = head
+        yield kind, file.read(size if size is not None else -1)
+
+
+def _head(file: BinaryIO) -> tuple[int, int | None] | None:
+    """Read identifier and size of an element; a size of None is not known; None at the end."""
+    kind, size = _variable(file), _variable(file)
+    if kind is None or size is None:
+        return None
+    value, width = size
+    marker = 1 << (7 * width)
+    unknown = value == 2 * marker - 1
+    return kind[0], None if unknown else value - marker
+
+
+def _variable(file: BinaryIO) -> tuple[int, int] | None:
+    """Read an integer with its length marker (RFC 8794, 4): (value with marker, bytes)."""
+    first = file.read(1)
+    if not first or not first[0]:
+        return None
+    width = 9 - first[0].bit_length()
+    return int.from_bytes(first + file.read(width - 1)), width
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data)

@@ -17,8 +17,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vsr.errors import EncodeError
-from vsr.media.pixel_formats import fill_frame
-from vsr.media.planes import frame_planes, packing_of
+from vsr.media.formats import fill_frame, frame_planes, packing_of
 
 ClipPlanes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
 

@@ -21,8 +21,7 @@ from vsr.errors import MuxError
 from vsr.media.containers import CODECS, DISPOSITIONS, LABELS, PICTURES, target_kind
 from vsr.media.encoders import discarded
 from vsr.media.probe import SourceInfo, StreamInfo
-from vsr.media.sound import plan_sound
-from vsr.media.sound_clock import silent_frame
+from vsr.media.sound import plan_sound, silent_frame
 from vsr.media.source import libav_messages, open_source
 
 Action = Literal["enhance", "copy", "convert", "attach", "drop"]

@@ -1,10 +1,11 @@
-"""Compare the streams of a finished file, besides the enhanced one, with those of its source."""
+"""The streams of a finished file, subtitle cues too, compared with those of its source."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
@@ -13,9 +14,17 @@ from typing import Any
 import av
 from av.packet import Packet
 
-from vsr.media.checks import Check, check
 from vsr.media.containers import DISPOSITIONS, LABELS
-from vsr.media.copying import INTERLEAVING, TimeRange, is_filler, move_into_range, settle_time
+from vsr.media.copying import (
+    INTERLEAVING,
+    Cue,
+    CueFlattener,
+    TimeRange,
+    is_filler,
+    move_into_range,
+    settle_time,
+    text_of,
+)
 from vsr.media.probe import SourceInfo, StreamInfo
 from vsr.media.source import open_source, read_packets
 from vsr.media.streams import (
@@ -26,6 +35,7 @@ from vsr.media.streams import (
     holds_language,
     stream_tags,
 )
+from vsr.media.types import Check, check
 
 # Containers cut uncompressed sound into packets as they like.
 UNPACKETED = "pcm_"
@@ -308,3 +318,94 @@ def _meaning(value: str) -> str | datetime:
         return datetime.fromisoformat(value)
     except ValueError:
         return value
+
+
+Pair = tuple[StreamPlan, StreamInfo, StreamInfo]
+
+# Starts and lengths are each rounded to a millisecond.
+TOLERANCE = Fraction(1, 500)
+
+
+def cue_warnings(
+    info: SourceInfo, made: SourceInfo, pairs: Sequence[Pair], time_range: TimeRange | None
+) -> tuple[str, ...]:
+    """Say how many texts of converted subtitles are missing, or not shown when they were.
+
+    Letters and digits are compared: markup is written differently in every format.
+    """
+    converted = [p for p in pairs if p[0].action == "convert" and p[0].kind == "subtitle"]
+    if not converted:
+        return ()
+    wanted = _read_cues(info, [before.index for _, before, _ in converted], time_range)
+    found = _read_cues(made, [after.index for _, _, after in converted], None)
+    said = []
+    for plan, before, after in converted:
+        cues = wanted[before.index]
+        shown = list(_flat(cues) if plan.codec == "mov_text" else cues)
+        missing = _missing(shown, before.time_base, found[after.index], after.time_base)
+        if missing:
+            first = float(missing[0].start * before.time_base)
+            said.append(
+                f"{len(missing)} of {len(shown)} texts of subtitle stream {before.index} are "
+                f"missing or shown at another time after conversion, the first at {first:.3f} s"
+            )
+    return tuple(said)
+
+
+def _read_cues(
+    info: SourceInfo, indices: Sequence[int], time_range: TimeRange | None
+) -> Mapping[int, list[Cue]]:
+    cues: dict[int, list[Cue]] = {index: [] for index in indices}
+    source, _ = open_source(info.path)
+    with source:
+        packets = read_packets(source, [source.streams[index] for index in indices])
+        while True:
+            try:
+                packet = next(packets)
+                settle_time(packet, "subtitle")
+                if not packet.size or is_filler(packet) or packet.pts is None:
+                    continue
+                if not move_into_range(packet, "subtitle", time_range):
+                    continue
+                context: Any = packet.stream.codec_context
+                for text in context.decode2(packet) or ():
+                    end = packet.pts + (packet.duration or 0)
+                    cues[packet.stream.index].append(Cue(start=packet.pts, end=end, event=text.ass))
+            except (StopIteration, av.EOFError):
+                return cues
+            except av.FFmpegError:
+                continue  # the writer counts what cannot be converted
+
+
+def _flat(cues: Sequence[Cue]) -> Iterator[Cue]:
+    flattener = CueFlattener()
+    for cue in cues:
+        yield from flattener.add(cue)
+    yield from flattener.until(None)
+
+
+def _missing(
+    wanted: Sequence[Cue], tick: Fraction, found: Sequence[Cue], found_tick: Fraction
+) -> list[Cue]:
+    shown: dict[str, list[tuple[Fraction, Fraction]]] = {}
+    for cue in found:
+        times = cue.start * found_tick, cue.end * found_tick
+        shown.setdefault(_letters(cue), []).append(times)
+    missing = []
+    for cue in wanted:
+        letters, times = _letters(cue), (cue.start * tick, cue.end * tick)
+        same = [
+            at
+            for at in shown.get(letters, ())
+            if max(abs(a - b) for a, b in zip(at, times, strict=True)) <= TOLERANCE
+        ]
+        if same:
+            shown[letters].remove(same[0])
+        elif letters:
+            missing.append(cue)
+    return missing
+
+
+def _letters(cue: Cue) -> str:
+    text = re.sub(r"\{.*?\}|<.*?>|\\[Nnh]", " ", text_of(cue.event).decode(errors="replace"))
+    return "".join(filter(str.isalnum, text))

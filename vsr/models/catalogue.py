@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from vsr.durable import give_name
 from vsr.errors import ChecksumError, WeightsError
+from vsr.files import give_name
 
 Degradation = Literal[
     "bicubic", "blur", "compression", "noise", "motion blur", "real", "any", "unknown"

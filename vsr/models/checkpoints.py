@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vsr.durable import whole
 from vsr.errors import CheckpointFormatError, WeightsError
+from vsr.files import whole
 
 # Metadata key that names the architecture and its hyper-parameters, as JSON.
 NETWORK_KEY = "network"

@@ -16,7 +16,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 import torch
@@ -24,36 +23,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-Matrix = Literal["bt601", "bt709", "bt2020", "smpte240m", "fcc"]
-Chroma = Literal["gray", "420", "422", "444", "440", "411", "410", "rgb"]
-Siting = Literal["left", "center", "topleft"]
+from vsr.color import LUMA_WEIGHTS, MATRIX_OF_CODE, SUBSAMPLING, UNSPECIFIED, Chroma, Matrix, Siting
 
-LUMA_WEIGHTS: dict[Matrix, tuple[float, float]] = {  # (Kr, Kb), H.273 table 4
-    "bt601": (0.299, 0.114),
-    "bt709": (0.2126, 0.0722),
-    "bt2020": (0.2627, 0.0593),
-    "smpte240m": (0.212, 0.087),
-    "fcc": (0.30, 0.11),
-}
-MATRIX_OF_CODE: dict[int, Matrix] = {
-    1: "bt709",
-    4: "fcc",
-    5: "bt601",
-    6: "bt601",
-    7: "smpte240m",
-    9: "bt2020",
-}
-SUBSAMPLING: dict[Chroma, tuple[int, int]] = {  # (vertical, horizontal)
-    "gray": (1, 1),
-    "420": (2, 2),
-    "422": (1, 2),
-    "444": (1, 1),
-    "440": (2, 1),
-    "411": (1, 4),
-    "410": (4, 4),
-    "rgb": (1, 1),
-}
-_UNSPECIFIED = 2
 _FULL_RANGE = 2
 _LOBES = 3
 
@@ -90,7 +61,7 @@ def resolve_layout(
     bit_depth: int,
     width: int,
     height: int,
-    matrix_code: int = _UNSPECIFIED,
+    matrix_code: int = UNSPECIFIED,
     range_code: int = 0,
     siting: Siting = "left",
     full_range_format: bool = False,
@@ -124,7 +95,7 @@ def resolve_layout(
                 "the colour matrix is tagged BT.2020 constant luminance (10): "
                 "treated as non-constant luminance"
             )
-        elif matrix_code == _UNSPECIFIED:
+        elif matrix_code == UNSPECIFIED:
             assumed.append(
                 f"the colour matrix is not tagged: taken for {_name(matrix)}, "
                 f"as usual at {width}x{height}"

@@ -12,12 +12,11 @@ from typing import Any
 from vsr.errors import ConfigError, DecodeError, MediaError
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.verify import verify
-from vsr.report.canvas import shown_size
 from vsr.report.facts import clock, fact_rows
-from vsr.report.graphs import graphs
+from vsr.report.film import shown_size
 from vsr.report.measure import Measured, choose_moments, measure, nearest_frame
 from vsr.report.moments import PICTURE_BYTES, hdr_notes, packed_moment, read_moment
-from vsr.report.page import check_page, write_page
+from vsr.report.page import check_page, graphs, write_page
 
 _ANOTHER_COUNT = (
     "a part, fields or another rate, it seems, so it was not checked as a whole; `vsr verify` does "

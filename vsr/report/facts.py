@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from vsr.media.h273 import (
-    MATRIX_NAMES,
-    PRIMARIES_NAMES,
-    RANGE_NAMES,
-    TRANSFER_NAMES,
-    UNSPECIFIED,
-)
+from vsr.color import MATRIX_NAMES, PRIMARIES_NAMES, RANGE_NAMES, TRANSFER_NAMES, UNSPECIFIED
 from vsr.media.probe import SourceInfo
 
 

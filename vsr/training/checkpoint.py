@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
-from vsr.durable import whole
 from vsr.errors import CheckpointFormatError, ConfigError, WeightsError
+from vsr.files import whole
 from vsr.models.checkpoints import check_fit, is_own, load_into, read_metadata, read_tensors
 from vsr.models.compact import Compact
 from vsr.models.contract import TrainableNetwork

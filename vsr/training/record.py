@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
-from vsr.durable import write_durably
 from vsr.errors import ConfigError, VsrError
+from vsr.files import write_durably
 
 
 def make_folder(folder: Path) -> None:

@@ -1,0 +1,171 @@
+"""Subtitles that overlap, where the target holds one at a time."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from synthetic_streams import Cues, enhance_nearest, make_rich_video, read_cues
+
+from vsr.media.copying import Cue, CueFlattener, TimeRange, chapter_warnings
+from vsr.media.probe import probe
+from vsr.media.verify import Expected, verify
+
+OVERLAPPING = ((100, 500, "One"), (100, 500, "Two"), (300, 550, "Three"), (700, 800, "Four"))
+
+
+def flatten(*cues: tuple[int, int, str]) -> list[tuple[int, int, str]]:
+    flattener, made = CueFlattener(), list[Cue]()
+    for start, end, text in cues:
+        event = b"0,0,Default,,0,0,0,," + text.encode()
+        made += flattener.add(Cue(start=start, end=end, event=event))
+    made += flattener.until(None)
+    return [(cue.start, cue.end, cue.event.split(b",", 8)[8].decode()) for cue in made]
+
+
+@pytest.mark.parametrize(
+    ("cues", "wanted"),
+    [
+        ([(1, 2, "a"), (2, 3, "b"), (5, 6, "c")], [(1, 2, "a"), (2, 3, "b"), (5, 6, "c")]),
+        ([(1, 4, "a"), (2, 3, "b")], [(1, 2, "a"), (2, 3, r"a\Nb"), (3, 4, "a")]),
+        ([(1, 4, "a, b"), (1, 4, "c")], [(1, 4, r"a, b\Nc")]),
+        ([(1, 3, r"{\i1}a"), (1, 3, "b")], [(1, 3, r"{\i1}a{\r}\Nb")]),
+        ([(1, 1, "a")], [(1, 2, "a")]),
+        ([(5, 7, "a"), (8, 9, "b"), (1, 2, "late")], [(5, 7, "a"), (8, 9, r"b\Nlate")]),
+    ],
+)
+def test_each_text_is_shown_in_all_of_its_time_and_no_other(
+    cues: list[tuple[int, int, str]], wanted: list[tuple[int, int, str]]
+) -> None:
+    assert flatten(*cues) == wanted
+
+
+def test_what_was_shown_long_ago_is_given_before_the_next_text_comes() -> None:
+    flattener = CueFlattener()
+    assert not list(flattener.add(Cue(start=1, end=5, event=b"0,0,Default,,0,0,0,,a")))
+    assert [(cue.start, cue.end) for cue in flattener.until(3)] == [(1, 3)]
+    assert [(cue.start, cue.end) for cue in flattener.until(9)] == [(3, 5)]
+    assert not list(flattener.until(None))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_texts_of_one_time_become_lines_of_one_cue(tmp_path: Path, suffix: str) -> None:
+    source = make_rich_video(tmp_path / "in.mkv", frames=3, cues=[Cues(lines=OVERLAPPING)])
+    enhance_nearest(source, tmp_path / f"out{suffix}")
+    assert read_cues(tmp_path / f"out{suffix}") == [
+        [(100, 300, "One\nTwo"), (300, 500, "One\nTwo\nThree"), (500, 550, "Three"),
+         (700, 800, "Four")],
+    ]  # fmt: skip
+
+
+def test_webm_holds_them_as_they_are(tmp_path: Path) -> None:
+    source = make_rich_video(tmp_path / "in.mkv", frames=3, cues=[Cues(lines=OVERLAPPING)])
+    enhance_nearest(source, tmp_path / "out.webm")
+    assert read_cues(tmp_path / "out.webm") == [list(OVERLAPPING)]
+
+
+@pytest.mark.parametrize("codec", ["srt", "ass"])
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_verifying_finds_converted_texts_as_they_were(
+    tmp_path: Path, codec: str, suffix: str
+) -> None:
+    lines = (*OVERLAPPING, (850, 900, "<i>Five</i> & {\\i1}six{\\i0}, <7>\\Nlines"))
+    source = make_rich_video(tmp_path / "in.mkv", frames=3, cues=[Cues(codec=codec, lines=lines)])
+    for kept in (None, TimeRange(start=Fraction(42, 1000), stop=Fraction(7, 10))):
+        expected, _ = enhance_nearest(source, tmp_path / f"out{suffix}", time_range=kept)
+        assert warnings_about_texts(source, tmp_path / f"out{suffix}", expected) == []
+
+
+def test_verifying_names_texts_that_are_missing_or_moved(tmp_path: Path) -> None:
+    other = ((100, 500, "One"), (200, 500, "Two"), (600, 800, "Four"))
+    films = [
+        make_rich_video(tmp_path / name, frames=3, cues=[Cues(lines=lines)])
+        for name, lines in (("in.mkv", OVERLAPPING), ("other.mkv", other))
+    ]
+    expected, _ = enhance_nearest(films[1], tmp_path / "out.webm")
+    (said,) = warnings_about_texts(films[0], tmp_path / "out.webm", expected)
+    assert said.startswith("3 of 4 texts of subtitle stream 1 are missing or shown at another")
+    assert said.endswith("the first at 0.100 s")
+
+
+def warnings_about_texts(source: Path, target: Path, expected: Expected) -> list[str]:
+    return [said for said in verify(source, target, expected).warnings if "texts of" in said]
+
+
+Times = list[tuple[int, int, str]]
+
+GAP: Times = [(0, 200, "A"), (300, 400, "B")]
+OVERLAP: Times = [(0, 600, "A"), (100, 300, "B"), (300, 600, "C")]
+LATE: Times = [(0, 400, "A"), (400, 900, "B"), (2000, 3000, "C")]
+LATER_FIRST: Times = [(100, 300, "A"), (300, 600, "B")]
+UNTITLED: Times = [(0, 100, "A"), (100, 400, ""), (400, 600, "B")]
+EMPTY: Times = [(0, 600, "A"), (600, 600, "End")]
+
+
+def in_seconds(chapters: Times) -> tuple[tuple[Fraction, Fraction, str], ...]:
+    return tuple((Fraction(a, 1000), Fraction(b, 1000), title) for a, b, title in chapters)
+
+
+def film_with(path: Path, chapters: Times) -> Path:
+    return make_rich_video(path, frames=4, chapters=in_seconds(chapters))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "chapters", "wanted", "said"),
+    [
+        (".mp4", GAP, [(0, 300, "A"), (300, 400, "B")], "1 of 2 will end where the next begins"),
+        (".mp4", OVERLAP, [(0, 100, "A"), (100, 300, "B"), (300, 600, "C")], "1 of 3 will end"),
+        (".mp4", LATE, [(0, 400, "A"), (400, 2000, "B"), (2000, 3000, "C")], "1 of 3 will end"),
+        (
+            ".mov",
+            LATER_FIRST,
+            [(0, 100, ""), *LATER_FIRST],
+            "first chapter begins 0.100 s after the start",
+        ),
+        (".mov", UNTITLED, UNTITLED, ""),
+        (".mp4", EMPTY, [EMPTY[0], (600, 601, "End")], ""),
+    ],
+)
+def test_every_chapter_begins_at_its_time_and_what_changes_is_said(
+    tmp_path: Path, suffix: str, chapters: Times, wanted: Times, said: str
+) -> None:
+    source = film_with(tmp_path / "in.mkv", chapters)
+    target = tmp_path / f"out{suffix}"
+    expected, _ = enhance_nearest(source, target)
+    assert probe(target).chapters == in_seconds(wanted)
+    warnings = chapter_warnings(probe(source), suffix[1:], None)
+    assert [said in warning for warning in warnings] == [True] * bool(said)
+    found = verify(source, target, expected)
+    assert not found.problems
+    assert set(warnings) <= set(found.warnings)
+
+
+@pytest.mark.parametrize("chapters", [GAP, OVERLAP, LATE, LATER_FIRST])
+def test_matroska_holds_them_as_they_are(tmp_path: Path, chapters: Times) -> None:
+    source = film_with(tmp_path / "in.mkv", chapters)
+    target = tmp_path / "out.mkv"
+    expected, _ = enhance_nearest(source, target)
+    assert probe(target).chapters == in_seconds(chapters)
+    assert not verify(source, target, expected).problems
+    assert chapter_warnings(probe(source), "matroska", None) == ()
+
+
+def test_only_chapters_of_the_kept_part_count(tmp_path: Path) -> None:
+    info = probe(film_with(tmp_path / "in.mkv", LATE))
+    assert chapter_warnings(info, "mp4", TimeRange(start=Fraction(1, 2), stop=Fraction(1))) == ()
+
+
+@pytest.mark.parametrize("muxer", ["mp4", "matroska", "avi"])
+def test_nothing_is_said_where_there_are_none(tmp_path: Path, muxer: str) -> None:
+    assert chapter_warnings(probe(film_with(tmp_path / "in.mkv", [])), muxer, None) == ()
+
+
+def test_a_wrong_chapter_is_described_in_plain_words(tmp_path: Path) -> None:
+    source = film_with(tmp_path / "in.mkv", [(0, 300, "A"), (300, 600, "B")])
+    other = film_with(tmp_path / "other.mkv", [(0, 200, "A"), (200, 600, "B")])
+    expected, _ = enhance_nearest(other, tmp_path / "out.mkv")
+    (problem,) = verify(source, tmp_path / "out.mkv", expected).problems
+    assert problem == (
+        "chapters: chapter 1, 'A' from 0.000 s to 0.300 s, became 'A' from 0.000 s to 0.200 s"
+    )

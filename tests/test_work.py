@@ -1,0 +1,385 @@
+"""Killed at any moment, the same call goes on, and the file is the one it would have been."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from synthetic import draw_number, make_pictures, make_video
+
+from vsr.errors import MuxError
+from vsr.models.checkpoints import save_weights
+from vsr.models.compact import Compact
+from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions
+from vsr.pipeline import EnhanceResult, Progress, enhance
+from vsr.work import WorkFolder
+
+FRAMES = 30
+SMALL = InferenceOptions(window=4, lookahead=2, precision="fp32")
+FAST = EncodeOptions(preset="ultrafast", crf=20, encoder_option=("bf=2",))
+
+
+def options(**changes: Any) -> EnhanceOptions:  # noqa: ANN401
+    return EnhanceOptions(
+        **({"model": "bicubic", "encode": FAST, "inference": SMALL, "piece": 7} | changes)
+    )
+
+
+def shots(index: int, width: int, height: int) -> NDArray[np.uint8]:
+    """Cut after frames 9 and 10: no piece and no window ends at a round number."""
+    picture = draw_number(index, width, height)
+    return picture if index < 10 else 255 - picture // 3 if index > 10 else picture // 4
+
+
+def film(path: Path, **facts: Any) -> Path:  # noqa: ANN401
+    ticks = [1000 + 40 * i + 7 * (i % 3) + 200 * (i > 20) for i in range(FRAMES)]
+    return make_video(
+        path,
+        size=(32, 24),
+        pts=ticks,
+        time_base=Fraction(1, 1000),
+        picture=shots,
+        codec_options={"bf": "2"},
+        container_options={"movie_timescale": "90000"} if path.suffix == ".mp4" else None,
+        **({"audio": ("aac",)} | facts),
+    )
+
+
+def random_weights(path: Path) -> str:
+    torch.manual_seed(3)
+    network = Compact(channels=8, blocks=1)
+    torch.nn.init.normal_(network.tail[2].weight, std=0.05)
+    shape = {"name": "compact", "scale": 4, "channels": 8, "blocks": 1}
+    save_weights(path, network.state_dict(), shape, {})
+    return str(path)
+
+
+def content(path: Path) -> list[tuple[Fraction, int, str, bytes]]:
+    """Give everything a player sees: times, decoded pictures, the packets of all else."""
+    found = []
+    with av.open(str(path)) as file:
+        for frame in file.decode(video=0):
+            found.append((frame.pts * frame.time_base, 0, "", frame.to_ndarray().tobytes()))
+    with av.open(str(path)) as file:
+        for packet in file.demux():
+            if packet.size:
+                time = (packet.dts if packet.dts is not None else packet.pts) * packet.time_base
+                found.append((time, packet.stream.index, packet.stream.type, bytes(packet)))
+    return found
+
+
+def stop_at(frame: int, stop: Callable[[], None]) -> Callable[[Progress], None]:
+    def watch(now: Progress) -> None:
+        if now.frames >= frame:
+            stop()
+
+    return watch
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def interrupted(source: Path, target: Path | str, chosen: EnhanceOptions, frame: int) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        enhance(source, target, chosen, progress=stop_at(frame, interrupt))
+
+
+DOOMED = """
+import os, pickle, signal, sys
+import torch
+from vsr.pipeline import enhance
+
+source, target, chosen, frame = pickle.load(sys.stdin.buffer)
+torch.set_num_threads(1)
+
+def die(now):
+    if now.frames >= frame:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+enhance(source, target, chosen, progress=die)
+"""
+
+
+def killed(source: Path, target: Path, chosen: EnhanceOptions, frame: int) -> None:
+    arguments = pickle.dumps((source, target, chosen, frame))
+    done = subprocess.run([sys.executable, "-c", DOOMED], input=arguments, check=False, timeout=120)
+    assert done.returncode == -signal.SIGKILL
+
+
+def hidden(target: Path) -> Path:
+    return target.with_name(f".{target.name}.vsr")
+
+
+def test_killed_twice_the_film_is_the_same_bit_by_bit(tmp_path: Path) -> None:
+    source = film(tmp_path / "in.mp4")
+    chosen = options(model=random_weights(tmp_path / "net.safetensors"))
+    whole, target = tmp_path / "whole.mp4", tmp_path / "out.mp4"
+    uninterrupted = enhance(source, whole, chosen)
+    for frame in (14, 25):
+        killed(source, target, chosen, frame)
+        assert not target.exists()
+        assert hidden(target).is_dir()
+    result = enhance(source, target, chosen)
+    assert 15 <= result.resumed < FRAMES
+    assert result.report["fidelity"] == uninterrupted.report["fidelity"]
+    assert content(target) == content(whole)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "in.mp4", "net.safetensors", "out.mp4", "whole.mp4",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mkv", ".webm", ".ts", ".avi"])
+def test_every_container_goes_on(tmp_path: Path, suffix: str) -> None:
+    steady = {"pts": None, "time_base": None, "frames": FRAMES} if suffix == ".avi" else {}
+    source = make_video(
+        tmp_path / "in.mkv", size=(32, 24), frames=FRAMES, rate=Fraction(25), picture=shots
+    ) if steady else film(tmp_path / "in.mkv", audio=("libopus",))  # fmt: skip
+    encode = EncodeOptions(encoder_option=("cpu-used=8",)) if suffix == ".webm" else FAST
+    if suffix == ".avi":
+        encode = EncodeOptions(preset="ultrafast")
+    whole, target = tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}"
+    enhance(source, whole, options(encode=encode))
+    interrupted(source, target, options(encode=encode), 20)
+    result = enhance(source, target, options(encode=encode))
+    assert result.resumed > 0
+    assert content(target) == content(whole)
+
+
+@pytest.mark.parametrize("codec", ["libx265", "libsvtav1", "ffv1"])
+def test_every_encoder_goes_on(tmp_path: Path, codec: str) -> None:
+    source = film(tmp_path / "in.mkv")
+    preset = {"libsvtav1": "12", "ffv1": None}.get(codec, "ultrafast")
+    chosen = options(encode=EncodeOptions(codec=codec, preset=preset), size="64x64")
+    whole, target = tmp_path / "whole.mkv", tmp_path / "out.mkv"
+    enhance(source, whole, chosen)
+    interrupted(source, target, chosen, 20)
+    assert enhance(source, target, chosen).resumed > 0
+    assert content(target) == content(whole)
+
+
+def test_pictures_go_on(tmp_path: Path) -> None:
+    source = make_pictures(tmp_path / "in", frames=20, size=(32, 24))
+    chosen = options(encode=EncodeOptions())
+    enhance(source, f"{tmp_path}/whole/", chosen)
+    interrupted(source, f"{tmp_path}/out/", chosen, 15)
+    assert not (tmp_path / "out").exists()
+    assert enhance(source, f"{tmp_path}/out/", chosen).resumed > 0
+    whole, found = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("whole", "out")
+    )
+    assert len(whole) == 20
+    assert found == whole
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out", "whole"]
+
+
+def said_on_second_run(
+    source: Path, target: Path, second: EnhanceOptions, change: Callable[[], None] = lambda: None
+) -> tuple[EnhanceResult, str]:
+    interrupted(source, target, options(), 25)
+    change()
+    result = enhance(source, target, second)
+    return result, " ".join(result.warnings)
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"strength": 0.5}, "options.strength was 1.0, is 0.5"),
+        ({"encode": EncodeOptions(preset="ultrafast", crf=30)}, "crf"),
+        ({"scale": 2}, "options.scale"),
+        ({"inference": InferenceOptions(window=5, lookahead=2, precision="fp32")}, "window"),
+        ({"duration": "0.8"}, "options.duration"),
+    ],
+)
+def test_another_option_is_noticed(tmp_path: Path, changed: dict[str, Any], named: str) -> None:
+    source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    result, said = said_on_second_run(source, target, options(**changed))
+    assert result.resumed == 0
+    assert "is not continued" in said
+    assert named in said
+
+
+def test_another_source_is_noticed(tmp_path: Path) -> None:
+    source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    result, said = said_on_second_run(
+        source, target, options(), lambda: film(source, audio=()).touch()
+    )
+    assert result.resumed == 0
+    assert "source was" in said
+
+
+def test_other_weights_are_noticed(tmp_path: Path) -> None:
+    source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    chosen = options(model=random_weights(tmp_path / "net.safetensors"))
+    interrupted(source, target, chosen, 25)
+    network = Compact(channels=8, blocks=1)
+    shape = {"name": "compact", "scale": 4, "channels": 8, "blocks": 1}
+    save_weights(tmp_path / "net.safetensors", network.state_dict(), shape, {})
+    result = enhance(source, target, chosen)
+    assert result.resumed == 0
+    assert any("network.weights was" in warning for warning in result.warnings)
+
+
+def test_starting_afresh_can_be_asked_for(tmp_path: Path) -> None:
+    source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    result, said = said_on_second_run(source, target, options(resume=False))
+    assert result.resumed == 0
+    assert "earlier run" not in said
+    assert not hidden(target).exists()
+
+
+def test_what_goes_on_is_said(tmp_path: Path) -> None:
+    source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        enhance(source, target, options(), progress=stop_at(25, interrupt), warn=said.append)
+    kept = said[-1]
+    seen: list[Progress] = []
+    result = enhance(source, target, options(), progress=seen.append)
+    assert kept.startswith(f"{result.resumed} finished frames are kept in ")
+    assert f"{result.resumed} frames were finished by an earlier run" in " ".join(result.warnings)
+    assert result.report["resumed_frames"] == result.resumed == seen[0].frames - 1
+    assert seen[-1].frames == FRAMES
+
+
+def test_another_limit_of_memory_goes_on_as_planned_before(tmp_path: Path) -> None:
+    source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+
+    def limited(mebibytes: int) -> EnhanceOptions:
+        inference = InferenceOptions(device="cpu", precision="fp32", memory_limit=mebibytes)
+        return options(inference=inference)
+
+    interrupted(source, target, limited(100), frame=15)
+    result = enhance(source, target, limited(1))
+    assert result.resumed > 0
+    assert result.report["inference"]["window"] == 16
+
+
+def test_stopped_before_anything_is_finished_leaves_nothing(tmp_path: Path) -> None:
+    source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    interrupted(source, target, options(), 2)
+    assert os.listdir(tmp_path) == ["in.mp4"]
+
+
+def test_two_at_once_on_one_output_are_refused(tmp_path: Path) -> None:
+    source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    refused: list[str] = []
+
+    def meanwhile(now: Progress) -> None:
+        if now.frames == 3:
+            with pytest.raises(MuxError, match="another vsr is at work") as error:
+                enhance(source, target, options())
+            refused.append(str(error.value))
+
+    enhance(source, target, options(), progress=meanwhile)
+    assert len(refused) == 1
+    assert target.is_file()
+
+
+def test_a_damaged_piece_is_named(tmp_path: Path) -> None:
+    source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    interrupted(source, target, options(), 25)
+    piece = hidden(target) / "000000.piece"
+    data = bytearray(piece.read_bytes())
+    data[-10] ^= 255
+    piece.write_bytes(data)
+    with pytest.raises(MuxError, match="damaged on the disk; start afresh with --no-resume"):
+        enhance(source, target, options())
+    assert not target.exists()
+
+
+def test_the_length_of_pieces_changes_no_time_and_no_lossless_picture(tmp_path: Path) -> None:
+    source = film(tmp_path / "in.mkv")
+    lossless = EncodeOptions(codec="ffv1")
+    for length in (3, 1000):
+        enhance(source, tmp_path / f"{length}.mkv", options(encode=lossless, piece=length))
+    frames = [content(tmp_path / f"{length}.mkv")[:FRAMES] for length in (3, 1000)]
+    assert frames[0] == frames[1]
+
+
+def test_killed_while_it_tidies_up_the_same_call_knows_its_own_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkFolder, "remove", lambda self: interrupt())
+        with pytest.raises(KeyboardInterrupt):
+            enhance(source, target, options())
+    assert target.is_file()
+    assert hidden(target).is_dir()
+    before = target.stat()
+    result = enhance(source, target, options())
+    assert result.frames == result.report["frames"] == FRAMES
+    assert target.stat() == before
+    assert sorted(os.listdir(tmp_path)) == ["in.mp4", "out.mp4"]
+    with pytest.raises(MuxError, match="exists already"):
+        enhance(source, target, options())
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_killed_while_pictures_are_moved_the_same_call_moves_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    source, out = make_pictures(tmp_path / "in", frames=6, size=(32, 24)), tmp_path / "out"
+    chosen = options(encode=EncodeOptions(), overwrite=overwrite)
+    enhance(source, f"{tmp_path}/whole/", chosen)
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    if overwrite:
+        make_pictures(out, frames=9, size=(32, 24))
+    moved = []
+
+    def replace(path: Path, target: Path) -> Path:
+        if target.parent == out:
+            if len(moved) == 2:
+                interrupt()
+            moved.append(target)
+        os.replace(path, target)
+        return target
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace)
+        with pytest.raises(KeyboardInterrupt):
+            enhance(source, f"{out}/", chosen)
+    assert len(moved) == 2
+    result = enhance(source, f"{out}/", chosen)
+    assert result.frames == result.report["frames"] == 6
+    assert (out / "notes.txt").read_text() == "mine"
+    (out / "notes.txt").unlink()
+    whole, found = (
+        {path.name: path.read_bytes() for path in folder.iterdir()}
+        for folder in (tmp_path / "whole", out)
+    )
+    assert found == whole
+    assert sorted(os.listdir(tmp_path)) == ["in", "out", "whole"]
+
+
+def test_killed_after_the_folder_of_pictures_got_its_name_the_same_call_knows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = make_pictures(tmp_path / "in", frames=3, size=(32, 24)), tmp_path / "out"
+    chosen = options(encode=EncodeOptions())
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkFolder, "remove", lambda self: interrupt())
+        with pytest.raises(KeyboardInterrupt):
+            enhance(source, f"{out}/", chosen)
+    before = out.stat()
+    assert enhance(source, f"{out}/", chosen).frames == 3
+    assert out.stat() == before
+    assert sorted(os.listdir(tmp_path)) == ["in", "out"]
+    with pytest.raises(MuxError, match="--overwrite"):
+        enhance(source, f"{out}/", chosen)

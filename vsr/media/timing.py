@@ -1,0 +1,165 @@
+"""Repair of timestamps, and scene cuts."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Protocol
+
+from vsr.options import CUT_SCORE
+
+JUMP_BACK = Fraction(1, 10)
+JUMP_FORWARD = Fraction(10)
+
+
+class TimedFrame(Protocol):
+    """What `PtsRepair` reads of a decoded frame."""
+
+    @property
+    def pts(self) -> int | None: ...
+    @property
+    def dts(self) -> int | None: ...
+
+
+class TimedStream(Protocol):
+    """What `DiscontinuityFixer` reads of a packet's stream."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def type(self) -> str: ...
+
+
+class TimedPacket(Protocol):
+    """What `DiscontinuityFixer` reads and writes of a packet."""
+
+    pts: int | None
+    dts: int | None
+
+    @property
+    def duration(self) -> int | None: ...
+    @property
+    def time_base(self) -> Fraction: ...
+    @property
+    def stream(self) -> TimedStream: ...
+
+
+class PtsRepair:
+    """Give every decoded frame a pts, strictly increasing.
+
+    Which of pts and dts to believe follows FFmpeg's `guess_correct_pts` (libavcodec/decode.c):
+    pts, unless it went backwards more often than dts did. A frame with neither gets the last pts
+    plus one nominal step; a frame that does not come after the last one gets half a step, so that
+    the next one, if right, still fits.
+
+    Attributes:
+        synthesised, repaired: How many frames had no time, and how many a wrong one.
+    """
+
+    def __init__(self, step: int) -> None:
+        """Start before the first frame; `step` is the nominal frame duration in ticks."""
+        if step < 1:
+            raise ValueError(f"a frame lasts at least one tick, not {step}")
+        self.synthesised = 0
+        self.repaired = 0
+        self._step = step
+        self._last: int | None = None
+        self._last_pts: int | None = None
+        self._last_dts: int | None = None
+        self._faulty_pts = 0
+        self._faulty_dts = 0
+
+    def __call__(self, frame: TimedFrame) -> int:
+        """Return the pts to use for the next frame in presentation order."""
+        guess = self._guess(frame.pts, frame.dts)
+        if guess is None:
+            self.synthesised += 1
+            guess = 0 if self._last is None else self._last + self._step
+        elif self._last is not None and guess <= self._last:
+            self.repaired += 1
+            guess = self._last + max(1, self._step // 2)
+        self._last = guess
+        return guess
+
+    def _guess(self, pts: int | None, dts: int | None) -> int | None:
+        if dts is not None:
+            self._faulty_dts += self._last_dts is not None and dts <= self._last_dts
+            self._last_dts = dts
+        elif pts is not None:
+            self._last_dts = pts
+        if pts is not None:
+            self._faulty_pts += self._last_pts is not None and pts <= self._last_pts
+            self._last_pts = pts
+        elif dts is not None:
+            self._last_pts = dts
+        if pts is not None and (self._faulty_pts <= self._faulty_dts or dts is None):
+            return pts
+        return dts
+
+
+class DiscontinuityFixer:
+    """Close the jumps in the clock of spliced MPEG streams by one offset for all streams.
+
+    Follows FFmpeg's `ts_discontinuity_process` (fftools/ffmpeg_demux.c), with its thresholds: a
+    stream that steps back by more than 0.1 s, or past everything seen so far by more than 10 s,
+    has jumped; from there on all streams are shifted so that this one goes on without a gap. Unlike
+    there, pts count for that too, not dts alone: a recording cut off between reordered frames
+    would otherwise show two frames at one time.
+    Measuring forward jumps against all streams, not one, lets a track pause without harm.
+    Subtitles and data are shifted but never trusted to show a jump: they are sparse.
+
+    The shifts depend on the packets alone: fed every packet of the file from its start, in file
+    order, two passes give the same ones.
+
+    Attributes:
+        jumps: (seconds after repair, seconds the clock jumped by), one for each.
+    """
+
+    def __init__(self) -> None:
+        self.jumps: list[tuple[Fraction, Fraction]] = []
+        self._offset = Fraction(0)
+        self._due: dict[int, Fraction] = {}  # by stream: when the next packet is to be decoded
+        self._shown: dict[int, Fraction] = {}  # by stream: when all so far has been shown
+        self._latest: Fraction | None = None
+
+    def fix(self, packet: TimedPacket) -> None:
+        """Shift the timestamps of the next packet in the file, in place."""
+        dts = packet.dts if packet.dts is not None else packet.pts
+        if dts is None:
+            return
+        time_base = packet.time_base
+        if packet.stream.type in ("video", "audio"):
+            pts = packet.pts if packet.pts is not None else dts
+            duration = (packet.duration or 0) * time_base
+            self._follow(packet.stream.index, dts * time_base, pts * time_base, duration)
+        shift = round(self._offset / time_base)
+        if packet.pts is not None:
+            packet.pts += shift
+        if packet.dts is not None:
+            packet.dts += shift
+
+    def _follow(self, index: int, dts: Fraction, pts: Fraction, duration: Fraction) -> None:
+        now = dts + self._offset
+        if self._latest is not None:
+            due = self._due.get(index, self._latest)
+            stepped_back = index in self._due and now < due - JUMP_BACK
+            if stepped_back or now > self._latest + JUMP_FORWARD:
+                self.jumps.append((due, now - due))
+                self._offset = max(due - dts, self._shown.get(index, due) - pts)
+        decoded, shown = dts + self._offset + duration, pts + self._offset + duration
+        self._due[index] = max(decoded, self._due.get(index, decoded))
+        self._shown[index] = max(shown, self._shown.get(index, shown))
+        self._latest = decoded if self._latest is None else max(decoded, self._latest)
+
+
+def is_cut(score: float, since: int, threshold: float = CUT_SCORE) -> bool:
+    """Tell whether a frame begins a scene; the second frame of a scene never does.
+
+    `scdet` compares the change to the change before it; there is none for the second frame of a
+    file, and after a cut it is the cut, so the score is just how fast things move there.
+
+    Args:
+        score: 0 to 100, how much the frame differs from the one before.
+        since: Frames of its scene before it, were it no cut.
+        threshold: The lowest score of a cut.
+    """
+    return score >= threshold and since >= 2

@@ -1,0 +1,245 @@
+"""Values of media: frames as integer planes, their marks, findings, the encoding plan.
+
+Two passes over the same film, before and after enhancement, have nearly the same ones; a black,
+green, frozen, missing or misplaced frame shows.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from vsr.color import (
+    BT709_WEIGHTS,
+    Chroma,
+    luma_weights,
+)
+from vsr.media.probe import ChromaSiting, ColorTags, HdrMetadata, VideoInfo
+
+Plane = NDArray[np.uint8] | NDArray[np.uint16]
+Captions = VideoFrame
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlaneFormat:
+    """How the planes of a frame are laid out.
+
+    Attributes:
+        name: FFmpeg name of this planar pixel format ("yuv420p10le").
+        chroma: Subsampling; "gray" has one plane, "rgb" three full planes in the order R, G, B.
+        bit_depth: 8 to 16; more than 8 bits lie in the low bits of a uint16.
+        full_range: True where the name itself says so ("yuvj420p"); tags decide otherwise.
+    """
+
+    name: str
+    chroma: Chroma
+    bit_depth: int
+    full_range: bool = False
+
+
+def spans_full_range(planes: PlaneFormat, range_code: int) -> bool:
+    """Tell whether planes count from 0 to their largest code, by layout and range tag.
+
+    Untagged grey and RGB do, as swscale and `ops.color` read them; untagged YUV does not.
+
+    Args:
+        planes: Their layout.
+        range_code: 0 unspecified, 1 limited, 2 full.
+    """
+    untagged_full = planes.full_range or planes.chroma in ("gray", "rgb")
+    return range_code == 2 or (range_code == 0 and untagged_full)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanarFrame:
+    """One picture in presentation order.
+
+    Attributes:
+        planes: (H, W) arrays, luma first (or R, G, B); read-only views are allowed.
+        format: Their layout.
+        pts: Presentation time in ticks of the stream's (or the filter's) time base.
+        duration: Ticks until the next frame is due; 0 where unknown.
+        scene_score: Score of libavfilter's `scdet` against the previous frame, 0 to 100; 0 for the
+            first.
+        corrupt: The decoder marked this frame as damaged.
+        captions: A tiny frame that holds the closed captions; see `probe.caption_carrier`.
+    """
+
+    planes: tuple[Plane, ...]
+    format: PlaneFormat
+    pts: int
+    duration: int
+    scene_score: float = 0.0
+    corrupt: bool = False
+    captions: Captions | None = None
+
+
+# Samples looked at per row and column: enough to see a picture, nothing to compute.
+GRID = 64
+
+
+class FrameMarks:
+    """Collect the marks of frames in presentation order; some 30 bytes each.
+
+    Attributes:
+        time_base: Seconds per tick of the pts.
+        luma_weights: Shares of red and of blue in luma; unused where the planes are RGB.
+        pts: One per frame.
+        last_duration: Of the newest frame, in ticks; 0 where unknown.
+        means: Mean of each plane, 0 to 1, three per frame (luma alone counts for grey).
+        changes: Mean absolute luma difference to the frame before, 0 to 1; 0 for the first.
+    """
+
+    def __init__(
+        self,
+        time_base: Fraction,
+        *,
+        full_range: bool = False,
+        luma_weights: tuple[float, float] = BT709_WEIGHTS,
+    ) -> None:
+        """Start before the first frame; range and weights as the tags of the stream say."""
+        self.time_base = time_base
+        self.luma_weights = luma_weights
+        self.pts = array("q")
+        self.last_duration = 0
+        self.means = array("f")
+        self.changes = array("f")
+        self.chroma = ""
+        self._full_range = full_range
+        self._previous: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    def add(self, frame: PlanarFrame) -> None:
+        """Take in the next frame."""
+        self.chroma = frame.format.chroma
+        full = self._full_range or frame.format.full_range or frame.format.chroma == "rgb"
+        small = [
+            _sampled(
+                plane, frame.format, luma=index == 0 or frame.format.chroma == "rgb", full=full
+            )
+            for index, plane in enumerate(frame.planes)
+        ]
+        luma = small[1 if frame.format.chroma == "rgb" else 0]
+        self.pts.append(frame.pts)
+        self.last_duration = frame.duration
+        self.means.extend(float(part.mean()) for part in (small * 3)[:3])
+        self.changes.append(_difference(luma, self._previous))
+        self._previous = luma
+
+    def seconds(self, index: int) -> Fraction:
+        """Give the time of a frame."""
+        return self.pts[index] * self.time_base
+
+    def mean(self, index: int) -> tuple[float, float, float]:
+        """Give the mean R, G and B of a frame, 0 to 1; of grey, three times its brightness."""
+        first, second, third = self.means[3 * index : 3 * index + 3]
+        if self.chroma == "rgb":
+            return first, second, third
+        if self.chroma == "gray":
+            return first, first, first
+        kr, kb = self.luma_weights
+        red = first + 2 * (1 - kr) * (third - 0.5)
+        blue = first + 2 * (1 - kb) * (second - 0.5)
+        return red, (first - kr * red - kb * blue) / (1 - kr - kb), blue
+
+
+def marks_of(video: VideoInfo, planes: PlaneFormat, time_base: Fraction) -> FrameMarks:
+    """Begin the marks of a film, its planes read by its tags.
+
+    Args:
+        video: The film.
+        planes: Layout of the frames to come, which a filter may have changed.
+        time_base: Seconds per tick of their pts.
+    """
+    return FrameMarks(
+        time_base,
+        full_range=spans_full_range(planes, video.color.range),
+        luma_weights=luma_weights(video.color.matrix, video.width, video.height),
+    )
+
+
+def _difference(luma: NDArray[np.float32], before: NDArray[np.float32] | None) -> float:
+    if before is None or before.shape != luma.shape:
+        return 0.0
+    return float(np.abs(luma - before).mean())
+
+
+def _sampled(plane: Plane, layout: PlaneFormat, *, luma: bool, full: bool) -> NDArray[np.float32]:
+    """Pick a grid of samples, scaled so that 0 is black and 1 white (chroma: 0.5 is neutral)."""
+    rows, columns = (max(1, extent // GRID) for extent in plane.shape)
+    unit = float(1 << (layout.bit_depth - 8))
+    values: NDArray[np.float32] = plane[rows // 2 :: rows, columns // 2 :: columns].astype(
+        np.float32
+    )
+    if full:
+        return values / np.float32((1 << layout.bit_depth) - 1)
+    return (values / np.float32(unit) - np.float32(16)) / np.float32(219 if luma else 224)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """A named claim about the file, whether it holds, and the numbers behind it."""
+
+    name: str
+    passed: bool
+    detail: str
+    numbers: dict[str, float | int | str] = field(default_factory=dict)
+
+
+def check(name: str, passed: bool, detail: str, **numbers: float | int | str) -> Check:
+    """Make a `Check`."""
+    return Check(name=name, passed=passed, detail=detail, numbers=numbers)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodePlan:
+    """Everything an encoder is opened with.
+
+    Attributes:
+        muxer: FFmpeg muxer name, or "images".
+        codec: FFmpeg encoder name.
+        pix_fmt: What the encoder is opened with ("p010le").
+        planes: How the frames handed over must be laid out ("yuv420p10le").
+        width, height: Picture size in pixels.
+        time_base: Seconds per tick of the pts handed over.
+        frame_rate: Nominal, for the header; timestamps rule.
+        constant_interval: Seconds between frames where the container knows no timestamps (AVI).
+        sample_aspect_ratio: Width over height of a pixel; None where unset.
+        display_matrix: Nine int32, or None.
+        color: Tags to write; the planes handed over must be made by them.
+        told: Those that the finished file can hold; all, but for some codecs and containers.
+        chroma_siting: Where the chroma samples of the planes must lie.
+        hdr: What the stream carries of HDR10 metadata; None where there is none or no way.
+        captions: Whether the encoder writes closed captions that come with the frames.
+        codec_tag: Four characters ("hvc1"), or None for the muxer's choice.
+        options: FFmpeg options of the encoder, the libraries' own parameters merged in.
+        warnings: Sentences about what could not be kept.
+    """
+
+    muxer: str
+    codec: str
+    pix_fmt: str
+    planes: PlaneFormat
+    width: int
+    height: int
+    time_base: Fraction
+    frame_rate: Fraction
+    constant_interval: Fraction | None
+    sample_aspect_ratio: Fraction | None
+    display_matrix: tuple[int, ...] | None
+    color: ColorTags
+    told: ColorTags
+    chroma_siting: ChromaSiting
+    hdr: HdrMetadata | None
+    captions: bool
+    codec_tag: str | None
+    options: Mapping[str, str]
+    warnings: tuple[str, ...]
