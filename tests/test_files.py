@@ -93,8 +93,8 @@ def test_a_finished_part_is_renamed(tmp_path: Path) -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from vsr import locks
-lock = locks.take(Path(sys.argv[1]), print)
+from vsr import files
+lock = files.take(Path(sys.argv[1]), print)
 print("held" if lock else "refused", flush=True)
 time.sleep(600)
 """

@@ -1,4 +1,4 @@
-""""""
+"""Targets that can be written, and those that are refused."""
 
 from __future__ import annotations
 

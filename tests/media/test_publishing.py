@@ -111,7 +111,7 @@ FULL_DISK = """
     sys.path[:0] = sys.argv[3:]
     from synthetic_streams import enhance_nearest
     from vsr.errors import MuxError
-    from vsr.media.options import EncodeOptions
+    from vsr.options import EncodeOptions
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     try:

@@ -1,4 +1,4 @@
-"""The ledger of packets and frames."""
+"""Damaged files: a clear error, or every frame that can be had and an account of the rest."""
 
 from __future__ import annotations
 
