@@ -66,7 +66,9 @@ def imports(path: Path) -> list[str]:
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            parts = [f"{node.module}.{alias.name}" for alias in node.names]
+            # The version is a constant of the package, open to every layer.
+            names = [alias.name for alias in node.names if alias.name != "__version__"]
+            parts = [f"{node.module}.{name}" for name in names]
             found += [part if is_module(part) else node.module for part in parts]
     return found
 

@@ -8,6 +8,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+from vsr import __version__
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -26,6 +28,8 @@ def test_the_wheel_alone_upscales_with_the_bundled_weights(tmp_path: Path) -> No
         archive.extractall(tmp_path / "site")
     assert "vsr/models/weights/compact-x4.safetensors" in names
     assert "vsr/py.typed" in names
+    about = tmp_path / "site" / f"vsr_enhance-{__version__}.dist-info"
+    assert "vsr = vsr.__main__:run" in (about / "entry_points.txt").read_text()
     code = (
         "import torch, vsr; print(vsr.__file__); "
         "sr, _ = vsr.load_model()(torch.rand(1, 2, 3, 8, 9)); print(tuple(sr.shape))"

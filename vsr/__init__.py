@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from vsr.models.zoo import load_model
     from vsr.pipeline import EnhanceResult, Progress, enhance
 
+__version__ = "0.1.0"
+
 __all__ = [
     "EncodeOptions",
     "EnhanceOptions",

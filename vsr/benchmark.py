@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vsr import __version__
 from vsr.data.datasets import Pair, read_pairs
 from vsr.data.degrade import BD_SCALE
 from vsr.data.layouts import PROTOCOLS, ClipFiles, Protocol, find_clips
@@ -444,7 +444,7 @@ def fingerprint(weights: str | None, *paths: Path | None) -> str:
         weights: Their hash.
         paths: What was measured; names and sizes of the files count.
     """
-    digest = hashlib.sha256(f"{version('vsr')} {_METHOD} {weights}".encode())
+    digest = hashlib.sha256(f"{__version__} {_METHOD} {weights}".encode())
     for path in paths:
         files = sorted(path.iterdir()) if path is not None and path.is_dir() else [path]
         for file in files:

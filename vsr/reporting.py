@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from vsr import __version__
 from vsr.media.decode import DecodeSummary
 from vsr.media.probe import counted_losses
 from vsr.media.reading import describe_lost
@@ -85,7 +86,7 @@ def make_report(
     """
     report: dict[str, Any] = plain(
         {
-            "vsr": version("vsr"),
+            "vsr": __version__,
             "versions": {name: version(name) for name in VERSIONS},
             "python": platform.python_version(),
             "host": platform.node(),

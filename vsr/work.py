@@ -31,7 +31,7 @@ from uuid import uuid4
 import torch
 from safetensors.torch import load_file, save_file
 
-from vsr import files
+from vsr import __version__, files
 from vsr.errors import BusyError, VerifyError
 from vsr.files import require_room, sync, whole, write_durably, write_error
 from vsr.inference.plan import Plan
@@ -331,7 +331,7 @@ def identify(job: Job, options: EnhanceOptions) -> dict[str, Any]:
             },
             "encoding": encoding,
             "versions": {
-                "vsr": version("vsr"),
+                "vsr": __version__,
                 **{name: version(name) for name in VERSIONS},
                 **library_versions(),
             },

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from synthetic import make_video
 
+from vsr import __version__
 from vsr.cli.main import main
 
 FAST = ["--model", "bicubic", "--preset", "ultrafast"]
@@ -132,7 +133,7 @@ def test_the_version_names_all_that_decides_what_comes_out() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "False"
     lines = done.stdout.splitlines()
-    assert lines[0] == f"vsr {version('vsr')}"
+    assert lines[0] == f"vsr {__version__}"
     assert lines[1].startswith(f"torch {version('torch')}, PyAV {version('av')}, FFmpeg ")
     assert lines[2].startswith(f"Python {platform.python_version()}, ")
     assert len(lines) == 3

@@ -140,7 +140,7 @@ def _on_cluster(address: str, workers: int | None) -> Callable[..., None]:
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
-        raise ConfigError("--ray wants Ray: pip install 'vsr[ray]'") from error
+        raise ConfigError("--ray needs Ray: pip install ray") from error
     return partial(run_cluster, address=address, workers=workers)
 
 

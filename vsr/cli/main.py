@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import tyro
 
+from vsr import __version__
 from vsr.cli.batch import batch
 from vsr.cli.compare import compare
 from vsr.cli.enhance import enhance
@@ -33,7 +34,7 @@ def versions() -> str:
 
     return "\n".join(
         [
-            f"vsr {_version('vsr')}",
+            f"vsr {__version__}",
             f"torch {_version('torch')}, PyAV {_version('av')}, FFmpeg {ffmpeg_version()}",
             f"Python {platform.python_version()}, {platform.platform()}",
         ]

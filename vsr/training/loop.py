@@ -198,7 +198,7 @@ def check(options: TrainOptions) -> None:
         ConfigError: Naming the key.
     """
     if options.run.tensorboard and not has_tensorboard():
-        raise ConfigError("run.tensorboard wants the extra 'train': pip install 'vsr[train]'")
+        raise ConfigError("run.tensorboard needs TensorBoard: pip install tensorboard")
     validated(asdict(options))
     if options.loss.perceptual and not options.loss.vgg:
         raise ConfigError(
