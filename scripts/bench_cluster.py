@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 from vsr.jobs.segments import PIECES_PER_TASK, Stretch, enhance_stretch, join, plan_here, survey
 from vsr.models.zoo import loader
 from vsr.options import EnhanceOptions
-from vsr.pipeline import Made, open_work
+from vsr.pipeline import open_work
+from vsr.reporting import Made
 
 WIDTH, HEIGHT = 160, 90
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vsr.devices import Precision, choose_device
 from vsr.errors import OutOfMemoryError
 from vsr.inference.plan import Plan, describe, estimate_bytes
-from vsr.inference.runner import RgbFrame, enhance_frames
+from vsr.inference.runner import LqFrame, upscale
 from vsr.models.zoo import ARCHITECTURES
 from vsr.ops.deform import torchvision_operator
 
@@ -143,8 +143,8 @@ def room(model: str, device: torch.device, gibibytes: int) -> None:
 
 def run(network: nn.Module, lq: Tensor, plan: Plan, warn: Callable[[str], None] = print) -> None:
     """Send (T, 3, H, W) through the runner."""
-    frames = (RgbFrame(rgb=rgb, pts=i, duration=1) for i, rgb in enumerate(lq))
-    done = sum(1 for _ in enhance_frames(frames, network, plan, warn=warn))  # type: ignore[arg-type]
+    frames = (LqFrame(source=None, lq=rgb, pts=i) for i, rgb in enumerate(lq))
+    done = sum(1 for _ in upscale(frames, network, plan, warn=warn))  # type: ignore[arg-type]
     assert done == len(lq)
 
 

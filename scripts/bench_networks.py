@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from whole_clip import whole_clip
 
 from vsr.inference.plan import describe, estimate_bytes
-from vsr.inference.runner import RgbFrame, enhance_frames
+from vsr.inference.runner import LqFrame, upscale
 from vsr.ops.deform import deform_conv_plain, torchvision_operator
 
 Way = Literal["published", "fp32", "bf16", "fp16"]
@@ -195,7 +195,7 @@ def take(run: Run) -> Taken:
             )
             plan = replace(plan, tile=run.tile)
             frames = stream(run.frames, run.height, run.width)
-            count = sum(1 for _ in enhance_frames(frames, network, plan, warn=fail))  # type: ignore[arg-type]
+            count = sum(1 for _ in upscale(frames, network, plan, warn=fail))  # type: ignore[arg-type]
             assert count == run.frames
     return Taken(
         wall=time.perf_counter() - wall,
@@ -205,16 +205,16 @@ def take(run: Run) -> Taken:
     )
 
 
-def stream(frames: int, height: int, width: int) -> Iterator[RgbFrame]:
+def stream(frames: int, height: int, width: int) -> Iterator[LqFrame[None]]:
     """Make frames as they are asked for."""
     for i, picture in enumerate(moving_frames(frames, width, height)):
         rgb = torch.from_numpy(picture).permute(2, 0, 1).float() / 255
-        yield RgbFrame(rgb=rgb, pts=i, duration=1)
+        yield LqFrame(source=None, lq=rgb, pts=i)
 
 
 def clip(frames: int, height: int, width: int) -> Tensor:
     """Make a clip, (1, T, 3, H, W)."""
-    return torch.stack([frame.rgb for frame in stream(frames, height, width)])[None]
+    return torch.stack([frame.sr for frame in stream(frames, height, width)])[None]
 
 
 def contiguous(network: nn.Module) -> nn.Module:

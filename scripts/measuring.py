@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from vsr.devices import DTYPES
 from vsr.inference.plan import Plan, make_plan
-from vsr.inference.runner import RgbFrame, enhance_frames
+from vsr.inference.runner import LqFrame, upscale
 from vsr.models.catalogue import PUBLISHED
 from vsr.models.zoo import ARCHITECTURES, ModelInfo, find_model, load_network, published_model
 from vsr.ops.color import to_picture
@@ -51,10 +51,10 @@ def plan_for(info: ModelInfo, height: int, width: int, **options: Any) -> Plan: 
 
 def run_frames(network: object, lq: Tensor, plan: Plan) -> NDArray[np.uint8]:
     """Send (T, 3, H, W) through the runner; (T, H, W, 3) as an 8-bit file would hold it."""
-    frames = (RgbFrame(rgb=x.to(plan.device), pts=i, duration=1) for i, x in enumerate(lq))
+    frames = (LqFrame(source=None, lq=x.to(plan.device), pts=i) for i, x in enumerate(lq))
     with torch.inference_mode():
-        done = enhance_frames(frames, network, plan, warn=print)  # type: ignore[arg-type]
-        return np.stack([to_picture(frame.rgb) for frame in done])
+        done = upscale(frames, network, plan, warn=print)  # type: ignore[arg-type]
+        return np.stack([to_picture(frame.sr) for frame in done])
 
 
 def autocast(plan: Plan) -> torch.autocast:

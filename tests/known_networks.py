@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vsr.inference.plan import Plan
-from vsr.inference.runner import RgbFrame, enhance_frames
+from vsr.inference.runner import LqFrame, SrFrame, upscale
 from vsr.models.contract import State, VideoNetwork
+
+S = TypeVar("S")
 
 PLAN = Plan(
     window=4,
@@ -24,13 +27,16 @@ PLAN = Plan(
 )
 
 
-def clip(count: int, height: int = 6, width: int = 8, cuts: Iterable[int] = ()) -> list[RgbFrame]:
+def clip(
+    count: int, height: int = 6, width: int = 8, cuts: Iterable[int] = ()
+) -> list[LqFrame[int]]:
+    """Frames whose source is their duration."""
     pictures = torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(1))
     return [
-        RgbFrame(
-            rgb=picture,
+        LqFrame(
+            source=40 - number % 2,
+            lq=picture,
             pts=1000 + 40 * number + number % 3,
-            duration=40 - number % 2,
             scene_score=30.0 if number in cuts else 1.0,
         )
         for number, picture in enumerate(pictures)
@@ -88,16 +94,16 @@ class Blurring(Accumulator):
 
 
 def run(
-    frames: Iterable[RgbFrame], network: VideoNetwork, plan: Plan = PLAN
-) -> tuple[list[RgbFrame], list[str]]:
+    frames: Iterable[LqFrame[S]], network: VideoNetwork, plan: Plan = PLAN
+) -> tuple[list[SrFrame[S]], list[str]]:
     said: list[str] = []
-    return list(enhance_frames(frames, network, plan, warn=said.append)), said
+    return list(upscale(frames, network, plan, warn=said.append)), said
 
 
-def whole(frames: list[RgbFrame], network: VideoNetwork) -> Tensor:
-    sr, _ = network(torch.stack([frame.rgb for frame in frames])[None])
+def whole(frames: list[LqFrame[S]], network: VideoNetwork) -> Tensor:
+    sr, _ = network(torch.stack([frame.lq for frame in frames])[None])
     return sr[0]
 
 
-def pictures(frames: list[RgbFrame]) -> Tensor:
-    return torch.stack([frame.rgb for frame in frames])
+def pictures(frames: list[SrFrame[S]]) -> Tensor:
+    return torch.stack([frame.sr for frame in frames])

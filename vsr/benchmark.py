@@ -7,7 +7,6 @@ import json
 import math
 import textwrap
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
@@ -19,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from vsr import __version__
-from vsr.data.datasets import Pair, read_pairs
+from vsr.data.datasets import read_pairs
 from vsr.data.degrade import BD_SCALE
 from vsr.data.layouts import PROTOCOLS, ClipFiles, Protocol, find_clips
 from vsr.devices import choose_device, choose_precision
@@ -27,12 +26,12 @@ from vsr.errors import ConfigError, DatasetError
 from vsr.evaluation.metrics import SSIM_WINDOW
 from vsr.evaluation.scores import WORST_FIRST, ClipScore, FrameScore, average, of_clip, score_frames
 from vsr.files import check_place, write_text
-from vsr.inference.plan import MIB, Plan, make_plan, share_of_memory
-from vsr.inference.runner import RgbFrame, enhance_frames
+from vsr.inference.plan import MIB, make_plan, share_of_memory
+from vsr.inference.runner import LqFrame, upscale
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, find_model, load_network
 from vsr.ops.color import to_picture
-from vsr.options import InferenceOptions
+from vsr.options import NEVER, InferenceOptions
 
 BASELINE = "bicubic"
 Image = NDArray[np.uint8]
@@ -178,40 +177,24 @@ def run_clip(
     plan = make_plan(height, width, measuring.inference, info.facts)
     for note in plan.notes:
         tell(f"note: {clip.name}: {note}")
-    truths: deque[Image] = deque()
-    frames = _passing(chain([first], source), truths)
+    frames: Iterable[LqFrame[Image]] = (
+        LqFrame(source=pair.gt, lq=pair.lq, pts=index, scene_score=pair.scene_score)
+        for index, pair in enumerate(chain([first], source))
+    )
     if measuring.whole_clip:
         held = list(frames)
-        frames = iter(held)
-        mirrored = [*held, *reversed(held)] if protocol.center_only else held
-        plan = replace(plan, window=len(mirrored), lookahead=0, scene_threshold=101.0)
-        if protocol.center_only:
-            yield from _mirrored(mirrored, network, plan, truths, tell)
+        frames = [*held, *reversed(held)] if protocol.center_only else held
+        plan = replace(plan, window=len(frames), lookahead=0, scene_threshold=NEVER)
+    with torch.inference_mode():
+        upscaled = upscale(frames, network, plan, warn=tell)
+        if not (measuring.whole_clip and protocol.center_only):
+            for done in upscaled:
+                yield to_picture(done.sr), done.source
             return
-    with torch.inference_mode():
-        for done in enhance_frames(frames, network, plan, warn=tell):
-            yield to_picture(done.rgb), truths.popleft()
-
-
-def _passing(pairs: Iterable[Pair], truths: deque[Image]) -> Iterator[RgbFrame]:
-    """Give the frames to the engine, and keep their truths until they come out."""
-    for index, pair in enumerate(pairs):
-        truths.append(pair.gt)
-        yield RgbFrame(rgb=pair.lq, pts=index, duration=1, scene_score=pair.scene_score)
-
-
-def _mirrored(
-    frames: Sequence[RgbFrame],
-    network: VideoNetwork,
-    plan: Plan,
-    truths: deque[Image],
-    tell: Callable[[str], None],
-) -> Iterator[tuple[Image, Image]]:
-    """Average the two predictions of each frame of a clip followed by its mirror image."""
-    with torch.inference_mode():
-        done = [frame.rgb for frame in enhance_frames(frames, network, plan, warn=tell)]
-    for there, back in zip(done[: len(done) // 2], reversed(done), strict=False):
-        yield to_picture((there + back) / 2), truths.popleft()
+        # A clip followed by its mirror image: the mean of both predictions of each frame.
+        both = list(upscaled)
+    for there, back in zip(both[: len(both) // 2], reversed(both), strict=False):
+        yield to_picture((there.sr + back.sr) / 2), there.source
 
 
 def _protocol(measuring: Measuring) -> Protocol:

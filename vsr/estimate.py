@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from vsr.errors import MediaError
-from vsr.inference.runner import enhance_frames, finish
+from vsr.inference.runner import upscale
 from vsr.media.clock import output_clock, output_range
 from vsr.media.containers import PICTURES
 from vsr.media.decode import Decoder
@@ -25,9 +25,8 @@ from vsr.media.types import PlanarFrame
 from vsr.media.weigh import weigh_beside
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import load_network
-from vsr.ops.color import rgb_to_planes
 from vsr.options import DecodeOptions, EnhanceOptions
-from vsr.pipeline import to_rgb
+from vsr.pipeline import finished, to_lq
 from vsr.plan import Job
 
 _FRAMES = 3
@@ -86,24 +85,15 @@ def estimate(job: Job, options: EnhanceOptions, network: VideoNetwork | None = N
     network = network or load_network(job.model, device)
     frames = _sampled(job)
     plan = replace(job.inference, lookahead=0)
-    pictures: list[Sequence[torch.Tensor]] = []
     with torch.inference_mode():
-        rgb = [to_rgb(frame, job, device) for frame in frames]
-        begin = time.monotonic()
-        for turn in range(2):
-            if turn == 1:
-                begin = time.monotonic()
-            pictures = []
-            for done in enhance_frames(rgb, network, plan, warn=lambda text: None):
-                picture = finish(
-                    done.rgb,
-                    rgb[len(pictures)].rgb,
-                    height=job.encode.height,
-                    width=job.encode.width,
-                    strength=options.strength,
-                )
-                planes = rgb_to_planes(picture, job.target_layout)
-                pictures.append([plane.cpu() for plane in planes])
+        given = [to_lq(frame, job, device) for frame in frames]
+        for _ in range(2):  # the first run warms up
+            begin = time.monotonic()
+            upscaled = upscale(given, network, plan, warn=lambda text: None)
+            pictures = [
+                [plane.cpu() for plane in finished(done, job, options.strength).planes]
+                for done in upscaled
+            ]
     each = (time.monotonic() - begin) / len(frames)
     key, other = _weights(job, frames, pictures)
     return Estimate(

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from vsr.devices import choose_device
 from vsr.errors import ConfigError, FrameError
 from vsr.inference.plan import Plan, make_plan
-from vsr.inference.runner import Position, RgbFrame, finish
-from vsr.inference.runner import enhance_frames as run
+from vsr.inference.runner import LqFrame, Position, SrFrame, finish, upscale
 from vsr.media.filters import SceneScorer
 from vsr.models.contract import NetworkFacts, VideoNetwork
 from vsr.models.zoo import facts_of, find_model, load_network
@@ -145,39 +144,37 @@ def _stream(
         warn(note)
     high, wide = wanted.size(kind.height, kind.width, network.scale)
 
-    def picture(sr: Tensor, lq: Tensor) -> Tensor:
-        # What the network gave may be changed in place only where it was made.
+    def picture(done: SrFrame[None]) -> tuple[Tensor, Position | None]:
+        # Inference tensors may be changed in place only in inference mode.
         with torch.inference_mode():
-            return finish(sr, lq, height=high, width=wide, strength=wanted.strength)
+            rgb = finish(done.sr, done.lq, height=high, width=wide, strength=wanted.strength)
+        return rgb, done.position
 
     position = Position(state=None, frames=0, plan=plan, half_failures=0)
-
-    def note_position(now: Position) -> None:
-        nonlocal position
-        position = now
-
-    given = _rgb_frames(chain([first], source), kind, _scorer(plan, wanted.cuts))
+    given = _lq_frames(chain([first], source), kind, _scorer(plan, wanted.cuts))
     del first
     for shot in _shots(given, wanted.cuts):
         start = replace(position, state=None, frames=0)
-        for done in run(
-            shot, network, plan, warn=warn, finish=picture, start=start, border=note_position
-        ):
-            yield kind.give_back(done.rgb)
+        # `map` lets go of each network picture; the next window needs its room.
+        for rgb, now in map(picture, upscale(shot, network, plan, warn=warn, start=start)):
+            position = now or position
+            yield kind.give_back(rgb)
 
 
 def _scorer(plan: Plan, cuts: Set[int] | None) -> SceneScorer | None:
     return SceneScorer() if cuts is None and plan.scene_threshold < NEVER else None
 
 
-def _shots(frames: Iterator[RgbFrame], cuts: Set[int] | None) -> Iterator[Iterator[RgbFrame]]:
-    """Part the frames where the caller says; where cuts are to be found, the engine does it."""
+def _shots(
+    frames: Iterator[LqFrame[None]], cuts: Set[int] | None
+) -> Iterator[Iterator[LqFrame[None]]]:
+    """Split the frames at the caller's cuts; without any, the runner finds cuts itself."""
     if cuts is None:
         yield frames
         return
     shot = 0
 
-    def shot_of(frame: RgbFrame) -> int:
+    def shot_of(frame: LqFrame[None]) -> int:
         nonlocal shot
         shot += frame.pts in cuts
         return shot
@@ -186,9 +183,9 @@ def _shots(frames: Iterator[RgbFrame], cuts: Set[int] | None) -> Iterator[Iterat
         yield members
 
 
-def _rgb_frames(
+def _lq_frames(
     frames: Iterable[Any], kind: _Kind, scorer: SceneScorer | None
-) -> Iterator[RgbFrame]:
+) -> Iterator[LqFrame[None]]:
     for index, frame in enumerate(frames):
         found = _kind(frame, index)
         if found != kind:
@@ -198,7 +195,7 @@ def _rgb_frames(
             )
         rgb = kind.take(frame, index)
         score = 0.0 if scorer is None else scorer.score_rgb(to_picture(rgb))
-        yield RgbFrame(rgb=rgb, pts=index, duration=1, scene_score=score)
+        yield LqFrame(source=None, lq=rgb, pts=index, scene_score=score)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

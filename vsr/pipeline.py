@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,21 +17,21 @@ from torch import Tensor
 from vsr.color import LUMA_WEIGHTS
 from vsr.errors import DecodeError, VerifyError
 from vsr.inference.queues import Sink, prefetch
-from vsr.inference.runner import Position, RgbFrame, enhance_frames, fidelity, finish
+from vsr.inference.runner import LqFrame, Position, SrFrame, fidelity, finish, upscale
 from vsr.media.clock import output_clock, output_range
 from vsr.media.containers import PICTURES, target_kind
 from vsr.media.decode import Decoder, DecodeSummary
 from vsr.media.mux import Writer
 from vsr.media.pictures import PictureFolder, PictureWriter
 from vsr.media.pieces import PieceWriter
-from vsr.media.types import Captions, FrameMarks, PlanarFrame, marks_of
+from vsr.media.types import FrameMarks, PlanarFrame, marks_of
 from vsr.media.verify import Expected, VerifyResult, verify
 from vsr.models.contract import State, VideoNetwork
 from vsr.models.zoo import ModelInfo, load_network
 from vsr.ops.color import planes_to_rgb, rgb_to_planes
 from vsr.options import EnhanceOptions
 from vsr.plan import Job, plan_job
-from vsr.reporting import Warnings, describe_losses, describe_unlike, make_report
+from vsr.reporting import Made, Warnings, describe_losses, describe_unlike, make_report, plain
 from vsr.work import (
     Ledger,
     WorkFolder,
@@ -159,29 +159,8 @@ def finished_before(
     earlier = published_before(Path(os.fspath(source)), kind, options)
     if earlier is None:
         return None
-    earlier["warnings"] = tuple(earlier["warnings"])
-    return EnhanceResult(target=kind.pattern, **earlier)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Made:
-    """What is known of an output when its last piece is finished.
-
-    Attributes:
-        summary: What decoding met.
-        marks: Of all frames that were decoded.
-        resumed: How many frames an earlier run had finished.
-        seconds: From opening the source until now.
-        network_seconds: Inside the network.
-        hosts: The machines that made its pieces.
-    """
-
-    summary: DecodeSummary
-    marks: FrameMarks
-    resumed: int
-    seconds: float
-    network_seconds: float
-    hosts: tuple[str, ...] = (platform.node(),)
+    warnings = tuple(earlier["warnings"])
+    return EnhanceResult(**{**earlier, "target": kind.pattern, "warnings": warnings})
 
 
 def publish(
@@ -210,34 +189,24 @@ def publish(
     with open_output(job, ledger) as output:
         output.join(ledger.piece_paths)
         losses = describe_losses(made.summary, captions=job.encode.captions)
-        unlike = describe_unlike(ledger.pts, ledger.fidelity, job.encode.time_base)
+        unlike = describe_unlike(made.marks.pts, ledger.fidelity, job.encode.time_base)
         for warning in (*made.summary.warnings, *losses, *unlike, *output.warnings):
             warn(warning)
         checked = check_output(job, ledger, made.marks, warn)
-        figures: dict[str, Any] = {
-            "frames": len(made.marks),
-            "resumed": made.resumed,
-            "seconds": made.seconds + time.monotonic() - begin,
-            "network_seconds": made.network_seconds,
-            "warnings": tuple(warn.said),
-        }
+        made = replace(made, seconds=made.seconds + time.monotonic() - begin)
+        report = make_report(job, options, made, checked, ledger.joined, ledger.fidelity, warn.said)
         result = EnhanceResult(
             target=job.target.pattern,
-            report=make_report(
-                job,
-                options,
-                made.summary,
-                checked,
-                ledger.joined,
-                ledger.pts,
-                ledger.fidelity,
-                made.hosts,
-                **figures,
-            ),
-            **figures,
+            frames=len(made.marks),
+            resumed=made.resumed,
+            seconds=made.seconds,
+            network_seconds=made.network_seconds,
+            warnings=tuple(warn.said),
+            report=report,
         )
-        asked = request(job.info.path, options)
-        note_publishing(ledger, job.target.pattern, asked, {**figures, "report": result.report})
+        note_publishing(
+            ledger, job.target.pattern, request(job.info.path, options), plain(asdict(result))
+        )
         output.publish(overwrite=options.overwrite)
     return result
 
@@ -403,27 +372,51 @@ _AHEAD = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
-    """A picture as the encoder takes it.
+    """A frame as the encoder takes it.
 
     Attributes:
-        planes: (H, W) integers on any device.
-        pts, duration: In ticks of the decoder.
+        source: The decoded frame: its time, its captions.
+        planes: (H, W) integers on any device, in the encoder's format.
         fidelity: As `runner.fidelity` measures it, in dB.
-        captions: As `PlanarFrame.captions`.
+        position: As in `SrFrame`.
     """
 
+    source: PlanarFrame
     planes: tuple[Tensor, ...]
-    pts: int
-    duration: int
     fidelity: float
-    captions: Captions | None
+    position: Position | None
+
+
+def to_lq(frame: PlanarFrame, job: Job, device: torch.device) -> LqFrame[PlanarFrame]:
+    """Bring decoded planes to the device and into RGB."""
+    planes = [torch.from_numpy(_owned(plane)).to(device) for plane in frame.planes]
+    return LqFrame(
+        source=frame,
+        lq=planes_to_rgb(planes, job.source_layout),
+        pts=frame.pts,
+        scene_score=frame.scene_score,
+    )
+
+
+def _owned(plane: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Copy read-only arrays and odd strides, which torch refuses or warns about."""
+    return plane if plane.flags.writeable and plane.flags.c_contiguous else plane.copy()
+
+
+def finished(done: SrFrame[PlanarFrame], job: Job, strength: float) -> Finished:
+    """Bring an upscaled frame to its final size, measure it, convert it to the encoder's planes."""
+    size = {"height": job.encode.height, "width": job.encode.width}
+    rgb = finish(done.sr, done.lq, **size, strength=strength)
+    return Finished(
+        source=done.source,
+        fidelity=fidelity(rgb, done.lq, LUMA_WEIGHTS[job.source_layout.matrix]),
+        planes=rgb_to_planes(rgb, job.target_layout),
+        position=done.position,
+    )
 
 
 class Recorder:
-    """Takes frames, and between them where the runner stands; a context manager.
-
-    Leaving the context drops the piece that is not finished.
-    """
+    """Write finished frames to pieces; a context manager that drops an unfinished piece."""
 
     def __init__(self, job: Job, ledger: Ledger, length: int, said: Sequence[str]) -> None:
         """Start after what `ledger` has.
@@ -439,8 +432,7 @@ class Recorder:
         self._length = length
         self._said = said
         self._clock = output_clock(job.encode, output_range(job.info, job.encode, job.time_range))
-        self._pts: list[int] = []
-        self._fidelity: list[float] = []
+        self._frames: list[tuple[int, float]] = []  # pts and fidelity
         self._position: Position | None = None
         self._writer: PieceWriter | PictureWriter | None = None
 
@@ -451,31 +443,28 @@ class Recorder:
         if self._writer is not None:
             self._writer.close()
 
-    def take(self, item: Finished | Position) -> None:
-        """Encode a frame; or note where the runner stands after it, and finish a long piece.
+    def take(self, frame: Finished) -> None:
+        """Encode a frame; finish a piece that is long enough.
 
         Raises:
             EncodeError, MuxError: The encoder or the disk refuses.
             DiskError: The rest will not fit on the disk.
         """
-        if isinstance(item, Position):
-            self._position = item
-            if ends_piece(len(self._pts), self._length, at_cut=item.state is None):
-                self.finish()
-                check_room(self._job, self._ledger)
-            return
         if self._writer is None:
             self._writer = self._open()
-        planes = [plane.cpu().numpy() for plane in item.planes]
-        if isinstance(self._writer, PieceWriter):
-            self._writer.write(planes, item.pts, item.duration, item.captions)
-        else:
-            self._writer.write(planes, item.pts, item.duration)
-        self._pts.append(item.pts)
-        self._fidelity.append(item.fidelity)
+        planes = [plane.cpu().numpy() for plane in frame.planes]
+        source = frame.source
+        self._writer.write(planes, source.pts, source.duration, source.captions)
+        self._frames.append((source.pts, frame.fidelity))
+        if frame.position is not None:
+            self._position = frame.position
+            at_cut = frame.position.state is None
+            if ends_piece(len(self._frames), self._length, at_cut=at_cut):
+                self.finish()
+                check_room(self._job, self._ledger)
 
     def finish(self) -> None:
-        """Finish the piece.
+        """Finish the piece, if one is begun.
 
         Raises:
             EncodeError, MuxError: The encoder or the disk refuses.
@@ -484,10 +473,9 @@ class Recorder:
             return
         assert self._position is not None
         self._writer.finish()
-        self._ledger.commit(
-            self._pts, self._fidelity, self._writer.size, self._position, self._said
-        )
-        self._writer, self._pts, self._fidelity = None, [], []
+        pts, fidelities = zip(*self._frames, strict=True)
+        self._ledger.commit(pts, fidelities, self._writer.size, self._position, self._said)
+        self._writer, self._frames = None, []
 
     def _open(self) -> PieceWriter | PictureWriter:
         pattern = self._job.target.pattern
@@ -514,7 +502,7 @@ def record(
         network: On the plan's device.
         options: Strength, and length of pieces.
         ledger: Where finished frames go, and what is finished already.
-        warn: Told each warning; what it has said is kept with each piece.
+        warn: Called with each warning; all of them are kept with each piece.
         tick: Called after each frame.
 
     Raises:
@@ -522,21 +510,6 @@ def record(
         OutOfMemoryError: Not even small tiles fit in memory.
     """
     device = torch.device(job.inference.device)
-    encode = job.encode
-    weights = LUMA_WEIGHTS[job.source_layout.matrix]
-    measured: list[float] = []
-    captions: dict[int, Captions] = {}
-
-    def picture(sr: Tensor, lq: Tensor) -> Tensor:
-        made = finish(sr, lq, height=encode.height, width=encode.width, strength=options.strength)
-        measured.append(fidelity(made, lq, weights))
-        return made
-
-    def read(frame: PlanarFrame) -> RgbFrame:
-        if frame.captions is not None:
-            captions[frame.pts] = frame.captions
-        return to_rgb(frame, job, device)
-
     decoded = prefetch(frames, _AHEAD)
     try:
         with (
@@ -545,44 +518,14 @@ def record(
             # Room for a window: the encoder works on it while the network does the next.
             Sink(recorder.take, job.inference.window + 1) as sink,
         ):
-            for done in enhance_frames(
-                map(read, decoded),
-                network,
-                job.inference,
-                warn=warn,
-                finish=picture,
-                start=ledger.position(),
-                border=sink.put,
-            ):
-                sink.put(_to_encode(done, job, measured.pop(), captions.pop(done.pts, None)))
+            given = map(partial(to_lq, job=job, device=device), decoded)
+            start = ledger.position()
+            upscaled = upscale(given, network, job.inference, warn=warn, start=start)
+            # `map` lets go of each picture; the network needs its room for the next window.
+            for frame in map(partial(finished, job=job, strength=options.strength), upscaled):
+                sink.put(frame)
                 tick()
             sink.close()
             recorder.finish()
     finally:
         decoded.close()  # type: ignore[attr-defined]
-
-
-def _to_encode(done: RgbFrame, job: Job, fidelity: float, captions: Captions | None) -> Finished:
-    return Finished(
-        planes=rgb_to_planes(done.rgb, job.target_layout),
-        pts=done.pts,
-        duration=done.duration,
-        fidelity=fidelity,
-        captions=captions,
-    )
-
-
-def to_rgb(frame: PlanarFrame, job: Job, device: torch.device) -> RgbFrame:
-    """Bring decoded planes to the device and into RGB."""
-    planes = [torch.from_numpy(_owned(plane)).to(device) for plane in frame.planes]
-    return RgbFrame(
-        rgb=planes_to_rgb(planes, job.source_layout),
-        pts=frame.pts,
-        duration=frame.duration,
-        scene_score=frame.scene_score,
-    )
-
-
-def _owned(plane: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Torch takes neither read-only arrays nor all strides without a warning."""
-    return plane if plane.flags.writeable and plane.flags.c_contiguous else plane.copy()

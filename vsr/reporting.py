@@ -7,7 +7,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,7 @@ from vsr import __version__
 from vsr.media.decode import DecodeSummary
 from vsr.media.probe import counted_losses
 from vsr.media.reading import describe_lost
+from vsr.media.types import FrameMarks
 from vsr.media.verify import VerifyResult
 from vsr.options import EnhanceOptions
 from vsr.plan import Job
@@ -51,38 +52,46 @@ class Warnings:
             self._tell(sentence)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Made:
+    """What is known of an output when its last piece is finished.
+
+    Attributes:
+        summary: What decoding met.
+        marks: Of all frames that were decoded.
+        resumed: Frames that an earlier run had finished.
+        seconds: From opening the source until now.
+        network_seconds: Inside the network.
+        hosts: The machines that made its pieces.
+    """
+
+    summary: DecodeSummary
+    marks: FrameMarks
+    resumed: int
+    seconds: float
+    network_seconds: float
+    hosts: tuple[str, ...] = (platform.node(),)
+
+
 def make_report(
     job: Job,
     options: EnhanceOptions,
-    summary: DecodeSummary,
+    made: Made,
     result: VerifyResult,
     written: Path,
-    pts: Sequence[int],
     fidelity: Sequence[float],
-    hosts: Sequence[str],
-    *,
     warnings: Sequence[str],
-    frames: int,
-    resumed: int,
-    seconds: float,
-    network_seconds: float,
 ) -> dict[str, Any]:
-    """Put everything worth keeping into values that JSON holds.
+    """The report as values that JSON holds.
 
     Args:
         job: The plan.
         options: What was asked for.
-        summary: What decoding met.
-        result: What verifying found.
+        made: What is known of the output.
+        result: What verification found.
         written: The finished file, which may not have its name yet.
-        pts: Of all frames, in ticks of the decoder.
         fidelity: Of all frames, in dB.
-        hosts: The machines that made the frames.
-        warnings: All that was said.
-        frames: Written.
-        resumed: Of these, finished by an earlier run.
-        seconds: In all.
-        network_seconds: Of these, inside the network.
+        warnings: All of them.
     """
     report: dict[str, Any] = plain(
         {
@@ -90,7 +99,7 @@ def make_report(
             "versions": {name: version(name) for name in VERSIONS},
             "python": platform.python_version(),
             "host": platform.node(),
-            "frames_made_on": hosts,
+            "frames_made_on": made.hosts,
             "platform": platform.platform(),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "source": {
@@ -106,12 +115,12 @@ def make_report(
             "options": asdict(options),
             "inference": asdict(job.inference),
             "streams": [asdict(stream) for stream in job.streams],
-            "decoding": asdict(summary),
-            "fidelity": describe_fidelity(pts, fidelity, job.encode.time_base),
-            "frames": frames,
-            "resumed_frames": resumed,
-            "seconds": round(seconds, 3),
-            "network_seconds": round(network_seconds, 3),
+            "decoding": asdict(made.summary),
+            "fidelity": describe_fidelity(made.marks.pts, fidelity, job.encode.time_base),
+            "frames": len(made.marks),
+            "resumed_frames": made.resumed,
+            "seconds": round(made.seconds, 3),
+            "network_seconds": round(made.network_seconds, 3),
             "verified": asdict(result),
             "warnings": list(warnings),
         }

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vsr.inference.plan import Plan
-from vsr.inference.runner import RgbFrame, enhance_frames
+from vsr.inference.runner import LqFrame, upscale
 from vsr.models.basicvsr_pp import BasicVSRPlusPlus
 
 TILED = Plan(
@@ -29,10 +29,10 @@ def restored(plan: Plan, size: tuple[int, int]) -> Tensor:
     network = golden.fill(BasicVSRPlusPlus(scale=1, channels=16, blocks=1), "mmagic")
     coarse = torch.rand(10, 3, 6, 8, generator=torch.Generator().manual_seed(1))
     pictures = torch.nn.functional.interpolate(coarse, size=size, mode="bicubic").clamp(0, 1)
-    frames = [RgbFrame(rgb=rgb, pts=i, duration=1) for i, rgb in enumerate(pictures)]
-    done = list(enhance_frames(frames, network, plan, warn=pytest.fail))  # type: ignore[arg-type]
+    frames = [LqFrame(source=None, lq=rgb, pts=i) for i, rgb in enumerate(pictures)]
+    done = list(upscale(frames, network, plan, warn=pytest.fail))  # type: ignore[arg-type]
     assert all(a.pts < b.pts for a, b in pairwise(done))
-    return torch.stack([frame.rgb for frame in done])
+    return torch.stack([frame.sr for frame in done])
 
 
 @pytest.mark.parametrize("size", [(64, 100), (50, 97)])

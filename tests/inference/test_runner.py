@@ -12,7 +12,7 @@ import torch
 from known_networks import PLAN, Accumulator, Blurring, LookingAhead, clip, pictures, run, whole
 from torch import Tensor
 
-from vsr.inference.runner import Position, RgbFrame, enhance_frames, finish
+from vsr.inference.runner import LqFrame, finish, upscale
 from vsr.models.bicubic import Bicubic
 from vsr.models.contract import State
 from vsr.ops.color import ColorLayout, planes_to_rgb, rgb_to_planes
@@ -28,9 +28,9 @@ def test_each_frame_comes_out_once_in_order_at_its_own_time(
     frames = clip(count, cuts=[3, 4, 9])
     plan = replace(PLAN, window=window, lookahead=lookahead)
     out, said = run(frames, Bicubic(scale=2), plan)
-    times = [(f.pts, f.duration, f.scene_score) for f in frames]
-    assert [(f.pts, f.duration, f.scene_score) for f in out] == times
-    assert all(frame.rgb.shape == (3, 12, 16) for frame in out)
+    assert [(f.pts, f.source) for f in out] == [(f.pts, f.source) for f in frames]
+    assert all(torch.equal(a.lq, b.lq) for a, b in zip(out, frames, strict=True))
+    assert all(frame.sr.shape == (3, 12, 16) for frame in out)
     assert said == []
 
 
@@ -68,17 +68,17 @@ def test_the_state_is_dropped_at_cuts_only() -> None:
 
 
 def test_frames_are_drawn_as_needed_and_few_are_held() -> None:
-    references: list[weakref.ref[RgbFrame]] = []
+    references: list[weakref.ref[LqFrame[None]]] = []
 
-    def source() -> Iterator[RgbFrame]:
+    def source() -> Iterator[LqFrame[None]]:
         for number in range(60):
-            frame = RgbFrame(rgb=torch.rand(3, 4, 4), pts=number, duration=1)
+            frame = LqFrame(source=None, lq=torch.rand(3, 4, 4), pts=number)
             references.append(weakref.ref(frame))
             yield frame
             del frame
 
     drawn, held = [], []
-    for _ in enhance_frames(source(), Accumulator(), PLAN, warn=pytest.fail):
+    for _ in upscale(source(), Accumulator(), PLAN, warn=pytest.fail):
         drawn.append(len(references))
         held.append(sum(reference() is not None for reference in references))
     assert drawn[0] == 7
@@ -89,28 +89,25 @@ def test_pictures_that_were_given_away_are_not_kept() -> None:
     storages: list[weakref.ref[Tensor]] = []
     most = 0
 
-    def note(sr: Tensor, _: Tensor) -> Tensor:
-        final = sr.clone()
+    upscaled = upscale(clip(30), Accumulator(), PLAN, warn=pytest.fail)
+    for final in (done.sr.clone() for done in upscaled):
         storages.append(weakref.ref(final))
-        return final
-
-    for _ in enhance_frames(clip(30), Accumulator(), PLAN, warn=pytest.fail, finish=note):
         most = max(most, sum(reference() is not None for reference in storages))
     assert most <= 2
 
 
-def test_finishing_gets_each_picture_with_its_own_input() -> None:
+def test_each_picture_comes_with_its_own_input() -> None:
     frames = clip(9)
     final = partial(finish, height=9, width=10, strength=0.0)
-    out = list(enhance_frames(frames, Accumulator(), PLAN, warn=pytest.fail, finish=final))
-    expected = [final(frame.rgb, frame.rgb) for frame in frames]
-    assert torch.equal(pictures(out), torch.stack(expected))
+    out, _ = run(frames, Accumulator())
+    expected = [final(frame.lq, frame.lq) for frame in frames]
+    assert torch.equal(torch.stack([final(f.sr, f.lq) for f in out]), torch.stack(expected))
 
 
 def test_results_may_be_computed_with_outside() -> None:
     out, _ = run(clip(2), Accumulator())
-    assert not out[0].rgb.requires_grad
-    assert (out[0].rgb * 2 + torch.ones(())).isfinite().all()
+    assert not out[0].sr.requires_grad
+    assert (out[0].sr * 2 + torch.ones(())).isfinite().all()
 
 
 def test_half_precision_computes_in_it() -> None:
@@ -133,29 +130,24 @@ def test_from_any_border_the_pictures_are_those_of_one_run(tile: int | None) -> 
     plan = replace(PLAN, tile=tile)
     frames = clip(31, height=24, width=32, cuts=[9, 10, 17])
     network = Blurring()
-    borders: list[tuple[int, Position]] = []
-    whole: list[RgbFrame] = []
-    for done in enhance_frames(
-        frames, network, plan, warn=print, border=lambda at: borders.append((len(whole), at))
-    ):
-        whole.append(done)
+    whole = list(upscale(frames, network, plan, warn=print))
+    borders = [(number, done.position) for number, done in enumerate(whole, 1) if done.position]
     assert borders[-1][0] == 31
     assert len({number for number, _ in borders}) == len(borders) == 7
     for number, position in borders:
-        rest = list(enhance_frames(frames[number:], network, plan, warn=print, start=position))
+        rest = list(upscale(frames[number:], network, plan, warn=print, start=position))
         assert [frame.pts for frame in rest] == [frame.pts for frame in whole[number:]]
         for again, once in zip(rest, whole[number:], strict=True):
-            assert torch.equal(again.rgb, once.rgb)
+            assert torch.equal(again.sr, once.sr)
 
 
 def test_a_border_at_a_cut_remembers_nothing_and_others_do() -> None:
-    borders: list[Position] = []
-    frames = clip(10, cuts=[6])
-    list(enhance_frames(frames, Accumulator(), PLAN, warn=print, border=borders.append))
-    assert [(at.state is None, at.frames) for at in borders] == [(True, 0), (True, 0)]
-    borders.clear()
-    list(enhance_frames(clip(10), Accumulator(), PLAN, warn=print, border=borders.append))
-    assert [(at.state is None, at.frames) for at in borders] == [(False, 4), (True, 0)]
+    def borders(cuts: list[int]) -> list[tuple[bool, int]]:
+        out, _ = run(clip(10, cuts=cuts), Accumulator())
+        return [(f.position.state is None, f.position.frames) for f in out if f.position]
+
+    assert borders([6]) == [(True, 0), (True, 0)]
+    assert borders([]) == [(False, 4), (True, 0)]
 
 
 @pytest.mark.parametrize(("height", "width"), [(24, 32), (17, 23), (48, 64), (5, 90)])

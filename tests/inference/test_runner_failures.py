@@ -11,7 +11,7 @@ from known_networks import PLAN, Accumulator, Blurring, LookingAhead, clip, pict
 from torch import Tensor
 
 from vsr.errors import OutOfMemoryError, VsrError
-from vsr.inference.runner import RgbFrame, is_out_of_memory
+from vsr.inference.runner import LqFrame, is_out_of_memory
 from vsr.models.contract import State, VideoNetwork
 
 CPU_MESSAGE = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
@@ -181,7 +181,7 @@ def test_a_broken_state_in_half_is_not_passed_on() -> None:
 
 def test_only_the_broken_window_is_done_again() -> None:
     frames = [
-        RgbFrame(rgb=torch.full((3, 4, 4), 0.9 if 4 <= n < 6 else 0.5), pts=n, duration=1)
+        LqFrame(source=None, lq=torch.full((3, 4, 4), 0.9 if 4 <= n < 6 else 0.5), pts=n)
         for n in range(14)
     ]
     network = BrokenInHalf(float("nan"), above=0.8)
@@ -200,7 +200,7 @@ def test_after_three_failures_float32_stays_and_it_is_said() -> None:
 
 
 def test_black_from_black_is_right() -> None:
-    frames = [RgbFrame(rgb=torch.zeros(3, 4, 4), pts=n, duration=1) for n in range(8)]
+    frames = [LqFrame(source=None, lq=torch.zeros(3, 4, 4), pts=n) for n in range(8)]
     out, said = run(frames, Accumulator(), HALF)
     assert said == []
     assert not pictures(out).any()

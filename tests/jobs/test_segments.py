@@ -36,7 +36,8 @@ from vsr.media.decode import Decoder
 from vsr.models.contract import State, VideoNetwork
 from vsr.models.zoo import ModelInfo, load_network
 from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions
-from vsr.pipeline import EnhanceResult, Made, enhance, open_work
+from vsr.pipeline import EnhanceResult, enhance, open_work
+from vsr.reporting import Made
 
 FRAMES = 96
 LENGTHS = (11, 7, 24, 15, 39)  # of the shots

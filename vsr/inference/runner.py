@@ -1,10 +1,11 @@
-"""The runner: RGB frames in, upscaled RGB frames out, in order, whatever goes wrong in between."""
+"""The runner: frames in, the same frames with their upscaled pictures out, in order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import log10
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from vsr.models.contract import State, VideoNetwork
 from vsr.ops.resize import resize
 from vsr.ops.tiling import Merger, cut_tile, tile_grid
 
-Finish = Callable[[Tensor, Tensor], Tensor]
+S = TypeVar("S")
 
 _HALF_FAILURES_ALLOWED = 3
 _BLACK = 0.02  # brightest value of a frame that counts as black
@@ -32,30 +33,30 @@ _OUT_OF_MEMORY_TEXTS = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, weakref_slot=True, eq=False)
-class RgbFrame:
-    """A picture and its place in time.
+class LqFrame(Generic[S]):
+    """A frame on its way into the network.
 
     Attributes:
-        rgb: (3, H, W), float32, nominally 0 to 1, on any device.
-        pts: In ticks of the stream's time base.
-        duration: In the same ticks; 0 where unknown.
-        scene_score: libavfilter `scdet` score against the frame before, 0 to 100.
+        source: What the picture was made from; passed through unread.
+        lq: (3, H, W), float32, nominally 0 to 1, on any device.
+        pts: Ticks of the stream's time base; named in messages.
+        scene_score: libavfilter `scdet` score against the previous frame, 0 to 100.
     """
 
-    rgb: Tensor
+    source: S
+    lq: Tensor
     pts: int
-    duration: int
     scene_score: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Position:
-    """Where the runner stands between two windows: all that the pictures to come depend on.
+    """Where the runner stands between two windows: all that later pictures depend on.
 
     Attributes:
-        state: What the network remembers; None at the start of a segment.
-        frames: How many of the segment's frames are done.
-        plan: How the network is called by now: smaller than planned where memory ran out.
+        state: The network's state; None at the start of a segment.
+        frames: Frames of the segment that are done.
+        plan: How the network is called by now: smaller than planned after running out of memory.
         half_failures: How often half precision has failed.
     """
 
@@ -65,39 +66,50 @@ class Position:
     half_failures: int
 
 
-def enhance_frames(
-    frames: Iterable[RgbFrame],
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SrFrame(Generic[S]):
+    """A frame that the network has upscaled.
+
+    Attributes:
+        source, pts: As in the `LqFrame`.
+        lq: (3, H, W), the picture the network saw, on the plan's device.
+        sr: (3, H * scale, W * scale), float32, on the plan's device; not clamped.
+        position: Where the runner stands after this frame, if it ends a window.
+    """
+
+    source: S
+    pts: int
+    lq: Tensor
+    sr: Tensor
+    position: Position | None
+
+
+def upscale(
+    frames: Iterable[LqFrame[S]],
     network: VideoNetwork,
     plan: Plan,
     *,
     warn: Callable[[str], None],
-    finish: Finish | None = None,
     start: Position | None = None,
-    border: Callable[[Position], None] = lambda position: None,
-) -> Iterator[RgbFrame]:
-    """Upscale frames, one out for each one in, in order and at its own time.
+) -> Iterator[SrFrame[S]]:
+    """Upscale frames, one out for each one in, in order.
 
-    The network's state is passed on from window to window and dropped at cuts. Where memory runs
-    out, the same frames are done again with a smaller plan, which then stays; where half precision
-    gives broken pictures, in float32. Both are said through `warn`.
+    The network's state is passed from window to window and dropped at cuts. After running out of
+    memory the same frames are done again with a smaller plan, which is kept; broken pictures in
+    half precision are done again in float32. `warn` reports both.
 
     Args:
         frames: In presentation order, all of one size. Drawn as needed: at most
             `plan.window + plan.lookahead + 1` are held.
         network: On the plan's device, in evaluation mode.
         plan: How frames are given to the network.
-        warn: Gets one sentence for each thing that did not go as planned.
-        finish: Turns (sr, lq), both (3, H, W) on the plan's device, into the final picture.
-        start: Where an earlier run stood; the frames are those it had not done, and the pictures
-            those that it would have given.
-        border: Told where the runner stands after each window, when its last picture is taken.
-
-    Yields:
-        The upscaled frames, on the plan's device; values are not clamped unless `finish` does.
+        warn: Called with one sentence per deviation from the plan.
+        start: Where an earlier run stopped; `frames` then are those after it, and the pictures
+            equal those the earlier run would have made.
 
     Raises:
-        OutOfMemoryError: If the smallest window and tile do not fit.
-        VsrError: If the network gives non-finite values even in float32.
+        OutOfMemoryError: The smallest window and tile do not fit.
+        VsrError: The network gives non-finite values even in float32.
     """
     start = start or Position(state=None, frames=0, plan=plan, half_failures=0)
     engine = _Engine(network, start.plan, warn, start.half_failures)
@@ -108,22 +120,30 @@ def enhance_frames(
             while done < window.count:
                 part, sr, state = engine.upscale(window, done, state)
                 done += part.count
-                yield from _finished(part, sr, finish)
+                position = None
+                if done == window.count:
+                    state, before = (None, 0) if window.last else (state, before + window.count)
+                    position = engine.position(state, before)
+                yield from _upscaled(part, sr, position)
                 # The next window needs the room that these pictures take.
                 del part, sr
-            state, before = (None, 0) if window.last else (state, before + window.count)
-            border(engine.position(state, before))
 
 
-def _finished(part: Window[RgbFrame], sr: Tensor, finish: Finish | None) -> Iterator[RgbFrame]:
-    for frame, picture in zip(part.frames, sr, strict=False):
-        if finish is not None:
-            picture = finish(picture, frame.rgb.to(sr.device))
-        yield replace(frame, rgb=picture)
+def _upscaled(
+    part: Window[LqFrame[S]], sr: Tensor, position: Position | None
+) -> Iterator[SrFrame[S]]:
+    for index, (frame, picture) in enumerate(zip(part.frames, sr, strict=False), 1):
+        yield SrFrame(
+            source=frame.source,
+            pts=frame.pts,
+            lq=frame.lq.to(sr.device),
+            sr=picture,
+            position=position if index == part.count else None,
+        )
 
 
 class _Engine:
-    """Calls the network; holds what is learned on the way: a smaller plan, distrust of half."""
+    """Call the network; keep what was learned: a smaller plan, failures of half precision."""
 
     def __init__(
         self, network: VideoNetwork, plan: Plan, warn: Callable[[str], None], half_failures: int
@@ -134,14 +154,14 @@ class _Engine:
         self._half_failures = half_failures
 
     def position(self, state: State | None, frames: int) -> Position:
-        """Say where the runner stands, `frames` into a segment."""
+        """The position `frames` into a segment."""
         return Position(
             state=state, frames=frames, plan=self._plan, half_failures=self._half_failures
         )
 
     def upscale(
-        self, window: Window[RgbFrame], done: int, state: State | None
-    ) -> tuple[Window[RgbFrame], Tensor, State]:
+        self, window: Window[LqFrame[S]], done: int, state: State | None
+    ) -> tuple[Window[LqFrame[S]], Tensor, State]:
         """Upscale as much of the window, from frame `done` on, as fits at once.
 
         Returns:
@@ -159,13 +179,13 @@ class _Engine:
             if precision == "fp32":
                 raise VsrError(
                     f"the network gave values that are not finite in float32, at frames with pts "
-                    f"{_pts(part)}; its weights do not work on this input: try another --model"
+                    f"{_pts(part)}; its weights do not fit this input: try another --model"
                 )
             self._distrust_half(part)
             precision = "fp32"
 
-    def _shrink(self, part: Window[RgbFrame]) -> None:
-        height, width = part.frames[0].rgb.shape[-2:]
+    def _shrink(self, part: Window[LqFrame[S]]) -> None:
+        height, width = part.frames[0].lq.shape[-2:]
         less = smaller(self._plan, height, width)
         if less is None:
             raise OutOfMemoryError(
@@ -180,7 +200,7 @@ class _Engine:
         )
         self._plan = less
 
-    def _distrust_half(self, part: Window[RgbFrame]) -> None:
+    def _distrust_half(self, part: Window[LqFrame[S]]) -> None:
         half = self._plan.precision
         self._half_failures += 1
         self._warn(
@@ -202,7 +222,7 @@ class _Result:
 def _attempt(
     network: VideoNetwork,
     plan: Plan,
-    part: Window[RgbFrame],
+    part: Window[LqFrame[S]],
     state: State | None,
     precision: Precision,
 ) -> _Result | None:
@@ -210,7 +230,7 @@ def _attempt(
     device = torch.device(plan.device)
     try:
         with torch.inference_mode():
-            pictures = [frame.rgb.to(device, non_blocking=True) for frame in part.frames]
+            pictures = [frame.lq.to(device, non_blocking=True) for frame in part.frames]
             lq = torch.stack(pictures)[None]
             with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
                 sr, new_state = _call(network, plan, lq, state, part.lookahead)
@@ -221,7 +241,7 @@ def _attempt(
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-    # Only here is the error gone, and with it the tensors that its traceback kept alive.
+    # Outside the handler: its error's traceback kept tensors alive.
     if device.type == "cuda":
         torch.cuda.empty_cache()
     return None
@@ -230,7 +250,7 @@ def _attempt(
 def _call(
     network: VideoNetwork, plan: Plan, lq: Tensor, state: State | None, lookahead: int
 ) -> tuple[Tensor, State]:
-    """Call the network on whole frames or tile by tile; the state is of whole frames always."""
+    """Call the network on whole frames or tile by tile; the state always covers whole frames."""
     height, width = lq.shape[-2:]
     if plan.tile is None or plan.tile >= max(height, width):
         return network(lq, state, lookahead)
@@ -249,7 +269,7 @@ def _call(
 
 
 def _is_broken(sr: Tensor, lq: Tensor, state: State, *, half: bool) -> bool:
-    """Tell whether anything is non-finite or, in half precision, black where the input is not."""
+    """Whether anything is non-finite or, in half precision, black where the input is not."""
     darkest, brightest = sr.amin(dim=(1, 2, 3)), sr.amax(dim=(1, 2, 3))
     broken = ~(darkest.isfinite() & brightest.isfinite())
     if half:
@@ -259,9 +279,9 @@ def _is_broken(sr: Tensor, lq: Tensor, state: State, *, half: bool) -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error means that memory ran out, on a GPU or a CPU.
+    """Whether an error means that memory ran out, on a GPU or a CPU.
 
-    The CPU allocator and the CUDA libraries raise plain `RuntimeError`s; only their text tells.
+    The CPU allocator and the CUDA libraries raise plain `RuntimeError`s with differing texts.
     """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
@@ -269,7 +289,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return any(phrase.lower() in text for phrase in _OUT_OF_MEMORY_TEXTS)
 
 
-def _pts(part: Window[RgbFrame]) -> str:
+def _pts(part: Window[LqFrame[S]]) -> str:
     first, last = part.frames[0].pts, part.frames[part.count - 1].pts
     return f"{first}" if first == last else f"{first} to {last}"
 
@@ -285,7 +305,7 @@ def finish(sr: Tensor, lq: Tensor, *, height: int, width: int, strength: float =
 
     Returns:
         (..., 3, height, width), clamped to 0 to 1, or to the input's own range where that is
-        wider: highlights above white and colours outside the RGB cube stay what they are.
+        wider: highlights above white and colours outside the RGB cube are kept.
     """
     if not 0 <= strength <= 1:
         raise ValueError(f"strength must be 0 to 1, got {strength}")
@@ -302,14 +322,14 @@ def finish(sr: Tensor, lq: Tensor, *, height: int, width: int, strength: float =
     return picture.clamp(*bounds) if picture is lq else picture.clamp_(*bounds)
 
 
-# Equal pictures have no finite PSNR; nobody needs more than this.
+# dB; equal pictures have no finite PSNR.
 HIGHEST = 100.0
-# Luma of 8-bit video spans 16 to 235: figures are those of `vsr compare`, coding loss aside.
+# Luma of 8-bit video spans 16 to 235, so figures match `vsr compare`, apart from coding loss.
 _SPAN = 219.0
 
 
 def fidelity(picture: Tensor, lq: Tensor, luma_weights: tuple[float, float]) -> float:
-    """Measure PSNR of luma between a picture brought to the size of its origin, and that.
+    """PSNR of luma between a picture, scaled down to the size of its input, and the input.
 
     Args:
         picture: (3, H, W), RGB, 0 to 1.
@@ -323,13 +343,13 @@ def fidelity(picture: Tensor, lq: Tensor, luma_weights: tuple[float, float]) -> 
 
 
 def squared_errors(picture: Tensor, lq: Tensor, luma_weights: tuple[float, float]) -> Tensor:
-    """Square the difference at each pixel of the origin, (h, w); arguments as of `fidelity`."""
+    """Squared difference at each pixel of the input, (h, w); arguments as of `fidelity`."""
     small = resize(_luma(picture, luma_weights), *lq.shape[-2:])
     return (small - _luma(lq, luma_weights)).mul_(_SPAN).square_()[0]
 
 
 def decibels(mean: float) -> float:
-    """Give the PSNR of a mean squared error of 8-bit values, `HIGHEST` at most."""
+    """PSNR of a mean squared error of 8-bit values, at most `HIGHEST`."""
     return HIGHEST if mean == 0 else min(HIGHEST, 10 * log10(255**2 / mean))
 
 

@@ -32,9 +32,9 @@ from vsr.jobs.local import Event, describe_result
 from vsr.jobs.segments import Stretch, StretchDone, Survey
 from vsr.models.zoo import loader
 from vsr.options import EnhanceOptions
-from vsr.pipeline import EnhanceResult, Made, Progress, finished_before, open_work, try_output
+from vsr.pipeline import EnhanceResult, Progress, finished_before, open_work, try_output
 from vsr.plan import Job
-from vsr.reporting import Warnings
+from vsr.reporting import Made, Warnings
 
 LOCAL = "local"
 # Only plans, keys and marks of frames pass through it: some hundred bytes per frame.

@@ -26,9 +26,9 @@ from vsr.media.types import FrameMarks, PlanarFrame, marks_of
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, find_model
 from vsr.options import DecodeOptions, EnhanceOptions
-from vsr.pipeline import EnhanceResult, Made, TimedNetwork, marked, publish, record
+from vsr.pipeline import EnhanceResult, TimedNetwork, marked, publish, record
 from vsr.plan import Job, plan_job
-from vsr.reporting import Warnings
+from vsr.reporting import Made, Warnings
 from vsr.work import Ledger, differences, ends_piece, fingerprint, identify, read_job, work_path
 
 # Starting a task costs seconds; on a GPU that is worth many more frames than on a CPU.

@@ -12,7 +12,7 @@ from vsr.errors import EncodeError, MuxError
 from vsr.files import sync, write_error
 from vsr.media import encoders
 from vsr.media.containers import pictures_in
-from vsr.media.types import EncodePlan, Plane
+from vsr.media.types import Captions, EncodePlan, Plane
 
 
 class PictureWriter:
@@ -49,8 +49,14 @@ class PictureWriter:
         except OSError as error:
             raise write_error(target, error) from error
 
-    def write(self, planes: Sequence[Plane], pts: int, duration: int) -> None:
-        """Write one picture; pictures hold no times, so order is all that remains of them.
+    def write(
+        self,
+        planes: Sequence[Plane],
+        pts: int,
+        duration: int,
+        captions: Captions | None = None,
+    ) -> None:
+        """Write one picture; pictures hold neither times nor captions.
 
         Raises:
             EncodeError: The encoder refused the frame.
