@@ -88,6 +88,7 @@ def open_all(
     cache: Path,
     *,
     half_size: Sequence[str] = (),
+    shrink: Sequence[int] = (1,),
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[Clip]:
     """Open videos and folders of pictures; those that are damaged are named and left out.
@@ -96,18 +97,21 @@ def open_all(
         paths: What to open.
         cache: Where the stores are kept; made if need be.
         half_size: Name patterns of those to shrink to half.
+        shrink: Factors; every clip is opened once for each.
         progress: Told of each one decoded or left out, one line each, and how many were.
     """
-    clips = []
+    clips, left_out = [], 0
     sweep(cache)
     for path in paths:
-        half = any(fnmatch(path.name, pattern) for pattern in half_size)
+        half = 2 if any(fnmatch(path.name, pattern) for pattern in half_size) else 1
         try:
-            clips.append(open_clip(path, cache, half=half, progress=progress))
+            for factor in shrink:
+                clips.append(open_clip(path, cache, shrink=half * factor, progress=progress))
         except MediaError as error:
+            left_out += 1
             progress(f"left out: {error}")
-    if len(clips) < len(paths):
-        progress(f"{len(paths) - len(clips)} of {len(paths)} clips left out")
+    if left_out:
+        progress(f"{left_out} of {len(paths)} clips left out")
     return clips
 
 
@@ -126,7 +130,7 @@ def open_clip(
     video: Path,
     cache: Path,
     *,
-    half: bool = False,
+    shrink: int = 1,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Clip:
     """Open one video or folder of pictures, decoding it into the cache if it is not there.
@@ -134,14 +138,14 @@ def open_clip(
     Args:
         video: The file or folder.
         cache: Folder of the stores.
-        half: Shrink to half width and height (bicubic, antialiased).
+        shrink: Divide width and height by this (bicubic, antialiased).
         progress: Told when the video is decoded.
 
     Raises:
         MediaError: If it cannot be decoded.
         DatasetError: If the cache cannot be written.
     """
-    pixels_path, facts = store(video, cache, half=half, progress=progress)
+    pixels_path, facts = store(video, cache, shrink=shrink, progress=progress)
     return Clip(
         name=video.name,
         frames=np.memmap(pixels_path, dtype=np.uint8, mode="r", shape=facts.shape),
@@ -176,7 +180,7 @@ def store(
     video: Path,
     cache: Path,
     *,
-    half: bool = False,
+    shrink: int = 1,
     progress: Callable[[str], None] = lambda line: None,
 ) -> tuple[Path, StoreFacts]:
     """Decode a clip into the cache if it is not there, without opening it.
@@ -186,12 +190,12 @@ def store(
     Returns:
         The file of raw uint8 frames, and what is in it.
     """
-    key = _content_key(video) + ("-half" if half else "")
+    key = _content_key(video) + (f"-{shrink}" if shrink > 1 else "")
     facts_path, pixels_path = cache / f"{key}.json", cache / f"{key}.rgb"
     facts = _read_facts(pixels_path, facts_path)
     if facts is None:
         progress(f"decoding {video.name}")
-        _decode_into(video, pixels_path, facts_path, half)
+        _decode_into(video, pixels_path, facts_path, shrink)
         facts = _read_facts(pixels_path, facts_path)
     if facts is None:
         raise DatasetError(
@@ -246,11 +250,11 @@ def _sample(path: Path, update: Callable[[bytes], None]) -> None:
             update(file.read(_SAMPLE))
 
 
-def _decode_into(video: Path, pixels_path: Path, facts_path: Path, half: bool) -> None:
+def _decode_into(video: Path, pixels_path: Path, facts_path: Path, shrink: int) -> None:
     """Write a store; the facts come last, so a store without them is not there."""
     try:
         pixels_path.parent.mkdir(parents=True, exist_ok=True)
-        _write_store(video, pixels_path, facts_path, half)
+        _write_store(video, pixels_path, facts_path, shrink)
     except OSError as error:
         raise DatasetError(
             f"'{pixels_path.parent}' wanted for the decoded frames of '{video}', which cannot be "
@@ -258,12 +262,12 @@ def _decode_into(video: Path, pixels_path: Path, facts_path: Path, half: bool) -
         ) from error
 
 
-def _write_store(video: Path, pixels_path: Path, facts_path: Path, half: bool) -> None:
+def _write_store(video: Path, pixels_path: Path, facts_path: Path, shrink: int) -> None:
     size: tuple[int, ...] = ()
     cuts: list[int] = []
     count = 0
     with whole(pixels_path) as part, part.open("wb") as file:
-        for rgb, score in _rgb_frames(video, half):
+        for rgb, score in _rgb_frames(video, shrink):
             if is_cut(score, count - (cuts[-1] if cuts else 0)):
                 cuts.append(count)
             size = rgb.shape
@@ -274,11 +278,13 @@ def _write_store(video: Path, pixels_path: Path, facts_path: Path, half: bool) -
     write_durably(facts_path, json.dumps(said).encode())
 
 
-def _rgb_frames(video: Path, half: bool) -> Iterator[tuple[NDArray[np.uint8], float]]:
+def _rgb_frames(video: Path, shrink: int) -> Iterator[tuple[NDArray[np.uint8], float]]:
     """Decode to 8-bit RGB (H, W, 3) with the scene score of each frame."""
     for picture in read_pictures(video, undamaged=True):
         rgb = picture.rgb
-        if half:
-            small = resize(torch.from_numpy(rgb).permute(2, 0, 1), len(rgb) // 2, rgb.shape[1] // 2)
+        if shrink > 1:
+            height, width = (side // shrink for side in rgb.shape[:2])
+            whole_pixels = rgb[: height * shrink, : width * shrink]
+            small = resize(torch.from_numpy(whole_pixels).permute(2, 0, 1), height, width)
             rgb = small.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
         yield rgb, picture.scene_score

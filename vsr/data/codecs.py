@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -59,10 +60,11 @@ def compress(clip: Tensor, settings: CodecSettings) -> Tensor:
     height, width = clip.shape[-2:]
     below, right = (max(size % 2, _LEAST_SIDE - size) for size in (height, width))
     padded = F.pad(clip.to("cpu"), (0, right, 0, below), mode="replicate")
-    luma, blue, red = (plane.numpy() for plane in rgb_to_planes(padded, _VIDEO))
+    layout = replace(_VIDEO, full_range=settings.codec == "mjpeg")
+    luma, blue, red = (plane.numpy() for plane in rgb_to_planes(padded, layout))
     planes: ClipPlanes = (luma, blue, red)
     decoded, _ = round_trip(planes, settings)
-    rgb = planes_to_rgb([torch.from_numpy(plane) for plane in decoded], _VIDEO)
+    rgb = planes_to_rgb([torch.from_numpy(plane) for plane in decoded], layout)
     return rgb[..., :height, :width].clamp(0, 1).to(clip)
 
 

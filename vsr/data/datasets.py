@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
+from math import ceil
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ def stretches(
     *,
     length: int,
     side: int,
+    longest: int | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[Stretch]:
     """List the stretches between cuts that are long and large enough to take crops from.
@@ -42,6 +44,7 @@ def stretches(
         clips: The decoded videos.
         length: Frames wanted.
         side: Crop wanted, in pixels of the truth.
+        longest: Frames of a stretch at most; longer ones are divided. None: any.
         progress: Told of each clip that gives none, one line each, and how many were.
 
     Raises:
@@ -54,7 +57,7 @@ def stretches(
         borders = [0, *clip.cuts, len(clip.frames)]
         for first, last in pairwise(borders):
             if last - first >= length and min(clip.frames.shape[1:3]) >= side:
-                found.append(Stretch(clip=clip, first=first, last=last))
+                found += _divided(Stretch(clip=clip, first=first, last=last), length, longest)
         if len(found) == before:
             useless += 1
             longest = max(last - first for first, last in pairwise(borders))
@@ -71,6 +74,14 @@ def stretches(
             "take longer or larger videos, or a smaller data.length or data.crop"
         )
     return found
+
+
+def _divided(stretch: Stretch, length: int, longest: int | None) -> list[Stretch]:
+    """Divide evenly into stretches of `longest` frames at most, `length` at least."""
+    count = stretch.last - stretch.first
+    parts = 1 if longest is None else max(1, min(ceil(count / longest), count // length))
+    borders = [stretch.first + count * i // parts for i in range(parts + 1)]
+    return [replace(stretch, first=a, last=b) for a, b in pairwise(borders)]
 
 
 def sample_batch(
@@ -99,8 +110,8 @@ def sample_batch(
     """
     return torch.stack(
         [
-            _cut(stretch.clip.frames, _draw(stretch, length, side, rng, reverse=reverse))
-            for stretch, rng in _picked(found, batch, seed)
+            cut(stretch.clip.frames, draw_crop(stretch, length, side, rng, reverse=reverse))
+            for stretch, rng in picked(found, batch, seed)
         ]
     )
 
@@ -129,7 +140,7 @@ def sample_pairs(
         DatasetError: If a clip has no such side, or one of another size.
     """
     pairs = []
-    for stretch, rng in _picked(found, batch, seed):
+    for stretch, rng in picked(found, batch, seed):
         clip = stretch.clip
         if clip.lq is None:
             raise DatasetError(f"clip '{clip.name}' has no low-quality side")
@@ -139,9 +150,9 @@ def sample_pairs(
                 f"clip '{clip.name}': wanted {wanted} low-quality frames, rows and columns for "
                 f"x{scale}, got {clip.lq.shape[:3]}; take the side of this scale"
             )
-        crop = _draw(stretch, length, side, rng, reverse=reverse, grid=scale)
+        crop = draw_crop(stretch, length, side, rng, reverse=reverse, grid=scale)
         small = replace(crop, y=crop.y // scale, x=crop.x // scale, side=side // scale)
-        pairs.append((_cut(clip.frames, crop), _cut(clip.lq, small)))
+        pairs.append((cut(clip.frames, crop), cut(clip.lq, small)))
     return torch.stack([gt for gt, _ in pairs]), torch.stack([lq for _, lq in pairs])
 
 
@@ -151,7 +162,9 @@ def mirrored(clip: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Crop:
+class Crop:
+    """Place, time and orientation of a training clip."""
+
     t: int
     y: int
     x: int
@@ -163,16 +176,17 @@ class _Crop:
     transpose: bool
 
 
-def _picked(
+def picked(
     found: Sequence[Stretch], batch: int, seed: tuple[int, ...]
 ) -> Iterator[tuple[Stretch, np.random.Generator]]:
+    """Pick stretches, each with a chance that grows with its number of frames."""
     rng = np.random.default_rng(seed)
     weights = np.array([stretch.last - stretch.first for stretch in found], dtype=np.float64)
     for index in rng.choice(len(found), size=batch, p=weights / weights.sum()):
         yield found[index], rng
 
 
-def _draw(
+def draw_crop(
     stretch: Stretch,
     length: int,
     side: int,
@@ -180,27 +194,29 @@ def _draw(
     *,
     reverse: bool,
     grid: int = 1,
-) -> _Crop:
+) -> Crop:
+    """Draw a crop of a stretch; its corner is a multiple of `grid`."""
     t = rng.integers(stretch.first, stretch.last - length + 1)
     sizes = stretch.clip.frames.shape[1:3]
     y, x = (grid * rng.integers(0, (size - side) // grid + 1) for size in sizes)
     flip_time, flip_y, flip_x, transpose = (bool(b) for b in rng.integers(0, 2, size=4))
-    return _Crop(
+    return Crop(
         t=int(t), y=int(y), x=int(x), length=length, side=side,
         flip_time=flip_time and reverse, flip_y=flip_y, flip_x=flip_x, transpose=transpose,
     )  # fmt: skip
 
 
-def _cut(frames: Frames, crop: _Crop) -> Tensor:
+def cut(frames: Frames, crop: Crop) -> Tensor:
+    """Cut (T, H, W, 3) to a crop, (length, 3, side, side), uint8."""
     time, rows, columns = (
         slice(start, start + size)
         for start, size in ((crop.t, crop.length), (crop.y, crop.side), (crop.x, crop.side))
     )
-    cut = frames[time, rows, columns]
-    cut = cut[:: 1 - 2 * crop.flip_time, :: 1 - 2 * crop.flip_y, :: 1 - 2 * crop.flip_x]
+    block = frames[time, rows, columns]
+    block = block[:: 1 - 2 * crop.flip_time, :: 1 - 2 * crop.flip_y, :: 1 - 2 * crop.flip_x]
     if crop.transpose:
-        cut = cut.transpose(0, 2, 1, 3)
-    return torch.from_numpy(np.ascontiguousarray(cut)).permute(0, 3, 1, 2)
+        block = block.transpose(0, 2, 1, 3)
+    return torch.from_numpy(np.ascontiguousarray(block)).permute(0, 3, 1, 2)
 
 
 def truth(clip: Clip, *, frames: int, scale: int) -> Tensor:

@@ -290,6 +290,7 @@ def open_training(
     *,
     layout: Layout = "folder",
     half_size: Sequence[str] = (),
+    shrink: Sequence[int] = (1,),
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[Clip]:
     """Open a training set.
@@ -303,6 +304,7 @@ def open_training(
         cache: Where the stores are kept; made if need be.
         layout: See `find_training`.
         half_size: File name patterns of videos to shrink to half ("folder" only).
+        shrink: Factors; every video is opened once for each ("folder" only).
         progress: Told of each clip decoded or left out, one line each.
 
     Raises:
@@ -311,7 +313,7 @@ def open_training(
     found = find_training(data, layout)
     if layout == "folder":
         paths = [clip.gt for clip in found]
-        clips = open_all(paths, cache, half_size=half_size, progress=progress)
+        clips = open_all(paths, cache, half_size=half_size, shrink=shrink, progress=progress)
         if not clips:
             raise DatasetError(f"none of the clips in '{data}' could be decoded")
         return clips

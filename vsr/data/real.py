@@ -201,7 +201,7 @@ def _taped(clip: Tensor, rng: np.random.Generator, recipe: RealRecipe) -> Tensor
     return clip
 
 
-Degradation = Literal["bicubic", "bd", "real"]
+Degradation = Literal["bicubic", "bd", "real", "footage"]
 
 
 def degrade(
@@ -230,6 +230,8 @@ def degrade(
         return degrade_real(gt, scale, seed=seed, recipe=recipe)
     if kind == "bicubic":
         return bicubic_down(gt, scale)
+    if kind == "footage":
+        raise ValueError("footage degrades whole films, see `footage.open_film`")
     if scale != 4:
         raise ValueError(f"the BD protocol is defined for x4, got x{scale}")
     return blur_down(gt)

@@ -1,4 +1,4 @@
-"""What the `real` degradation draws from: chances and ranges, no torch."""
+"""What the `real` and `footage` degradations draw from: chances and ranges, no torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _check(drawn_from: object, chances: tuple[str, ...]) -> None:
         if name in chances and not 0 <= value <= 1:
             raise ValueError(f"{name} is {value}; wanted a chance, from 0 to 1")
         # kernels and codecs are lists.
-        ranged = isinstance(value, tuple) and name not in ("kernels", "codecs")
+        ranged = isinstance(value, tuple) and name not in ("kernels", "codecs", "codec_odds")
         if ranged and not 0 <= value[0] <= value[1]:
             raise ValueError(f"{name} is {value}; wanted the lower end first, from 0 on")
         if name.endswith("_step") and value < 0:
@@ -227,3 +227,88 @@ def _from_below(span: Range, severity: float) -> Range:
 def _from_above(span: Range, severity: float) -> Range:
     low, high = span
     return high - (high - low) * severity, high
+
+
+@dataclass(frozen=True, kw_only=True)
+class FootageRecipe:
+    """The `footage` degradation: whole films, degraded as cameras, tapes, scalers and codecs do.
+
+    A codec sees the whole film, not a crop of it. What happens to one film hangs together: each of
+    its strengths is drawn around the film's severity, and no stage is certain. Lengths count in
+    low-quality pixels.
+
+    Looked at beside films of 1916 and 1940 and a webcam recording, with
+    `scripts/contact_sheet.py --degradation footage`: blocks, smeared skin, banding and combs look
+    alike. Real old films are softer and steadier in their grain. With severities drawn evenly from
+    0 to 1 one film in five had lost its faces, so they are drawn from a beta distribution with its
+    mean at 0.45.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    clean: float = 0.16
+    """Chance of a film that is only shrunk bicubically."""
+    severity: Range = (1.3, 1.6)
+    """Parameters of the beta distribution that a film's severity is drawn from."""
+    spread: float = 0.4
+    """Largest distance of a strength from the film's severity."""
+    dark: float = 0.18
+    """Chance of a dark scene; the truth is darkened too."""
+    dark_gain: Range = (0.15, 0.7)
+    """Its brightness, as a factor."""
+    grey: float = 0.07
+    """Chance of a black-and-white film; so is the truth."""
+    blur: float = 0.45
+    """Chance of a blur before the picture is sampled."""
+    blur_sigma: Range = (0.2, 0.9)
+    """Its standard deviation."""
+    sampling: float = 0.35
+    """Chance of a filter other than bicubic on the way to the low-quality size."""
+    archive: float = 0.07
+    """Chance of grain, scratches and flicker."""
+    grain_sigma: Range = (2, 14)
+    """Film grain in the middle tones, of 255."""
+    flicker: float = 0.06
+    """Largest change of brightness of a frame, as a factor."""
+    sharpen: float = 0.2
+    """Chance of an unsharp mask, halos included; the truth stays as it is."""
+    sharpen_amount: Range = (0.2, 1.5)
+    """Its strength."""
+    sharpen_size: Range = (0.5, 1.5)
+    """Standard deviation of its blur."""
+    tape: float = 0.14
+    """Chance of fields woven from neighbouring frames, poor colour, and bwdif after the codec."""
+    noise: float = 0.5
+    """Chance of sensor noise before the codec; in dark scenes more."""
+    noise_grey: Range = (0.5, 11)
+    """Noise common to all channels, of 255."""
+    noise_colour: Range = (0.5, 8)
+    """Noise of each channel, of 255."""
+    noise_size: Range = (0.0, 0.8)
+    """Standard deviation of its grains, for four in ten; else white."""
+    codec: float = 0.93
+    """Chance of a first codec."""
+    again: float = 0.35
+    """Chance of a second generation, more for severe films."""
+    again_size: Range = (0.6, 1.0)
+    """Size between the two, as a factor, for six in ten."""
+    codecs: tuple[str, ...] = (
+        "libx264", "libx265", "libvpx-vp9", "mpeg2video", "mpeg4", "mjpeg"
+    )  # fmt: skip
+    """Encoders."""
+    codec_odds: tuple[float, ...] = (0.42, 0.12, 0.08, 0.15, 0.12, 0.11)
+    """Odds of each."""
+    crf: Range = (18, 40)
+    """Of x264 and x265, in three presets; VP9 gets six more."""
+    qscale: Range = (2, 16)
+    """Of MPEG-2, MPEG-4 and MJPEG."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that nothing can be drawn from; see `_check`."""
+        chances = ("clean", "dark", "grey", "blur", "sampling", "archive", "sharpen", "tape")
+        _check(self, chances=(*chances, "noise", "codec", "again", "spread"))
+        if len(self.codecs) != len(self.codec_odds) or not sum(self.codec_odds):
+            raise ValueError(
+                f"codecs has {len(self.codecs)} names and codec_odds {len(self.codec_odds)} "
+                "numbers; wanted one each, not all 0"
+            )

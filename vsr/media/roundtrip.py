@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import cast
@@ -10,8 +11,10 @@ import av
 import numpy as np
 from av.codec.codec import Codec, UnknownCodecError
 from av.error import FFmpegError
+from av.filter import Graph
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -33,7 +36,9 @@ _OPTIONS = {
         "preset": "ultrafast",
         "x265-params": "log-level=none:pools=none:frame-threads=1:rc-lookahead=0:bframes=0",
     },
+    "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "row-mt": "0"},
 }
+_BY_CRF = frozenset(("libx264", "libx265", "libvpx-vp9"))
 _X265_SIDE = 64
 
 
@@ -46,16 +51,23 @@ class CodecSettings:
     25.) A stream in its middle looks like a constant quantiser.
 
     Attributes:
-        codec: FFmpeg name of the encoder: "libx264", "libx265", "mpeg4", "mpeg2video".
+        codec: FFmpeg name of the encoder: "libx264", "libx265", "libvpx-vp9", "mpeg4",
+            "mpeg2video", "mjpeg".
         quantiser: On H.264's scale, six more for twice as coarse: 18 is hard to see, 23 x264's
             default, 40 a very poor video call. For x264 and x265 the CRF; other codecs get the
             qscale of the same step.
         gop: Most frames from one key frame to the next.
+        preset: Of x264 and x265; empty for the fastest that is in common use.
+        native: `quantiser` is on the encoder's own scale instead: a CRF, or a qscale of 1 to 31.
+        interlaced: MPEG-2 codes fields.
     """
 
     codec: str
     quantiser: float
     gop: int = 50
+    preset: str = ""
+    native: bool = False
+    interlaced: bool = False
 
 
 def round_trip(planes: ClipPlanes, settings: CodecSettings) -> tuple[ClipPlanes, int]:
@@ -98,23 +110,69 @@ def round_trip(planes: ClipPlanes, settings: CodecSettings) -> tuple[ClipPlanes,
     return (luma, blue, red), sum(packet.size for packet in packets)
 
 
+def deinterlace(planes: ClipPlanes) -> ClipPlanes:
+    """Deinterlace woven frames, top field first, one frame for each: libavfilter's bwdif.
+
+    Args:
+        planes: Luma and two chroma planes, each (T, H, W), uint8 4:4:4.
+
+    Returns:
+        Planes of the same shapes.
+    """
+    count, height, width = planes[0].shape
+    graph = Graph()
+    source = graph.add_buffer(
+        width=width, height=height, format="yuv444p", time_base=Fraction(1, _RATE)
+    )
+    graph.link_nodes(
+        source, graph.add("bwdif", "mode=send_frame:parity=tff:deint=all"), graph.add("buffersink")
+    ).configure()
+    found: list[NDArray[np.uint8]] = []
+    for index in range(count + 1):
+        if index < count:
+            picture = np.stack([plane[index] for plane in planes])
+            frame = VideoFrame.from_ndarray(picture, format="yuv444p")
+            frame.pts, frame.time_base = index, clock
+            graph.push(frame)
+        else:
+            graph.push(None)
+        with suppress(BlockingIOError, EOFError):
+            while True:
+                found.append(cast(VideoFrame, graph.pull()).to_ndarray())
+    luma, blue, red = (np.stack([frame[i] for frame in found]) for i in range(3))
+    return luma, blue, red
+
+
 def _encode(planes: ClipPlanes, settings: CodecSettings) -> list[Packet[VideoStream]]:
     count, height, width = planes[0].shape
     encoder = cast(VideoCodecContext, av.CodecContext.create(settings.codec, "w"))
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, _PIX_FMT
+    pix_fmt = _pix_fmt(settings)
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, pix_fmt
     encoder.time_base, encoder.framerate = Fraction(1, _RATE), Fraction(_RATE)
     encoder.gop_size = settings.gop
     encoder.thread_count = 1
-    if settings.codec in _OPTIONS:
-        encoder.options = _OPTIONS[settings.codec] | {"crf": f"{settings.quantiser:.3f}"}
+    options = dict(_OPTIONS.get(settings.codec, {}))
+    if settings.preset:
+        options["preset"] = settings.preset
+    if settings.interlaced:
+        options["flags"] = "+ildct+ilme"
+    if settings.codec in _BY_CRF:
+        options["crf"] = f"{settings.quantiser:.3f}"
     else:
-        encoder.qmin = encoder.qmax = _qscale(settings.quantiser)
+        scale = settings.quantiser if settings.native else _qscale(settings.quantiser)
+        encoder.qmin = encoder.qmax = round(scale)
+    encoder.options = options
     packets: list[Packet[VideoStream]] = []
     for index in range(count):
-        frame = fill_frame([plane[index] for plane in planes], _PIX_FMT, width, height)
+        frame = fill_frame([plane[index] for plane in planes], pix_fmt, width, height)
         frame.pts, frame.time_base = index, encoder.time_base
         packets += encoder.encode(frame)
     return packets + encoder.encode(None)
+
+
+def _pix_fmt(settings: CodecSettings) -> str:
+    """Motion JPEG is full range by its standard; samples pass unchanged all the same."""
+    return "yuvj420p" if settings.codec == "mjpeg" else _PIX_FMT
 
 
 def _qscale(quantiser: float) -> int:
@@ -128,7 +186,7 @@ def _decode(
     name = Codec(settings.codec, "w").canonical_name
     decoder = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
     decoder.thread_count = 1
-    packing = packing_of(_PIX_FMT)
+    packing = packing_of(_pix_fmt(settings))
     assert packing is not None
     reformatter = VideoReformatter()
     frames = [frame for packet in packets for frame in decoder.decode(packet)]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vsr.models.clean import Clean, keep_grey
 from vsr.models.contract import State, TrainableNetwork, TrainingOutput
 from vsr.models.flow import lucas_kanade
-from vsr.models.layers import Stage, trunk
+from vsr.models.layers import Stage, Trunk
 from vsr.ops.resize import resize
 from vsr.ops.warp import flow_warp
 
@@ -37,6 +39,7 @@ class Compact(TrainableNetwork):
         scale: Upscaling factor.
         channels: Features in both trunks.
         blocks: Residual blocks in each trunk.
+        clean: Put a cleaning stage (`clean.Clean`) before flow and propagation.
 
     Attributes:
         min_size: 1: no padding needed.
@@ -47,18 +50,20 @@ class Compact(TrainableNetwork):
 
     min_size = 1
 
-    def __init__(self, *, scale: int = 4, channels: int = 48, blocks: int = 5) -> None:
+    def __init__(
+        self, *, scale: int = 4, channels: int = 48, blocks: int = 5, clean: bool = False
+    ) -> None:
         super().__init__()
         self.scale = scale
         self.channels = channels
+        self.clean = Clean() if clean else None
         self.refine = FlowCorrection()
-        self.backward_trunk = trunk(3 + channels, channels, blocks)
-        self.forward_trunk = trunk(3 + 2 * channels, channels, blocks)
+        self.backward_trunk = Trunk(3 + channels, channels, blocks)
+        self.forward_trunk = Trunk(3 + 2 * channels, channels, blocks)
         self.tail = Stage(
             nn.Conv2d(channels, 64, 3, padding=1),
             nn.LeakyReLU(0.1, inplace=True),
             nn.Conv2d(64, 3 * scale**2, 3, padding=1),
-            nn.PixelShuffle(scale),
         )
         last = self.tail[2]
         nn.init.zeros_(last.weight)  # type: ignore[arg-type]
@@ -68,13 +73,12 @@ class Compact(TrainableNetwork):
         self, lq: Tensor, state: State | None = None, lookahead: int = 0
     ) -> tuple[Tensor, State]:
         """Upscale a window; see `contract.VideoNetwork`."""
-        sr, state, _, _ = self.forward_with_flow(lq, state, lookahead)
-        return sr, state
+        made, state = self.forward_with_flow(lq, state, lookahead)
+        return made.sr, state
 
     def forward_for_training(self, lq: Tensor, state: State | None = None) -> TrainingOutput:
         """Upscale a clip; see `contract.TrainableNetwork`."""
-        sr, _, to_previous, to_next = self.forward_with_flow(lq, state)
-        return TrainingOutput(sr, to_previous, to_next)
+        return self.forward_with_flow(lq, state)[0]
 
     def flow_parameters(self) -> Iterable[nn.Parameter]:
         """Give the learned correction's."""
@@ -82,19 +86,18 @@ class Compact(TrainableNetwork):
 
     def forward_with_flow(
         self, lq: Tensor, state: State | None = None, lookahead: int = 0
-    ) -> tuple[Tensor, State, Tensor, Tensor]:
+    ) -> tuple[TrainingOutput, State]:
         """Upscale a window and show the flow that aligned it.
 
         Args:
             lq: (N, T, 3, H, W), RGB, 0 to 1.
-            state: Feature and picture of the last frame of the window before, or None.
+            state: Feature, picture and, with a cleaning stage, picture before cleaning of the last
+                frame of the window before; or None.
             lookahead: Last frames that only the backward trunk sees.
 
         Returns:
-            sr: (N, T - lookahead, 3, H * scale, W * scale).
-            state: For the next window.
-            flow_to_previous: (N, T - 1, 2, H, W), entry i for frame i + 1, in pixels.
-            flow_to_next: (N, T - 1, 2, H, W), entry i for frame i.
+            `sr` (N, T - lookahead, 3, H * scale, W * scale), flows in pixels and, with a cleaning
+            stage, the cleaned input; and the state for the next window.
 
         Raises:
             ValueError: If no frame is left to upscale.
@@ -102,23 +105,34 @@ class Compact(TrainableNetwork):
         length = lq.shape[1]
         if not 0 <= lookahead < length:
             raise ValueError(f"lookahead {lookahead} in a window of {length} frames")
+        shown = length - lookahead
+        came = lq
+        if self.clean is not None:
+            lq = self.clean.frames(lq, None if state is None else state[2], length)
         to_previous, to_next = self._flows(lq)
         backward = self._propagate_backward(lq, to_next)
 
-        feature = lq.new_zeros(lq.shape[0], self.channels, *lq.shape[-2:])
+        frames = _flat(lq[:, :shown])
+        of_lq, of_backward, of_feature = self.forward_trunk.shares(3, self.channels, self.channels)
+        seen = (of_lq(frames) + of_backward(torch.cat(backward[:shown]))).chunk(shown)
+        feature: Tensor | None = None
         if state is not None:
             flow = self.refine(lq[:, 0], state[1], lucas_kanade(lq[:, 0], state[1]))
             feature = flow_warp(state[0], flow)
-        pictures = []
-        for i in range(length - lookahead):
-            if i > 0:
-                feature = flow_warp(feature, to_previous[:, i - 1])
-            seen = torch.cat((lq[:, i], backward[i], feature), dim=1)
-            feature = bounded(self.forward_trunk(seen))
-            base = resize(lq[:, i], lq.shape[-2] * self.scale, lq.shape[-1] * self.scale)
-            pictures.append(base + self.tail(feature))
-        last = length - lookahead - 1
-        return torch.stack(pictures, dim=1), (feature, lq[:, last]), to_previous, to_next
+        features: list[Tensor] = []
+        for i in range(shown):
+            if features:
+                feature = flow_warp(features[-1], to_previous[:, i - 1])
+            x = seen[i] if feature is None else seen[i] + of_feature(feature)
+            features.append(bounded(self.forward_trunk(x)))
+        base = resize(frames, lq.shape[-2] * self.scale, lq.shape[-1] * self.scale)
+        detail = keep_grey(self.tail(torch.cat(features)), frames)
+        sr = base + F.pixel_shuffle(detail, self.scale)
+        sr = sr.unflatten(0, (shown, -1)).transpose(0, 1)
+        if self.clean is None:
+            return TrainingOutput(sr, to_previous, to_next), (features[-1], lq[:, shown - 1])
+        state = (features[-1], lq[:, shown - 1], came[:, shown - 1])
+        return TrainingOutput(sr, to_previous, to_next, lq), state
 
     def _flows(self, lq: Tensor) -> tuple[Tensor, Tensor]:
         """Both directions in one batch, (N, T - 1, 2, H, W) each."""
@@ -135,14 +149,21 @@ class Compact(TrainableNetwork):
 
     def _propagate_backward(self, lq: Tensor, to_next: Tensor) -> list[Tensor]:
         """Features of all frames, each knowing the frames after it."""
-        feature = lq.new_zeros(lq.shape[0], self.channels, *lq.shape[-2:])
-        features = []
+        of_lq, of_feature = self.backward_trunk.shares(3, self.channels)
+        seen = of_lq(_flat(lq)).chunk(lq.shape[1])
+        features: list[Tensor] = []
         for i in reversed(range(lq.shape[1])):
-            if i < lq.shape[1] - 1:
-                feature = flow_warp(feature, to_next[:, i])
-            feature = bounded(self.backward_trunk(torch.cat((lq[:, i], feature), dim=1)))
-            features.append(feature)
+            x = seen[i]
+            if features:
+                x = x + of_feature(flow_warp(features[-1], to_next[:, i]))
+            features.append(bounded(self.backward_trunk(x)))
         return features[::-1]
+
+
+def _flat(lq: Tensor) -> Tensor:
+    """(N, T, C, H, W) to (T * N, C, H, W), frame by frame, channels last."""
+    flat = lq.transpose(0, 1).flatten(0, 1)
+    return flat.contiguous(memory_format=torch.channels_last)
 
 
 def bounded(feature: Tensor) -> Tensor:

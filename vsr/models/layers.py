@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -65,3 +68,32 @@ def trunk(in_channels: int, channels: int, blocks: int) -> Stage:
         nn.LeakyReLU(0.1, inplace=True),
         *(ResidualBlock(channels) for _ in range(blocks)),
     )
+
+
+class Trunk(Recomputable, nn.Sequential):
+    """A trunk whose first layer is computed apart, as the sum of its shares.
+
+    Layers and their names are those of `trunk`. What a share sees before the recurrence can so be
+    computed for all frames of a window at once, and nothing is concatenated.
+    """
+
+    def __init__(self, in_channels: int, channels: int, blocks: int) -> None:
+        super().__init__(*trunk(in_channels, channels, blocks))
+
+    def shares(self, *channels: int) -> list[Callable[[Tensor], Tensor]]:
+        """Split the first layer by its inputs; the first share has the bias."""
+        conv = self[0]
+        parts = conv.weight.split(channels, dim=1)
+        biases = [conv.bias, *[None] * (len(parts) - 1)]
+        return [
+            partial(F.conv2d, weight=part, bias=bias, padding=1)
+            for part, bias in zip(parts, biases, strict=True)
+        ]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """All layers but the first, on the sum of the shares."""
+        # Not in place, as the first activation of `trunk` is: the sum may be needed again.
+        x = F.leaky_relu(x, 0.1)
+        for layer in list(self)[2:]:
+            x = layer(x)
+        return x

@@ -20,6 +20,7 @@ from vsr.models.basicvsr_pp import BasicVSRPlusPlus
 from vsr.models.bicubic import Bicubic
 from vsr.models.catalogue import PUBLISHED, Degradation, check_digest, weights_folder
 from vsr.models.checkpoints import is_own, load_into, read_metadata, sha256
+from vsr.models.clean import Clean
 from vsr.models.compact import Compact
 from vsr.models.contract import NetworkFacts, VideoNetwork
 from vsr.models.published import is_optional, load_published, read_published
@@ -30,6 +31,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
     "bicubic": Bicubic,
     "compact": Compact,
+    "clean": Clean,
     "basicvsr": BasicVSR,
     "basicvsr_pp": BasicVSRPlusPlus,
     "realbasicvsr": RealBasicVSR,
@@ -122,6 +124,7 @@ _BASICVSR = NetworkFacts(lookahead=8, bytes_per_call=12_000.0, bytes_per_frame=7
 _FACTS: Mapping[str, NetworkFacts] = {
     "bicubic": NetworkFacts(lookahead=0, bytes_per_call=120.0, bytes_per_frame=365.0),
     "compact": NetworkFacts(),
+    "clean": NetworkFacts(lookahead=1, bytes_per_call=300.0, bytes_per_frame=300.0),
     "basicvsr": _BASICVSR,
     "basicvsr_pp": NetworkFacts(lookahead=8, bytes_per_call=20_000.0, bytes_per_frame=1_500.0),
     "realbasicvsr": _BASICVSR,

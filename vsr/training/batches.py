@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vsr.data.datasets import Stretch, mirrored, sample_batch, sample_pairs
 from vsr.data.degrade import sharpened
+from vsr.data.footage import sample_film
 from vsr.data.real import degrade_real
 from vsr.errors import VsrError
 from vsr.ops.color import to_levels
@@ -52,6 +54,7 @@ class Batches(Dataset[Batch | VsrError]):
         self._found = found
         self._data = options.data
         self._real = options.real
+        self._footage = options.footage
         self._scale = options.network.scale
         self._seed = options.run.seed
         # The low-quality side of a data set is bicubic; the other degradations are made.
@@ -68,32 +71,28 @@ class Batches(Dataset[Batch | VsrError]):
         return Batch(torch.cat([clip.gt for clip in clips]), torch.cat(lqs) if lqs else None)
 
     def _clip(self, seed: tuple[int, ...]) -> Batch:
-        length, side = self._data.length, self._data.crop * self._scale
-        lq: Tensor | None = None
-        if self._paired:
-            gt, lq = sample_pairs(
+        data, lq = self._data, None
+        shape = {"length": data.length, "side": data.crop * self._scale, "reverse": data.reverse}
+        if data.degradation == "footage":
+            first = seed[1] // data.renew_every * data.variants
+            gt, lq = sample_film(
                 self._found,
-                batch=1,
-                length=length,
-                side=side,
+                self._footage,
+                **shape,
                 scale=self._scale,
                 seed=seed,
-                reverse=self._data.reverse,
+                variants=range(first, first + data.variants),
+                folder=Path(data.cache).expanduser() / "films",
             )
+        elif self._paired:
+            gt, lq = sample_pairs(self._found, batch=1, scale=self._scale, seed=seed, **shape)
         else:
-            gt = sample_batch(
-                self._found,
-                batch=1,
-                length=length,
-                side=side,
-                seed=seed,
-                reverse=self._data.reverse,
-            )
-        if self._data.mirror:
+            gt = sample_batch(self._found, batch=1, seed=seed, **shape)
+        if data.mirror:
             gt, lq = mirrored(gt), None if lq is None else mirrored(lq)
-        if self._data.degradation == "real":
+        if data.degradation == "real":
             true = gt.float() / 255
-            if self._data.sharpen:
+            if data.sharpen:
                 true = sharpened(true)
             made = degrade_real(true, self._scale, seed=seed, recipe=self._real)
             lq = to_levels(made)

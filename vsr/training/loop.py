@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from vsr.data.clips import Clip, in_both
 from vsr.data.datasets import Stretch, stretches
+from vsr.data.footage import LONGEST
 from vsr.data.layouts import open_training
 from vsr.errors import ConfigError, VsrError
 from vsr.models.checkpoints import save_weights
@@ -260,7 +261,12 @@ def open_data(options: TrainOptions, say: Say) -> Data:
     data = options.data
     cache = Path(data.cache).expanduser()
     clips = open_training(
-        Path(data.train), cache, layout=data.layout, half_size=data.half_size, progress=say
+        Path(data.train),
+        cache,
+        layout=data.layout,
+        half_size=data.half_size,
+        shrink=data.shrink,
+        progress=say,
     )
     val_clips = open_training(Path(data.val), cache, layout=data.val_layout, progress=say)
     if known := in_both(clips, val_clips):
@@ -270,7 +276,8 @@ def open_data(options: TrainOptions, say: Say) -> Data:
         )
     check_clips(val_clips, scale=options.network.scale, degradation=data.degradation)
     side = data.crop * options.network.scale
-    found = stretches(clips, length=data.length, side=side, progress=say)
+    longest = LONGEST if data.degradation == "footage" else None
+    found = stretches(clips, length=data.length, side=side, longest=longest, progress=say)
     say(f"{len(clips)} clips, {len(found)} stretches")
     return Data(found=found, val_clips=val_clips)
 

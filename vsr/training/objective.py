@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsr.data.degrade import sharpened
+from vsr.data.degrade import bicubic_down, sharpened
 from vsr.data.real import Degradation, degrade
 from vsr.errors import CheckpointFormatError, ConfigError, WeightsError
 from vsr.models.checkpoints import check_fit, load_tensors
@@ -251,13 +251,19 @@ class Objective(nn.Module):
         if self._weights.cleaning:
             if made.cleaned is None:
                 raise ConfigError(self._blind("cleaning", "cleaned input"))
-            small = F.avg_pool2d(gt.flatten(0, 1), self.network.scale).view(lq.shape)
-            losses["cleaning"] = F.l1_loss(made.cleaned.float(), small)
+            losses["cleaning"] = F.l1_loss(made.cleaned.float(), self._small(gt))
             loss = loss + self._weights.cleaning * losses["cleaning"]
         if self._perceptual is not None:
             losses["perceptual"] = self._perceptual(sr.flatten(0, 1), gt.flatten(0, 1))
             loss = loss + self._weights.perceptual * losses["perceptual"]
         return Judged(loss, losses, sr)
+
+    def _small(self, gt: Tensor) -> Tensor:
+        """What a cleaned input should be."""
+        if self._degradation == "footage":
+            return bicubic_down(gt, self.network.scale)
+        # As RealBasicVSR's published training does.
+        return F.avg_pool2d(gt.flatten(0, 1), self.network.scale).unflatten(0, gt.shape[:2])
 
     def _blind(self, name: str, wanted: str) -> str:
         weight = getattr(self._weights, name)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args, get_t
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
-from vsr.data.recipe import RealRecipe
+from vsr.data.recipe import FootageRecipe, RealRecipe
 from vsr.errors import ConfigError
 
 _STRICT = {"extra": "forbid"}
@@ -48,6 +48,24 @@ class CompactOptions:
     """Features in each trunk."""
     blocks: Positive = 5
     """Residual blocks in each trunk."""
+    clean: bool = False
+    """A cleaning stage before flow and propagation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanOptions:
+    """The cleaning stage on its own: the size stays."""
+
+    __pydantic_config__ = _STRICT
+
+    name: Literal["clean"] = "clean"
+    """Architecture."""
+    channels: Positive = 64
+    """Features, at half the size of the picture."""
+    blocks: Positive = 8
+    """Residual blocks."""
+
+    scale: ClassVar[int] = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +121,7 @@ class RealBasicVsrOptions:
 
 
 NetworkOptions: TypeAlias = Annotated[
-    CompactOptions | BasicVsrOptions | BasicVsrPlusPlusOptions | RealBasicVsrOptions,
+    CompactOptions | CleanOptions | BasicVsrOptions | BasicVsrPlusPlusOptions | RealBasicVsrOptions,
     Field(discriminator="name"),
 ]
 
@@ -122,8 +140,15 @@ class DataOptions:
     """Of `train`: videos and folders of pictures in it and below; REDS less REDS4; Vimeo-90K."""
     val_layout: Literal["folder", "reds4"] = "folder"
     """Of `val`; "reds4" is measured in RGB, as papers do, all else on Y."""
-    degradation: Literal["bicubic", "bd", "real"] = "bicubic"
-    """How lq is made from the truth; `[real]` says what the last one draws from."""
+    degradation: Literal["bicubic", "bd", "real", "footage"] = "bicubic"
+    """How lq is made from the truth. "real" degrades each crop, drawing from `[real]`; "footage"
+    degrades whole films once, drawing from `[footage]`, and cuts crops out of them."""
+    variants: Positive = 3
+    """Films that "footage" makes of each stretch of a clip."""
+    renew_every: Positive = 4000
+    """Steps after which "footage" makes new films."""
+    shrink: tuple[Positive, ...] = (1,)
+    """Factors by which the truth is shrunk first; every video counts once for each."""
     mirror: bool = False
     """Play each clip forth and back: `length` 7 gives 14 frames (Vimeo-90K)."""
     reverse: bool = True
@@ -255,6 +280,7 @@ class TrainOptions:
     loss: LossOptions = field(default_factory=LossOptions)
     adversarial: AdversarialOptions = field(default_factory=AdversarialOptions)
     real: RealRecipe = field(default_factory=RealRecipe)
+    footage: FootageRecipe = field(default_factory=FootageRecipe)
     run: RunOptions = field(default_factory=RunOptions)
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from vsr.data.clips import Clip
 from vsr.data.datasets import to_clip, truth
+from vsr.data.footage import CASES, named_film
 from vsr.data.real import Degradation, degrade_clip
 from vsr.data.recipe import RealRecipe
 from vsr.errors import DatasetError, VsrError
@@ -71,6 +72,10 @@ def validate(
     Returns:
         See `measure`.
     """
+    if degradation == "footage":
+        return validate_films(
+            network, clips, frames=frames, scale=scale, device=device, pictures=pictures
+        )
     stems = [Path(clip.name).stem for clip in clips]
     # Clips of one name in several folders each have a strip of their own.
     names = [f"{x}-{n}" if (n := stems[:i].count(x) + 1) > 1 else x for i, x in enumerate(stems)]
@@ -89,6 +94,60 @@ def validate(
         for name, clip in zip(names, clips, strict=True)
     ]
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+@torch.no_grad()
+def validate_films(
+    network: nn.Module,
+    clips: Sequence[Clip],
+    *,
+    frames: int,
+    scale: int,
+    device: torch.device,
+    pictures: Path | None = None,
+) -> dict[str, float]:
+    """Measure a network on the eight named degradations; means over frames, then over clips.
+
+    Args: see `validate`.
+
+    Returns:
+        Y-PSNR as "psnr", that of bicubic as "psnr_bicubic", "gain", the same for each degradation,
+        and of the clips the smallest gain, "worst". For scale 1 the gain is that over the input,
+        and on clean input, which equals the truth, it is 0 by definition and "psnr_clean" tells.
+    """
+    was_training = network.training
+    network.eval()
+    gains: dict[str, list[float]] = {case: [] for case in CASES}
+    scores: dict[str, list[float]] = {"psnr": [], "psnr_bicubic": []}
+    clean: list[float] = []
+    for clip in clips:
+        gt = truth(clip, frames=frames, scale=scale)
+        for case in CASES:
+            lq, shown = named_film(gt, scale, case)
+            sr = network(lq[None].to(device))[0][0]
+            bicubic = resize(lq, gt.shape[-2], gt.shape[-1])
+            outputs = [to_picture(x) for x in (bicubic, sr, shown)]
+            if pictures is not None:
+                pictures.mkdir(parents=True, exist_ok=True)
+                _save_strip(pictures / f"{Path(clip.name).stem}-{case}.png", outputs)
+            found = [_mean_psnr(x, outputs[2]) for x in outputs[:2]]
+            if not np.isfinite(found[0]):
+                clean.append(found[1])
+                continue
+            gains[case].append(found[1] - found[0])
+            scores["psnr_bicubic"].append(found[0])
+            scores["psnr"].append(found[1])
+    network.train(was_training)
+    numbers = {name: float(np.mean(values)) for name, values in scores.items()}
+    each = {f"gain_{case}": float(np.mean(found)) for case, found in gains.items() if found}
+    numbers |= {"gain": numbers["psnr"] - numbers["psnr_bicubic"], **each}
+    if clean:
+        numbers["psnr_clean"] = float(np.mean([min(x, 99.0) for x in clean]))
+    return numbers | {"worst": min(min(found) for found in gains.values() if found)}
+
+
+def _mean_psnr(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    return float(np.mean([psnr(a, b) for a, b in zip(one, other, strict=True)]))
 
 
 @torch.no_grad()

@@ -1,0 +1,123 @@
+"""The cleaning stage: noise and blocks go before anything is aligned, propagated or enlarged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vsr.models.contract import State, TrainableNetwork, TrainingOutput
+from vsr.models.layers import ResidualBlock, Stage
+
+_NEIGHBOURHOOD = 9
+_COLOURED = 2 / 255
+
+
+class Clean(TrainableNetwork):
+    """A correction of each frame, from the frame and its two neighbours as they are.
+
+    Works at half the size inside, on 2x2 blocks of pixels as channels. Its last layer starts at
+    zero, so an untrained one changes nothing. Where a picture has no colour, neither has the
+    correction.
+
+    At the ends of a segment, and at the end of a window without lookahead, the frame itself stands
+    in for the missing neighbour.
+
+    Args:
+        channels: Features.
+        blocks: Residual blocks.
+
+    Attributes:
+        scale: 1: the size stays.
+        min_size: 1: no padding needed.
+        strength: Share of the correction that is taken, 0 to 1.
+
+    Source: RealBasicVSR (Chan et al., CVPR 2022), sec. 3.2, for cleaning before propagation;
+    FastDVDnet (Tassano et al., CVPR 2020) for neighbours without alignment.
+    """
+
+    scale = 1
+    min_size = 1
+
+    def __init__(self, *, channels: int = 64, blocks: int = 8) -> None:
+        super().__init__()
+        self.channels = channels
+        self.strength = 1.0
+        self.body = Stage(
+            nn.Conv2d(3 * 12, channels, 3, padding=1),
+            nn.LeakyReLU(0.1, inplace=True),
+            *(ResidualBlock(channels) for _ in range(blocks)),
+            nn.Conv2d(channels, 12, 3, padding=1),
+        )
+        last = self.body[-1]
+        nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+
+    def forward(
+        self, lq: Tensor, state: State | None = None, lookahead: int = 0
+    ) -> tuple[Tensor, State]:
+        """Clean a window; see `contract.VideoNetwork`. The state is the last frame as it came."""
+        length = lq.shape[1]
+        if not 0 <= lookahead < length:
+            raise ValueError(f"lookahead {lookahead} in a window of {length} frames")
+        shown = length - lookahead
+        cleaned = self.frames(lq, None if state is None else state[0], shown)
+        return cleaned, (lq[:, shown - 1],)
+
+    def forward_for_training(self, lq: Tensor, state: State | None = None) -> TrainingOutput:
+        """Clean a clip; see `contract.TrainableNetwork`."""
+        return TrainingOutput(self(lq, state)[0])
+
+    def flow_parameters(self) -> Iterable[nn.Parameter]:
+        """None: there is no flow."""
+        return ()
+
+    def frames(self, lq: Tensor, before: Tensor | None, shown: int) -> Tensor:
+        """Clean the first frames of a window.
+
+        Args:
+            lq: (N, T, 3, H, W), 0 to 1.
+            before: The frame before them, (N, 3, H, W), or None.
+            shown: How many are cleaned, 1 to T.
+
+        Returns:
+            (N, shown, 3, H, W).
+        """
+        if not self.strength:
+            return lq[:, :shown]
+        first = lq[:, :1] if before is None else before[:, None]
+        earlier = torch.cat((first, lq[:, : shown - 1]), dim=1)
+        later = torch.cat((lq[:, 1 : shown + 1], lq[:, shown - 1 : shown]), dim=1)[:, :shown]
+        seen = torch.cat((earlier, lq[:, :shown], later), dim=2).flatten(0, 1)
+        height, width = lq.shape[-2:]
+        padded = F.pad(seen, (0, width % 2, 0, height % 2), mode="replicate")
+        blocks = F.pixel_unshuffle(padded, 2).contiguous(memory_format=torch.channels_last)
+        correction = F.pixel_shuffle(self.body(blocks), 2)[..., :height, :width]
+        correction = keep_grey(correction.float(), lq[:, :shown].flatten(0, 1))
+        return lq[:, :shown] + self.strength * correction.unflatten(0, (-1, shown))
+
+
+def keep_grey(correction: Tensor, picture: Tensor) -> Tensor:
+    """Take the colour out of a correction where the picture has none.
+
+    The colour of a correction fades where no pixel nearby differs between channels by two of 255
+    levels, and is gone where none differs at all: black-and-white film stays so, to the bit.
+
+    Args:
+        correction: (N, 3, H, W), or (N, 3 * S, H, W) for S sub-pixels in the order of
+            `nn.PixelShuffle`.
+        picture: (N, 3, H, W), 0 to 1.
+
+    Returns:
+        The shape of `correction`.
+    """
+    spread = (picture.amax(1, keepdim=True) - picture.amin(1, keepdim=True)).float()
+    half = _NEIGHBOURHOOD // 2
+    rows = F.max_pool2d(spread, (_NEIGHBOURHOOD, 1), stride=1, padding=(half, 0))
+    near = F.max_pool2d(rows, (1, _NEIGHBOURHOOD), stride=1, padding=(0, half))
+    colour = (near / _COLOURED).clamp(max=1).to(correction)[:, None]
+    by_channel = correction.unflatten(1, (3, -1))
+    grey = by_channel.mean(1, keepdim=True)
+    return (grey + colour * (by_channel - grey)).flatten(1, 2)
