@@ -14,6 +14,7 @@ from av.error import FFmpegError
 from av.filter import Graph
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
@@ -120,9 +121,9 @@ def deinterlace(planes: ClipPlanes) -> ClipPlanes:
         Planes of the same shapes.
     """
     count, height, width = planes[0].shape
-    graph = Graph()
+    graph, clock = Graph(), Fraction(1, _RATE)
     source = graph.add_buffer(
-        width=width, height=height, format="yuv444p", time_base=Fraction(1, _RATE)
+        width=width, height=height, format=VideoFormat("yuv444p"), time_base=clock
     )
     graph.link_nodes(
         source, graph.add("bwdif", "mode=send_frame:parity=tff:deint=all"), graph.add("buffersink")
@@ -138,7 +139,8 @@ def deinterlace(planes: ClipPlanes) -> ClipPlanes:
             graph.push(None)
         with suppress(BlockingIOError, EOFError):
             while True:
-                found.append(cast(VideoFrame, graph.pull()).to_ndarray())
+                pulled = cast(VideoFrame, graph.pull()).to_ndarray()
+                found.append(cast("NDArray[np.uint8]", pulled))
     luma, blue, red = (np.stack([frame[i] for frame in found]) for i in range(3))
     return luma, blue, red
 

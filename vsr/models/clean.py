@@ -96,7 +96,7 @@ class Clean(TrainableNetwork):
         blocks = F.pixel_unshuffle(padded, 2).contiguous(memory_format=torch.channels_last)
         correction = F.pixel_shuffle(self.body(blocks), 2)[..., :height, :width]
         correction = keep_grey(correction.float(), lq[:, :shown].flatten(0, 1))
-        return lq[:, :shown] + self.strength * correction.unflatten(0, (-1, shown))
+        return lq[:, :shown] + self.strength * correction.view(-1, shown, 3, height, width)
 
 
 def keep_grey(correction: Tensor, picture: Tensor) -> Tensor:
@@ -118,6 +118,7 @@ def keep_grey(correction: Tensor, picture: Tensor) -> Tensor:
     rows = F.max_pool2d(spread, (_NEIGHBOURHOOD, 1), stride=1, padding=(half, 0))
     near = F.max_pool2d(rows, (1, _NEIGHBOURHOOD), stride=1, padding=(0, half))
     colour = (near / _COLOURED).clamp(max=1).to(correction)[:, None]
-    by_channel = correction.unflatten(1, (3, -1))
+    count, channels, *sides = correction.shape
+    by_channel = correction.reshape(count, 3, channels // 3, *sides)
     grey = by_channel.mean(1, keepdim=True)
     return (grey + colour * (by_channel - grey)).flatten(1, 2)

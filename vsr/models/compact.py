@@ -128,7 +128,7 @@ class Compact(TrainableNetwork):
         base = resize(frames, lq.shape[-2] * self.scale, lq.shape[-1] * self.scale)
         detail = keep_grey(self.tail(torch.cat(features)), frames)
         sr = base + F.pixel_shuffle(detail, self.scale)
-        sr = sr.unflatten(0, (shown, -1)).transpose(0, 1)
+        sr = torch.stack(sr.chunk(shown), dim=1)
         if self.clean is None:
             return TrainingOutput(sr, to_previous, to_next), (features[-1], lq[:, shown - 1])
         state = (features[-1], lq[:, shown - 1], came[:, shown - 1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -82,8 +82,8 @@ class Trunk(Recomputable, nn.Sequential):
 
     def shares(self, *channels: int) -> list[Callable[[Tensor], Tensor]]:
         """Split the first layer by its inputs; the first share has the bias."""
-        conv = self[0]
-        parts = conv.weight.split(channels, dim=1)
+        conv = cast(nn.Conv2d, self[0])
+        parts = torch.split(conv.weight, list(channels), dim=1)
         biases = [conv.bias, *[None] * (len(parts) - 1)]
         return [
             partial(F.conv2d, weight=part, bias=bias, padding=1)

@@ -72,22 +72,34 @@ class Batches(Dataset[Batch | VsrError]):
 
     def _clip(self, seed: tuple[int, ...]) -> Batch:
         data, lq = self._data, None
-        shape = {"length": data.length, "side": data.crop * self._scale, "reverse": data.reverse}
+        length, side, reverse = data.length, data.crop * self._scale, data.reverse
         if data.degradation == "footage":
             first = seed[1] // data.renew_every * data.variants
             gt, lq = sample_film(
                 self._found,
                 self._footage,
-                **shape,
+                length=length,
+                side=side,
                 scale=self._scale,
                 seed=seed,
                 variants=range(first, first + data.variants),
                 folder=Path(data.cache).expanduser() / "films",
+                reverse=reverse,
             )
         elif self._paired:
-            gt, lq = sample_pairs(self._found, batch=1, scale=self._scale, seed=seed, **shape)
+            gt, lq = sample_pairs(
+                self._found,
+                batch=1,
+                length=length,
+                side=side,
+                scale=self._scale,
+                seed=seed,
+                reverse=reverse,
+            )
         else:
-            gt = sample_batch(self._found, batch=1, seed=seed, **shape)
+            gt = sample_batch(
+                self._found, batch=1, length=length, side=side, seed=seed, reverse=reverse
+            )
         if data.mirror:
             gt, lq = mirrored(gt), None if lq is None else mirrored(lq)
         if data.degradation == "real":

@@ -263,7 +263,8 @@ class Objective(nn.Module):
         if self._degradation == "footage":
             return bicubic_down(gt, self.network.scale)
         # As RealBasicVSR's published training does.
-        return F.avg_pool2d(gt.flatten(0, 1), self.network.scale).unflatten(0, gt.shape[:2])
+        small = F.avg_pool2d(gt.flatten(0, 1), self.network.scale)
+        return small.view(*gt.shape[:2], *small.shape[1:])
 
     def _blind(self, name: str, wanted: str) -> str:
         weight = getattr(self._weights, name)
