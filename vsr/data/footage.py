@@ -226,7 +226,7 @@ class _Draws:
     def __init__(self, rng: np.random.Generator, recipe: FootageRecipe) -> None:
         self.rng = rng
         self.recipe = recipe
-        self.severity = float(rng.beta(*recipe.severity))
+        self.severity = float(rng.beta(*recipe.severity_beta))
 
     def happens(self, chance: float) -> bool:
         return bool(self.rng.random() < chance)
@@ -321,7 +321,7 @@ def _compressed(clip: Tensor, draws: _Draws, *, interlaced: bool = False) -> Ten
     preset = ""
     if codec in ("libx264", "libx265", "libvpx-vp9"):
         quantiser = draws.strength(recipe.crf) + (6 if codec == "libvpx-vp9" else 0)
-        if codec != "libvpx-vp9":
+        if codec == "libx264":
             preset = str(rng.choice(["ultrafast", "veryfast", "medium"]))
     else:
         low, high = np.log(recipe.qscale)

@@ -11,6 +11,10 @@ Range = tuple[float, float]
 _STRICT = {"extra": "forbid"}
 
 
+# Tuples that are no ranges.
+_LISTS = ("kernels", "codecs", "codec_odds", "severity_beta")
+
+
 def _check(drawn_from: object, chances: tuple[str, ...]) -> None:
     """Hold chances against 0 to 1, and ranges against their order.
 
@@ -20,8 +24,7 @@ def _check(drawn_from: object, chances: tuple[str, ...]) -> None:
     for name, value in vars(drawn_from).items():
         if name in chances and not 0 <= value <= 1:
             raise ValueError(f"{name} is {value}; wanted a chance, from 0 to 1")
-        # kernels and codecs are lists.
-        ranged = isinstance(value, tuple) and name not in ("kernels", "codecs", "codec_odds")
+        ranged = isinstance(value, tuple) and name not in _LISTS
         if ranged and not 0 <= value[0] <= value[1]:
             raise ValueError(f"{name} is {value}; wanted the lower end first, from 0 on")
         if name.endswith("_step") and value < 0:
@@ -248,7 +251,7 @@ class FootageRecipe:
 
     clean: float = 0.16
     """Chance of a film that is only shrunk bicubically."""
-    severity: Range = (1.3, 1.6)
+    severity_beta: tuple[float, float] = (1.3, 1.6)
     """Parameters of the beta distribution that a film's severity is drawn from."""
     spread: float = 0.4
     """Largest distance of a strength from the film's severity."""
@@ -299,7 +302,7 @@ class FootageRecipe:
     codec_odds: tuple[float, ...] = (0.42, 0.12, 0.08, 0.15, 0.12, 0.11)
     """Odds of each."""
     crf: Range = (18, 40)
-    """Of x264 and x265, in three presets; VP9 gets six more."""
+    """Of x264, in three presets, and x265; VP9 gets six more."""
     qscale: Range = (2, 16)
     """Of MPEG-2, MPEG-4 and MJPEG."""
 

@@ -58,7 +58,8 @@ class CodecSettings:
             default, 40 a very poor video call. For x264 and x265 the CRF; other codecs get the
             qscale of the same step.
         gop: Most frames from one key frame to the next.
-        preset: Of x264 and x265; empty for the fastest that is in common use.
+        preset: Of x264; empty for the fastest that is in common use. (x265's slower ones give other
+            bits for the same input, even with one thread.)
         native: `quantiser` is on the encoder's own scale instead: a CRF, or a qscale of 1 to 31.
         interlaced: MPEG-2 codes fields.
     """

@@ -37,6 +37,22 @@ def charbonnier(sr: Tensor, gt: Tensor, *, eps: float = 1e-12) -> Tensor:
     return ((sr - gt).square() + eps).sqrt().mean()
 
 
+def log_mse(sr: Tensor, gt: Tensor, *, floor: float = 4e-6) -> Tensor:
+    """Mean over frames of the logarithm of their mean squared error: what PSNR averages.
+
+    A frame's weight does not depend on how damaged it is, so nearly clean footage counts as much
+    as footage of which little is left.
+
+    Args:
+        sr: Output, (N, T, 3, H, W).
+        gt: Truth, same shape.
+        floor: Added to each error: half a level of 8 bit, below which nothing is gained.
+
+    Source: the PSNR loss of NAFNet (Chen et al., ECCV 2022).
+    """
+    return ((sr - gt).square().mean((2, 3, 4)) + floor).log10().mean()
+
+
 def photometric(lq: Tensor, flow_to_previous: Tensor, flow_to_next: Tensor) -> Tensor:
     """Mean absolute difference of each frame and its warped neighbours.
 
@@ -176,6 +192,7 @@ _PICTURE_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "charbonnier": charbonnier,
     "l1": F.l1_loss,
     "mse": F.mse_loss,
+    "log_mse": log_mse,
 }
 
 

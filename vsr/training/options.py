@@ -211,8 +211,9 @@ class LossOptions:
 
     __pydantic_config__ = _STRICT
 
-    picture: Literal["charbonnier", "l1", "mse"] = "charbonnier"
-    """Output against truth; mse is what PSNR measures, and gives the mean where there is doubt."""
+    picture: Literal["charbonnier", "l1", "mse", "log_mse"] = "charbonnier"
+    """Output against truth. mse gives the mean where there is doubt; log_mse does too, and counts
+    each frame alike, as the mean of PSNR does."""
     photometric: NotNegative = 0.0
     """Weight of frames against their neighbours, warped by flow: teaches flow that can learn."""
     temporal: NotNegative = 0.0
