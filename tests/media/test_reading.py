@@ -151,7 +151,8 @@ def test_truncated_file_gives_what_is_there_and_names_the_rest(
     )
     frames, summary, _ = decode(synthetic.cut_file(path, 0.6))
     assert 20 < len(frames) < 40
-    assert numbers(frames) == list(range(len(frames)))
+    # The cut goes through the last one, of which decoders conceal more or less.
+    assert numbers(frames[:-1]) == list(range(len(frames) - 1))
     assert len(frames) + summary.lost_count == 50
     assert summary.lost[-1].end == pytest.approx(2.0, abs=0.001)
     assert "ends early" in summary.lost[-1].reason
@@ -187,7 +188,7 @@ def test_truncated_with_b_frames_accounts_for_every_frame(tmp_path: Path) -> Non
 def test_truncated_transport_stream_plays_to_its_end(tmp_path: Path) -> None:
     path = synthetic.make_video(tmp_path / "a.ts", frames=50, rate=RATE, codec_options=ALL_INTRA)
     frames, _, _ = decode(synthetic.cut_file(path, 0.6))
-    assert numbers(frames) == list(range(len(frames)))
+    assert numbers(frames[:-1]) == list(range(len(frames) - 1))
     assert len(frames) > 20
 
 

@@ -20,11 +20,13 @@ from safetensors.torch import load_file
 from skimage import data
 from synthetic import make_video
 
+from vsr.data.footage import CASES
 from vsr.data.recipe import RealRecipe
 from vsr.errors import CheckpointFormatError, ConfigError, DatasetError, EncodeError, WeightsError
 from vsr.models.checkpoints import read_metadata
 from vsr.training.loop import build, learning_rate, train
 from vsr.training.options import (
+    CleanOptions,
     CompactOptions,
     DataOptions,
     LossOptions,
@@ -252,7 +254,8 @@ def test_neighbours_of_a_single_frame_are_refused(
 def test_weights_say_how_they_came_about(videos: Path, tmp_path: Path) -> None:
     train(tiny(videos, tmp_path, steps=2), say=quiet)
     metadata = read_metadata(tmp_path / "weights.safetensors")
-    assert metadata["network"] == {"name": "compact", "scale": 2, "channels": 8, "blocks": 1}
+    network = {"name": "compact", "scale": 2, "channels": 8, "blocks": 1, "clean": False}
+    assert metadata["network"] == network
     assert metadata["step"] == 2
     assert metadata["validation"]["psnr_bicubic"] > 20
     assert metadata["options"]["optimizer"]["steps"] == 2
@@ -392,3 +395,51 @@ def test_a_resumed_run_has_the_settings_of_its_options_and_says_what_changed(
     ):
         assert f"optimizer.{change}" in line
     assert "data." not in line
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_training_on_films_learns_resumes_and_measures_each_degradation(
+    videos: Path, tmp_path: Path, scale: int
+) -> None:
+    """Films are made once; a run that stopped goes on bit for bit; pixels are counted."""
+    options = tiny(videos, tmp_path / "straight", steps=3)
+    options = replace(
+        options,
+        data=replace(options.data, degradation="footage", shrink=(1, 2), variants=1),
+        network=CleanOptions(channels=8, blocks=1)
+        if scale == 1
+        else CompactOptions(scale=2, channels=8, blocks=1, clean=True),
+        loss=LossOptions(picture="log_mse", cleaning=0.0 if scale == 1 else 0.1),
+    )
+    numbers = train(options, say=quiet)
+    assert {f"gain_{case}" for case in CASES if scale > 1 or case != "clean"} <= numbers.keys()
+    assert numbers["worst"] <= numbers["gain"]
+    films = sorted((videos / "cache" / "films").glob("*.film"))
+    parts = replace(options, run=replace(options.run, output=str(tmp_path / "parts")))
+    train(replace(parts, run=replace(parts.run, max_minutes=1e-9)), say=quiet)
+    train(parts, resume=True, say=quiet)
+    assert sorted((videos / "cache" / "films").glob("*.film")) == films
+    weights = [tmp_path / name / "weights.safetensors" for name in ("straight", "parts")]
+    assert read_metadata(weights[1])["pixels"] == 3 * 3 * 12 * 12
+    one, other = (load_file(path) for path in weights)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_cleaning_stage_starts_from_weights_of_its_own(videos: Path, tmp_path: Path) -> None:
+    options = tiny(videos, tmp_path / "clean", steps=1, lr=1e-2)
+    options = replace(options, network=CleanOptions())
+    options = replace(options, data=replace(options.data, degradation="footage"))
+    train(options, say=quiet)
+    weights = tmp_path / "clean" / "weights.safetensors"
+    network = CompactOptions(scale=2, channels=8, blocks=1, clean=True)
+    started = replace(
+        options,
+        network=network,
+        optimizer=replace(options.optimizer, clean_init=str(weights)),
+    )
+    world = World(rank=0, size=1, device=torch.device("cpu"))
+    stage = build(started, world, quiet).network.clean
+    assert all(torch.equal(stage.state_dict()[k], v) for k, v in load_file(weights).items())
+    plain = replace(started, network=replace(network, clean=False))
+    with pytest.raises(ConfigError, match=r"clean_init .* wants a network with a cleaning stage"):
+        build(plain, world, quiet)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,12 +50,41 @@ def start_from(network: TrainableNetwork, path: Path, say: Say) -> None:
         load_published(network, checkpoint)
         say(f"starting from '{path}', a published checkpoint")
         return
-    scale = int(read_metadata(path)["network"].get("scale", network.scale))
-    if isinstance(network, Compact) and scale != network.scale:
-        _start_from_larger_scale(network, path, scale, say)
+    if isinstance(network, Compact):
+        _start_compact(network, path, say)
         return
     load_into(network, path)
     say(f"starting from '{path}'")
+
+
+def start_clean_from(network: TrainableNetwork, path: Path, say: Say) -> None:
+    """Load weights of `Clean` into the cleaning stage of a network.
+
+    Args:
+        network: In training.
+        path: Weights that `vsr train` wrote for the network "clean".
+        say: Told what was done.
+
+    Raises:
+        ConfigError: The network has no cleaning stage.
+        WeightsError: There is no such file.
+        CheckpointFormatError: It is of another network.
+    """
+    stage = getattr(network, "clean", None)
+    if stage is None:
+        raise ConfigError(
+            f"optimizer.clean_init = '{path}' wants a network with a cleaning stage; set "
+            "network.clean = true or leave it out"
+        )
+    load_into(stage, path)
+    say(f"cleaning stage starting from '{path}'")
+
+
+def pixels_seen(init: str) -> int:
+    """Pixels that the weights to start from have learnt from; 0 where that is not known."""
+    if not init or not is_own(Path(init)):
+        return 0
+    return int(read_metadata(Path(init)).get("pixels", 0))
 
 
 def start_flow_from(network: TrainableNetwork, path: Path, say: Say) -> None:
@@ -91,28 +121,35 @@ def changed_since(weights: Path, options: TrainOptions) -> list[str]:
         return []
 
 
-def _start_from_larger_scale(network: Compact, path: Path, scale: int, say: Say) -> None:
-    """Take over trunks and flow as they are; average the last layer over sub-pixels.
+def _start_compact(network: Compact, path: Path, say: Say) -> None:
+    """Load weights of the compact network, of the same scale or a multiple, cleaning stage or not.
 
-    They work at the size of the input, whatever the scale. The network then adds to its bicubic
-    picture the box average of what the larger one adds to its.
+    Trunks and flow work at the size of the input, whatever the scale. From a larger scale the last
+    layer is averaged over sub-pixels: the network then adds to its bicubic picture the box average
+    of what the larger one adds to its. A cleaning stage that the file lacks starts as it is.
     """
+    scale = int(read_metadata(path)["network"].get("scale", network.scale))
     if scale % network.scale:
         raise CheckpointFormatError(
             f"optimizer.init = '{path}' is of scale {scale}, wanted {network.scale} or a multiple "
             "of it: sub-pixels can be averaged, not made up; leave optimizer.init out"
         )
-    factor = scale // network.scale
-    weights = read_tensors(path)
-    for name in ("tail.2.weight", "tail.2.bias"):
-        if name in weights and weights[name].shape[0] == 3 * scale**2:
-            weights[name] = averaged_sub_pixels(weights[name], scale, network.scale)
-    check_fit(weights, network.state_dict(), path, type(network).__name__)
+    weights, said = read_tensors(path), f"starting from '{path}'"
+    if scale != network.scale:
+        for name in ("tail.2.weight", "tail.2.bias"):
+            if name in weights and weights[name].shape[0] == 3 * scale**2:
+                weights[name] = averaged_sub_pixels(weights[name], scale, network.scale)
+        factor = scale // network.scale
+        said += (
+            f", which is of scale {scale}: trunks and flow taken over, last layer averaged over "
+            f"{factor}x{factor} sub-pixels for scale {network.scale}"
+        )
+    own = network.state_dict()
+    if not any(name.startswith("clean.") for name in weights):
+        weights |= {name: value for name, value in own.items() if name.startswith("clean.")}
+    check_fit(weights, own, path, type(network).__name__)
     network.load_state_dict(weights)
-    say(
-        f"starting from '{path}', which is of scale {scale}: trunks and flow taken over, "
-        f"last layer averaged over {factor}x{factor} sub-pixels for scale {network.scale}"
-    )
+    say(said)
 
 
 def averaged_sub_pixels(parameter: Tensor, scale: int, wanted: int) -> Tensor:
@@ -216,6 +253,26 @@ class Stateful(Protocol):
 
     def load_state_dict(self, state: Any, /) -> Any:  # noqa: ANN401
         """Go on from a saved state."""
+
+
+@dataclass
+class Seen:
+    """How much a network has learnt from.
+
+    Attributes:
+        pixels: Low-quality pixels of all training clips, those of the weights a run started from
+            included.
+    """
+
+    pixels: int = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """All that `load_state_dict` needs to go on."""
+        return {"pixels": self.pixels}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on from a saved count."""
+        self.pixels = state["pixels"]
 
 
 class Moments:

@@ -31,11 +31,14 @@ from vsr.training.batches import Batch, batches
 from vsr.training.checkpoint import (
     Ema,
     Moments,
+    Seen,
     Stateful,
     changed_since,
     descend,
     load_checkpoint,
+    pixels_seen,
     save_checkpoint,
+    start_clean_from,
     start_flow_from,
     start_from,
 )
@@ -97,6 +100,7 @@ class Parts:
         adversary: The discriminator; None without an adversarial loss.
         shape: Name and hyper-parameters of the network, as they go into files.
         output: The folder of the run.
+        seen: Counts the pixels that were learnt from.
     """
 
     network: TrainableNetwork
@@ -107,6 +111,7 @@ class Parts:
     ema: Ema
     shape: dict[str, object]
     output: Path
+    seen: Seen
 
     def saved(self) -> dict[str, Stateful]:
         """Name what a checkpoint holds."""
@@ -114,6 +119,7 @@ class Parts:
             "network": self.network,
             "optimizer": Moments(self.optimizer),
             "ema": self.ema,
+            "seen": self.seen,
         }
         if self.scaler.is_enabled():
             saved["scaler"] = self.scaler
@@ -163,7 +169,9 @@ def train(
         if not resume:
             refuse_overwriting(Path(options.run.output))
         # The checkpoint holds what became of the weights that it started from.
-        unstarted = replace(options, optimizer=replace(options.optimizer, init="", flow_init=""))
+        unstarted = replace(
+            options, optimizer=replace(options.optimizer, init="", clean_init="", flow_init="")
+        )
         parts = build(unstarted if resume else options, world, say)
         with world.first_alone():
             data = open_data(options, say)
@@ -253,6 +261,7 @@ def build(options: TrainOptions, world: World, say: Say) -> Parts:
         ema=Ema(network, schedule.ema),
         shape=asdict(options.network),
         output=Path(options.run.output),
+        seen=Seen(pixels_seen(schedule.init)),
     )
 
 
@@ -295,6 +304,8 @@ def build_network(
     assert isinstance(network, TrainableNetwork)
     if schedule.init:
         start_from(network, Path(schedule.init), say)
+    if schedule.clean_init:
+        start_clean_from(network, Path(schedule.clean_init), say)
     if schedule.flow_init:
         start_flow_from(network, Path(schedule.flow_init), say)
     for part in network.modules():
@@ -335,6 +346,7 @@ def fit(
                 raise batch
             losses = update(parts, options, batch.to(world.device), step)
             step += 1
+            parts.seen.pixels += pixels_per_step(options)
             if all(map(math.isfinite, losses.values())):
                 seen.append(losses)
             else:
@@ -354,7 +366,8 @@ def fit(
                 bar.set_postfix({key: f"{value:.5f}" for key, value in means.items()})
                 rate = learning_rate(step - 1, options.optimizer)
                 if record is not None:
-                    record.add(step, **means, lr=rate, skipped=skipped)
+                    pixels = parts.seen.pixels
+                    record.add(step, **means, lr=rate, skipped=skipped, pixels=pixels)
                 seen = []
             # Before validating: whoever stops a run may not wait for that.
             if record is not None and (step % run.save_every == 0 or last):
@@ -370,6 +383,12 @@ def fit(
         say(f"{skipped} steps had a gradient that was not finite and were left out")
     world.wait()
     return numbers
+
+
+def pixels_per_step(options: TrainOptions) -> int:
+    """Low-quality pixels of the clips of one step, over all processes."""
+    data = options.data
+    return data.batch * data.length * (1 + data.mirror) * data.crop**2
 
 
 def update(parts: Parts, options: TrainOptions, batch: Batch, step: int) -> dict[str, float]:
@@ -435,7 +454,12 @@ def _save(parts: Parts, options: TrainOptions, step: int) -> None:
 def _save_weights(
     parts: Parts, options: TrainOptions, step: int, numbers: dict[str, float]
 ) -> None:
-    facts = {"step": step, "options": asdict(options), "validation": numbers}
+    facts = {
+        "step": step,
+        "pixels": parts.seen.pixels,
+        "options": asdict(options),
+        "validation": numbers,
+    }
     save_weights(parts.output / "weights.safetensors", parts.ema.weights, parts.shape, facts)
 
 

@@ -200,6 +200,8 @@ class OptimizerOptions:
     """Decay of the moving average of the weights, which is what is kept."""
     init: str = ""
     """Weights to start from: of `vsr train`, of this scale or a multiple, or published ones."""
+    clean_init: str = ""
+    """Weights of a network "clean" for the cleaning stage, after `init`."""
     flow_init: str = ""
     """Weights of SpyNet to start from, after `init`: a published file, or one of a whole network.
     """
