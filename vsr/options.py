@@ -139,7 +139,7 @@ class EnhanceOptions:
     """A name that `vsr models` lists, or a weight file; by default the bundled one for real
     footage that fits the size asked for."""
 
-    scale: Literal[2, 4] | None = None
+    scale: Literal[1, 2, 4] | None = None
     """Times the input's width and height; by default the network's own scale."""
 
     height: int | None = None
@@ -157,6 +157,10 @@ class EnhanceOptions:
 
     strength: float = 1.0
     """1 for the network's picture, 0 for the bicubic one, between for a blend."""
+
+    clean: float | None = None
+    """How much of the correction of the cleaning stage is taken, 0 to 1; by default 1 where the
+    network has such a stage, else 0. Any network can be given it."""
 
     deinterlace: Deinterlace = "auto"
     """auto: on interlaced video only; frame: always; field: a frame per field, twice the rate."""
@@ -227,6 +231,8 @@ def check(options: EnhanceOptions) -> None:
         raise ConfigError(f"{both} contradict each other; give one of them")
     if not 0 <= options.strength <= 1:
         raise ConfigError(f"--strength is between 0 and 1; got {options.strength:g}")
+    if options.clean is not None and not 0 <= options.clean <= 1:
+        raise ConfigError(f"--clean is between 0 and 1; got {options.clean:g}")
     if options.height is not None and options.height < 2:
         raise ConfigError(f"--height is in pixels, 2 at least; got {options.height}")
     if options.piece < 1:

@@ -114,6 +114,7 @@ def plan_job(
         size = decoder.width, decoder.height
         shown, turn_notes = as_turned(info, options.filter)
         model = named or default_model(_factor(options, decoder, shown))
+        model = replace(model, clean=options.clean)
         encode = _plan_encoding(shown, kind, options, decoder, model.scale)
         source_layout, assumed = color_layout(info, decoder.format)
         time_range = kept_range(decoder, decode, kind.muxer)
@@ -290,6 +291,9 @@ def describe(job: Job) -> Iterator[str]:
     yield f"{job.info.path} -> {job.target.pattern}"
     yield f"  picture   {width}x{height} -> {encode.width}x{encode.height}"
     yield f"  model     {job.model.name} (x{job.model.scale}): {job.model.purpose}"
+    if job.model.cleaning:
+        stage = "its own stage" if job.model.has_stage else "the stage of clean-x1 before it"
+        yield f"  cleaning  {job.model.cleaning:.0%} of the correction, by {stage}"
     tile = "whole frames" if plan.tile is None else f"tiles of {plan.tile} px"
     yield (
         f"  runs      on {plan.device} in {plan.precision}, {plan.window} frames at once and "

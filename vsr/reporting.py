@@ -166,6 +166,8 @@ def _model(job: Job) -> dict[str, Any]:
         "architecture": job.model.architecture,
         "scale": job.model.scale,
         "weights_sha256": job.model.weight_hash,
+        "clean": job.model.cleaning,
+        "clean_sha256": job.model.stage_hash,
     }
 
 

@@ -325,6 +325,7 @@ def identify(job: Job, options: EnhanceOptions) -> dict[str, Any]:
                 "architecture": job.model.architecture,
                 "parameters": job.model.hyper_parameters,
                 "weights": job.model.weight_hash,
+                "stage": job.model.stage_hash,
                 "device": torch.device(job.inference.device).type,
                 "precision": job.inference.precision,
                 "lookahead": job.inference.lookahead,

@@ -57,6 +57,7 @@ METAVARS: Mapping[str, str] = {
     "retries": "N",
     "scene_threshold": "0..101",
     "set": "A.B=VALUE",
+    "clean": "0..1",
     "size": "WxH",
     "source": "IN",
     "start": "T",

@@ -287,7 +287,7 @@ def _check_machine(job: Job, options: EnhanceOptions) -> ModelInfo:
         planned = read_job(folder)["job"]
     except OSError as error:
         raise _unreadable(folder, error) from error
-    model = find_model(options.model or job.model.name)
+    model = replace(find_model(options.model or job.model.name), clean=options.clean)
     changed = list(differences(planned, identify(replace(job, model=model), options)))
     if changed:
         raise MediaError(

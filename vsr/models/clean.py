@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsr.models.contract import State, TrainableNetwork, TrainingOutput
+from vsr.models.contract import State, TrainableNetwork, TrainingOutput, VideoNetwork
 from vsr.models.layers import ResidualBlock, Stage
 
 _NEIGHBOURHOOD = 9
@@ -97,6 +97,34 @@ class Clean(TrainableNetwork):
         correction = F.pixel_shuffle(self.body(blocks), 2)[..., :height, :width]
         correction = keep_grey(correction.float(), lq[:, :shown].flatten(0, 1))
         return lq[:, :shown] + self.strength * correction.view(-1, shown, 3, height, width)
+
+
+class Cleaned(nn.Module):
+    """A network behind a cleaning stage; see `contract.VideoNetwork`.
+
+    Args:
+        stage: Cleans all frames that the network sees.
+        network: Any other.
+
+    Attributes:
+        scale, min_size: Those of the network.
+    """
+
+    def __init__(self, stage: Clean, network: VideoNetwork) -> None:
+        super().__init__()
+        self.stage = stage
+        self.network = network
+        self.scale = network.scale
+        self.min_size = network.min_size
+
+    def forward(
+        self, lq: Tensor, state: State | None = None, lookahead: int = 0
+    ) -> tuple[Tensor, State]:
+        """Clean and upscale a window; the last entry of the state is the last frame as it came."""
+        length = lq.shape[1]
+        cleaned = self.stage.frames(lq, None if state is None else state[-1], length)
+        sr, after = self.network(cleaned, None if state is None else state[:-1], lookahead)
+        return sr, (*after, lq[:, length - lookahead - 1])
 
 
 def keep_grey(correction: Tensor, picture: Tensor) -> Tensor:

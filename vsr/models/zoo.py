@@ -20,7 +20,7 @@ from vsr.models.basicvsr_pp import BasicVSRPlusPlus
 from vsr.models.bicubic import Bicubic
 from vsr.models.catalogue import PUBLISHED, Degradation, check_digest, weights_folder
 from vsr.models.checkpoints import is_own, load_into, read_metadata, sha256
-from vsr.models.clean import Clean
+from vsr.models.clean import Clean, Cleaned
 from vsr.models.compact import Compact
 from vsr.models.contract import NetworkFacts, VideoNetwork
 from vsr.models.published import is_optional, load_published, read_published
@@ -51,6 +51,8 @@ class ModelInfo:
         purpose: One sentence: for which input it is made.
         degradation: What its training undid.
         digest: SHA-256 of the published weight file, or its first digits; None where any file goes.
+        clean: Share of the cleaning stage's correction, 0 to 1; None: 1 where the network has a
+            stage of its own, else 0. A network without one gets that of `clean-x1`.
     """
 
     name: str
@@ -61,11 +63,36 @@ class ModelInfo:
     purpose: str
     degradation: Degradation = "unknown"
     digest: str | None = None
+    clean: float | None = None
 
     @property
     def facts(self) -> NetworkFacts:
         """What planning needs to know about it."""
-        return _facts(self.architecture, self.hyper_parameters)
+        facts = _facts(self.architecture, self.hyper_parameters)
+        if not self.cleaned_apart:
+            return facts
+        stage = _facts("clean", {})
+        return replace(
+            facts,
+            lookahead=max(facts.lookahead, stage.lookahead),
+            bytes_per_call=facts.bytes_per_call + stage.bytes_per_call,
+            bytes_per_frame=facts.bytes_per_frame + stage.bytes_per_frame,
+        )
+
+    @property
+    def has_stage(self) -> bool:
+        """Whether the network has a cleaning stage of its own."""
+        return self.architecture == "clean" or bool(self.hyper_parameters.get("clean"))
+
+    @property
+    def cleaning(self) -> float:
+        """Share of a cleaning stage's correction that is taken."""
+        return float(self.has_stage) if self.clean is None else self.clean
+
+    @property
+    def cleaned_apart(self) -> bool:
+        """Whether the stage of `clean-x1` is put before it."""
+        return bool(self.clean) and not self.has_stage
 
     @property
     def scale(self) -> int:
@@ -76,6 +103,11 @@ class ModelInfo:
     def weight_hash(self) -> str | None:
         """Hash the weight file, 64 hex digits."""
         return None if self.weights is None else sha256(self.weights)
+
+    @property
+    def stage_hash(self) -> str | None:
+        """Hash the weights of a cleaning stage that is put before the network."""
+        return MODELS[_STAGE].weight_hash if self.cleaned_apart else None
 
 
 def _compact(name: str, scale: int, degradation: Degradation, purpose: str) -> ModelInfo:
@@ -104,6 +136,15 @@ MODELS: Mapping[str, ModelInfo] = {
         "real",
         "real footage, compressed or noisy; the default up to twice the size",
     ),
+    "clean-x1": ModelInfo(
+        name="clean-x1",
+        architecture="clean",
+        hyper_parameters={"channels": 64, "blocks": 8},
+        weights=WEIGHTS / "clean-x1.safetensors",
+        licence="Apache-2.0",
+        purpose="real footage that keeps its size: noise, compression; the default of --scale 1",
+        degradation="real",
+    ),
     "bicubic": ModelInfo(
         name="bicubic",
         architecture="bicubic",
@@ -114,7 +155,7 @@ MODELS: Mapping[str, ModelInfo] = {
         degradation="any",
     ),
 }
-_LARGEST, _TWICE = "compact-x4-real", "compact-x2-real"
+_LARGEST, _TWICE, _STAGE = "compact-x4-real", "compact-x2-real", "clean-x1"
 _BASICVSR = NetworkFacts(lookahead=8, bytes_per_call=12_000.0, bytes_per_frame=700.0)
 # What is known of a kind of network, whoever trained it. Lookahead: the smallest of 0, 1, 2, 4, 8,
 # 16 with which the worst frame of each comes within 45 dB of the whole clip (`bench.py seams`,
@@ -138,6 +179,8 @@ def default_model(factor: float) -> ModelInfo:
     Args:
         factor: How many times wider or higher the picture shall be, the larger of both.
     """
+    if factor <= 1:
+        return MODELS[_STAGE]
     return MODELS[_TWICE if factor <= 2 else _LARGEST]
 
 
@@ -190,7 +233,8 @@ def published_model(name: str) -> ModelInfo:
 
 def _facts(architecture: str, hyper_parameters: Mapping[str, Any]) -> NetworkFacts:
     """Look up what planning needs to know; memory grows with the channels."""
-    scale, facts, share = hyper_parameters.get("scale", 4), _FACTS[architecture], 1.0
+    fixed = getattr(ARCHITECTURES[architecture], "scale", 4)
+    scale, facts, share = hyper_parameters.get("scale", fixed), _FACTS[architecture], 1.0
     if architecture == "basicvsr_pp" and scale == 1:
         facts = _RESTORATION
     if architecture.startswith(("basicvsr", "realbasicvsr")):
@@ -269,9 +313,23 @@ def load_network(info: ModelInfo, device: torch.device | str = "cpu") -> VideoNe
             load_into(network, info.weights)
         else:
             load_published(network, read_published(info.weights))
+    if info.clean is not None:
+        network = _with_clean(network, info)
     network.eval().requires_grad_(False)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return cast("VideoNetwork", network)
+
+
+def _with_clean(network: nn.Module, info: ModelInfo) -> nn.Module:
+    """Set the share of the correction that is taken; put a stage before a network without one."""
+    assert info.clean is not None
+    if info.cleaned_apart:
+        stage = load_network(replace(MODELS[_STAGE], clean=info.clean))
+        return Cleaned(cast("Clean", stage), cast("VideoNetwork", network))
+    stage_of_its_own = network if isinstance(network, Clean) else getattr(network, "clean", None)
+    if isinstance(stage_of_its_own, Clean):
+        stage_of_its_own.strength = info.clean
+    return network
 
 
 def load_model(name: str | None = None, device: torch.device | str = "cpu") -> VideoNetwork:
@@ -281,10 +339,10 @@ def load_model(name: str | None = None, device: torch.device | str = "cpu") -> V
 
 def loader() -> Callable[[ModelInfo, str], VideoNetwork]:
     """Make a `load_network` that keeps the network it loaded last, for one job after the other."""
-    kept: dict[tuple[str, str | None, str], VideoNetwork] = {}
+    kept: dict[tuple[str, str | None, float | None, str], VideoNetwork] = {}
 
     def load(info: ModelInfo, device: str) -> VideoNetwork:
-        key = (info.name, info.weight_hash, device)
+        key = (info.name, info.weight_hash, info.clean, device)
         if key not in kept:
             kept.clear()
             kept[key] = load_network(info, device)
@@ -296,7 +354,7 @@ def loader() -> Callable[[ModelInfo, str], VideoNetwork]:
 def gmac(
     architecture: str, hyper_parameters: Mapping[str, Any], *, size: tuple[int, int] = (320, 180)
 ) -> float:
-    """Count the multiplications of the convolutions, in billions per frame of 320x180, inside a film.
+    """Count the multiplications of the convolutions, in billions for a frame inside a film.
 
     Args:
         architecture: Key of `ARCHITECTURES`.
