@@ -20,6 +20,8 @@ DEGRADATIONS = {
     "bicubic": "bicubic (MATLAB imresize), 8 bit",
     "bd": "Gaussian blur of sigma 1.6, every fourth pixel, 8 bit",
     "real": "blur, resizing, noise, JPEG, video codecs, twice over (vsr/data/recipe.py)",
+    "footage": "whole films: optics, noise, tape, codecs, generations of copying "
+    "(FootageRecipe of vsr/data/recipe.py)",
 }
 
 
@@ -47,12 +49,14 @@ def main() -> None:
     for section, keys in (("data", ("train", "val", "cache")), ("run", ("output",))):
         for key in keys:
             options[section].pop(key, None)
-    for section, key in (("optimizer", "init"), ("optimizer", "flow_init"), ("loss", "vgg")):
+    files = (("optimizer", "init"), ("optimizer", "clean_init"), ("optimizer", "flow_init"))
+    for section, key in (*files, ("loss", "vgg")):
         options[section][key] = Path(options[section].get(key, "")).name
     facts = {
         "data": arguments.data,
         "degradation": DEGRADATIONS[options["data"].get("degradation", "bicubic")],
         "step": metadata["step"],
+        "pixels": metadata["pixels"],
         "hours": round(hours(arguments.run / "log.jsonl"), 2),
         "hardware": arguments.hardware,
         "validation": metadata["validation"],

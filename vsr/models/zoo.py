@@ -385,7 +385,7 @@ _MADE_FOR = {
     "real": "Real footage, degraded in unknown ways",
 }
 # As a card tells them; what else a file knows comes after.
-_ORDER = ("validation", "degradation", "data", "step", "hours", "hardware", "note")
+_ORDER = ("validation", "degradation", "data", "step", "pixels", "hours", "hardware", "note")
 _SHA256 = 64  # hex digits
 _QUICK = (64, 36)  # of what is run to count the work: (width, height)
 _NOTE = (
@@ -471,8 +471,12 @@ def _used(options: Mapping[str, Any]) -> dict[str, Any]:
     data = dict(used.get("data", {}))
     if data.get("half_size"):
         data["half_size"] = f"{len(data['half_size'])} patterns of file names"
-    if data.get("degradation") != "real":
-        used.pop("real", None)
+    for degradation in ("real", "footage"):
+        if data.get("degradation") != degradation:
+            used.pop(degradation, None)
+    if data.get("degradation") != "footage":
+        for name in ("variants", "renew_every"):
+            data.pop(name, None)
     if not used.get("adversarial", {}).get("weight"):
         used.pop("adversarial", None)
     # All but the name of the picture's loss are weights.
