@@ -28,12 +28,14 @@ import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
 import torch
 import tyro
 from bench_cluster import cluster
+from bench_films import films
 from bench_gpu import gpu
 from bench_long import long
 from bench_networks import deform, limits, published
@@ -55,8 +57,8 @@ from torch import Tensor
 from vsr.data.clips import Clip
 from vsr.data.datasets import truth
 from vsr.data.degrade import bicubic_down
+from vsr.data.footage import CASES, Case
 from vsr.data.layouts import open_training
-from vsr.data.real import Degradation
 from vsr.models.zoo import find_model, load_network
 from vsr.options import EncodeOptions, EnhanceOptions, parse_size
 from vsr.pipeline import TimedNetwork, enhance
@@ -93,26 +95,38 @@ def quality(
     data: Path,
     *,
     model: str = "compact-x4",
-    degradation: Degradation = "bicubic",
+    degradation: Literal["bicubic", "bd", "real", "all"] | Case = "bicubic",
     draws: int = 1,
-    frames: int = 32,
+    frames: int | None = None,
+    clips: int | None = None,
     cache: Path = CACHE,
 ) -> None:
     """Print Y-PSNR and SSIM per clip: bicubic, frames one by one, whole clip.
 
+    Of films degraded by name (`vsr.data.footage.named_film`), or in all eight ways: Y-PSNR,
+    ST-LPIPS (lower is better) and mean absolute warping error of bicubic and of the model, for
+    scale 1 of the input and of the model; then what is worse by more than 0.02 dB or 1 % of
+    ST-LPIPS, and the means.
+
     Args:
         data: Folder of videos, taken as the truth.
         model: Name or weight file.
-        degradation: How the input is made: bicubic, bd or real.
+        degradation: How the input is made: bicubic, bd, real; or a film degraded by name; or all
+            of these.
         draws: Ways that "real" goes with each clip; the means over them are printed.
-        frames: Of each video, from the first.
+        frames: Of each video, from the first; by default 32, of films degraded by name 16.
+        clips: So many videos only, the first ones.
         cache: Where decoded frames are kept.
     """
+    if degradation == "all" or degradation in CASES:
+        films(data, model=model, case=degradation, frames=frames, clips=clips, cache=cache)
+        return
+    frames = frames or 32
     info = find_model(model)
     plan = plan_for(info, 180, 320)
     network = load_network(info, plan.device)
     rows = []
-    for clip in open_training(data, cache):
+    for clip in open_training(data, cache)[:clips]:
         with autocast(plan):
             found = [
                 measure(
