@@ -229,7 +229,7 @@ def test_a_killed_worker_costs_nothing_of_the_file(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--ray", "ray://127.0.0.1:1"], "--ray wants HOST:PORT"),
+        (["--ray", "ray://127.0.0.1:1"], "--ray must be HOST:PORT"),
         (["--ray", "CLUSTER", "--device", "cuda"], "no node of the Ray cluster has a GPU"),
         (["--ray", "CLUSTER", "--device", "cuda:1"], "--device is auto, cpu or cuda"),
     ],
