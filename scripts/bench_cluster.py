@@ -26,7 +26,7 @@ import torch
 from measuring import table, write_video
 from numpy.typing import NDArray
 
-from vsr.jobs.segments import PIECES_PER_TASK, Stretch, enhance_stretch, join, plan_here, survey
+from vsr.jobs.parts import PIECES_PER_TASK, Part, enhance_part, join, plan_here, survey
 from vsr.models.zoo import loader
 from vsr.options import EnhanceOptions
 from vsr.pipeline import open_work
@@ -150,10 +150,10 @@ def measure(source: Path, target: Path, options: EnhanceOptions) -> Costs:
         begin = processor_seconds()
         *found, surveyed = survey(job, options)
         survey_seconds = processor_seconds() - begin
-        stretches = [item for item in found if isinstance(item, Stretch)]
+        parts = [item for item in found if isinstance(item, Part)]
         begin = processor_seconds()
-        for stretch in stretches:
-            enhance_stretch(job, options, stretch, load)
+        for part in parts:
+            enhance_part(job, options, part, load)
         work_seconds = processor_seconds() - begin
         made = Made(
             summary=surveyed.summary,  # type: ignore[union-attr]
@@ -167,8 +167,8 @@ def measure(source: Path, target: Path, options: EnhanceOptions) -> Costs:
         join_seconds = processor_seconds() - begin
         work.remove()
     count = len(made.marks)
-    # A stretch comes from the task that found it and goes to the one that makes it.
-    moved = 2 * sum(size(stretch) for stretch in stretches) + 2 * size(made.marks)
+    # A part comes from the task that found it and goes to the one that makes it.
+    moved = 2 * sum(size(part) for part in parts) + 2 * size(made.marks)
     return Costs(
         start=start,
         survey=survey_seconds / count,

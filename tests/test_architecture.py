@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -14,6 +15,7 @@ from synthetic import make_video
 import vsr
 
 ROOT = Path(vsr.__file__).parent
+PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 # Those of one line do not know each other, but for what `vsr` itself offers to be imported.
 LAYERS: list[set[str]] = [
     {"errors"},
@@ -190,3 +192,33 @@ def test_a_file_is_looked_at_without_torch(tmp_path: Path) -> None:
     text, torch = run_and_tell_torch("info", str(make_video(tmp_path / "a.mp4", frames=2)))
     assert "64x48" in text
     assert not torch
+
+
+def rows_of_the_page(heading: str) -> list[tuple[Path, list[str]]]:
+    """Files of a table of docs/architecture.md, and the values that each hands on."""
+    section = re.split(r"^## ", PAGE.read_text(), flags=re.M)
+    (table,) = [text for text in section if text.startswith(f"{heading}\n")]
+    rows = re.findall(r"^\| `(vsr/\S+)` \|.*\| ([^|]+) \|$", table, re.M)
+    return [(ROOT.parent / path, re.findall(r"`(\w+)`", values)) for path, values in rows]
+
+
+@pytest.mark.parametrize(
+    ("heading", "most"),
+    [("The way of a frame", 20), ("To `forward`", 5), ("The way of a training step", 10)],
+)
+def test_the_page_of_architecture_is_true(heading: str, most: int) -> None:
+    rows = rows_of_the_page(heading)
+    assert 0 < len(rows) <= most
+    assert len({path for path, _ in rows}) == len(rows)
+    reached: set[str] = set()
+    for path, values in rows:
+        module = ".".join(path.relative_to(ROOT.parent).with_suffix("").parts)
+        assert not reached or module in reached, f"{module}: no file above it imports it"
+        reached |= set(imports(path))
+        names = set(re.findall(r"\w+", path.read_text()))
+        assert set(values) <= names, f"{module} does not know {set(values) - names}"
+
+
+def test_every_file_on_the_page_of_architecture_exists() -> None:
+    for name in re.findall(r"`((?:vsr|tests)/[^`\s]+)`", PAGE.read_text()):
+        assert (PAGE.parents[1] / name).is_file(), name

@@ -262,14 +262,22 @@ def test_two_sides_that_do_not_belong_together_are_refused(tmp_path: Path) -> No
 
 
 def test_a_protocol_that_is_not_known_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"folder-x.*known: vid4-bi"):
+    with pytest.raises(ConfigError, match=r"--protocol must be 'vid4-bi'.*; got 'folder-x'"):
         evaluate([], tmp_path, Measuring(protocol="folder-x"))
 
 
-@pytest.mark.parametrize(("border", "frames"), [(-1, None), (0, 0)])
-def test_options_out_of_range_are_refused(tmp_path: Path, border: int, frames: int | None) -> None:
+@pytest.mark.parametrize(
+    ("border", "frames", "message"),
+    [
+        (-1, None, "--border must be at least 0; got -1"),
+        (0, 0, "--frames must be at least 1; got 0"),
+    ],
+)
+def test_options_out_of_range_are_refused(
+    tmp_path: Path, border: int, frames: int | None, message: str
+) -> None:
     measuring = Measuring(protocol="folder-bi", border=border, frames=frames)
-    with pytest.raises(ConfigError, match="--border must be 0 or more"):
+    with pytest.raises(ConfigError, match=message):
         evaluate([], tmp_path, measuring)
 
 

@@ -123,10 +123,10 @@ def test_a_lock_ends_with_its_process_however_it_ends(tmp_path: Path) -> None:
 def test_a_file_system_without_locks_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    def refuse(_: object) -> None:
+    def refuse(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(files, "_lock", refuse)
+    monkeypatch.setattr("fcntl.flock", refuse)
     said: list[str] = []
     lock = files.take(tmp_path / "lock", said.append)
     assert lock is not None

@@ -40,7 +40,7 @@ def test_what_cannot_fit_is_refused_at_once_and_leaves_nothing(tmp_path: Path) -
     seen: list[Progress] = []
     options = EnhanceOptions(model="bicubic", size="1024x512")
     with small_disk(tmp_path / "disk", 32 * 4096) as disk:
-        with pytest.raises(DiskError, match=r"wanted about 166 KiB .*, got .* KiB free") as error:
+        with pytest.raises(DiskError, match=r"about 166 KiB more needed .*, .* KiB free") as error:
             enhance(source, disk / "out.mp4", options, progress=seen.append)
         assert "make room there, or write elsewhere" in str(error.value)
         assert os.listdir(disk) == []
@@ -69,7 +69,7 @@ def test_what_will_not_fit_stops_after_the_first_piece_and_goes_on(tmp_path: Pat
     said: list[str] = []
     with small_disk(tmp_path / "disk", size) as disk:
         for _ in range(2):  # nothing is worked on in vain
-            with pytest.raises(DiskError, match=r"wanted about .* more on its disk, got .* free"):
+            with pytest.raises(DiskError, match=r"about .* more needed on its disk, .* free"):
                 enhance(source, disk / "out.mp4", OPTIONS, warn=said.append)
         assert any("8 finished frames are kept" in text for text in said)
         assert os.listdir(disk) == [".out.mp4.vsr"]
@@ -113,10 +113,10 @@ def test_a_batch_stops_at_a_full_disk_and_does_the_rest_when_there_is_room(
         assert main(command) == 1
         text = capsys.readouterr()
         assert "0 done, 2 queued" in text.out
-        assert "the batch stops here, the same command does what is left" in text.err
+        assert "the batch stops here, the same command continues it" in text.err
         with open_journal(out) as journal:
-            assert [entry.state for entry in journal.entries()] == ["queued", "queued"]
-            assert [entry.attempts for entry in journal.entries()] == [0, 0]
+            assert [entry.state for entry in journal.jobs()] == ["queued", "queued"]
+            assert [entry.attempts for entry in journal.jobs()] == [0, 0]
         make_room(disk, PLENTY)
         assert main(command) == 0
         assert "2 done" in capsys.readouterr().out
@@ -124,5 +124,5 @@ def test_a_batch_stops_at_a_full_disk_and_does_the_rest_when_there_is_room(
 
 def test_room_is_looked_for_where_the_file_will_be(tmp_path: Path) -> None:
     require_room(tmp_path / "not" / "yet" / "out.mp4", 1)
-    with pytest.raises(DiskError, match=r"wanted about 1000000000\.0 GiB more"):
+    with pytest.raises(DiskError, match=r"about 1000000000\.0 GiB more"):
         require_room(tmp_path / "not" / "yet" / "out.mp4", 1e9 * 2**30)

@@ -15,10 +15,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from vsr.errors import FrameError, VsrError
-from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions
+from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions, Measuring
 
 if TYPE_CHECKING:
-    from vsr.benchmark import Measuring, evaluate
+    from vsr.benchmark import evaluate
     from vsr.frames import enhance_frames
     from vsr.models.zoo import load_model
     from vsr.pipeline import EnhanceResult, Progress, enhance
@@ -43,7 +43,6 @@ __all__ = [
 # Imported on first use: torch takes seconds, and `vsr info` does not need it.
 _LAZY = {
     "EnhanceResult": "vsr.pipeline",
-    "Measuring": "vsr.benchmark",
     "Progress": "vsr.pipeline",
     "enhance": "vsr.pipeline",
     "enhance_frames": "vsr.frames",

@@ -8,7 +8,7 @@ import math
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
@@ -31,32 +31,10 @@ from vsr.inference.runner import LqFrame, upscale
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, find_model, load_network
 from vsr.ops.color import to_picture
-from vsr.options import NEVER, InferenceOptions
+from vsr.options import NEVER, InferenceOptions, Measuring, validated
 
 BASELINE = "bicubic"
 Image = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Measuring:
-    """How clips are measured.
-
-    Attributes:
-        protocol: A key of `PROTOCOLS`.
-        inference: As for `vsr enhance`.
-        whole_clip: Give each clip to the network at once, as papers do; Vimeo-90K clips are then
-            mirrored to 14 frames and both predictions of the middle frame averaged.
-        border: Pixels left out at each edge.
-        frames: Of each clip, from the first; None for all.
-        over_time: Take the scores of steadiness too.
-    """
-
-    protocol: str
-    inference: InferenceOptions = field(default_factory=InferenceOptions)
-    whole_clip: bool = False
-    border: int = 0
-    frames: int | None = None
-    over_time: bool = True
 
 
 def evaluate(
@@ -198,14 +176,7 @@ def run_clip(
 
 
 def _protocol(measuring: Measuring) -> Protocol:
-    if measuring.protocol not in PROTOCOLS:
-        raise ConfigError(f"no protocol '{measuring.protocol}'; known: {', '.join(PROTOCOLS)}")
-    if measuring.border < 0 or (measuring.frames is not None and measuring.frames < 1):
-        raise ConfigError(
-            f"--border must be 0 or more and --frames 1 or more, got {measuring.border} "
-            f"and {measuring.frames}"
-        )
-    return PROTOCOLS[measuring.protocol]
+    return PROTOCOLS[validated(Measuring, measuring).protocol]
 
 
 def _check_size(clip: ClipFiles, truth: Image, measuring: Measuring) -> None:

@@ -6,18 +6,16 @@ import contextlib
 import errno
 import os
 import shutil
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import IO
 from uuid import uuid4
 
 from vsr.errors import DiskError, MuxError
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-# What a disk or its network says when it is gone for a while, or turned read-only by itself.
+# Errors of a disk or its network that is gone for a while, or turned read-only by itself.
 FAILING = (errno.EIO, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT)
 
 
@@ -26,7 +24,7 @@ def sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         # Some file systems sync no folders.
-        with contextlib.suppress(OSError) if path.is_dir() else contextlib.nullcontext():
+        with contextlib.suppress(OSError) if path.is_dir() else nullcontext():
             os.fsync(handle)
     finally:
         os.close(handle)
@@ -34,14 +32,14 @@ def sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def whole(path: Path, *, alone: bool = False) -> Iterator[Path]:
-    """Write a file that appears whole or not at all, whenever the power goes.
+    """Write a file that appears whole or not at all, even if the power fails.
 
     Args:
         path: The file.
-        alone: Nobody else writes it: what is left of a killed writer is written over by the next.
+        alone: There is no other writer: what a killed one left is overwritten by the next.
 
     Yields:
-        Where to write it. It gets its name at the end, and is removed where something is raised.
+        Where to write it. It gets its name at the end, and is removed after an exception.
 
     Raises:
         OSError: The disk refuses.
@@ -72,13 +70,13 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 def check_place(path: Path) -> None:
-    """Make the folder of a file that is to be written after long work, and try it now.
+    """Make and try the folder of a file that is to be written after long work.
 
     Raises:
         MuxError: The file could not be written there.
     """
     if path.is_dir():
-        raise MuxError(path, "is a folder; give the name of a file")
+        raise MuxError(path, "is a folder; give a file name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path.parent).close()
@@ -87,7 +85,7 @@ def check_place(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text as `write_durably` does, with escapes for what is not UTF-8 in names of files.
+    """Write text as `write_durably` does; bytes of file names that are not UTF-8 become escapes.
 
     Raises:
         MuxError: The disk refuses.
@@ -99,21 +97,20 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_error(target: Path, error: Exception) -> MuxError:
-    """Say why writing failed and what can be done about it."""
+    """The reason why writing failed, and what can be done about it."""
     code = getattr(error, "errno", None)
     if code in NO_SPACE:
         return DiskError(
             target,
-            f"the disk is full, or a quota is reached ({free_space(target)}); make room or write "
+            f"the disk is full, or a quota is reached ({free_space(target)}); make room, or write "
             "elsewhere",
         )
     if code in FAILING:
-        return DiskError(target, f"the disk fails ({error}); see to it, or write elsewhere")
+        return DiskError(target, f"the disk fails ({error}); repair it, or write elsewhere")
     if code == errno.EFBIG:
         return MuxError(
             target,
-            "the disk is full for so large a file, or a limit on their size is reached; write "
-            "elsewhere",
+            "the file is too large for this disk or for a limit on file sizes; write elsewhere",
         )
     if code in (errno.EACCES, errno.EPERM):
         return MuxError(target, f"cannot be written ({error}); check permissions or the place")
@@ -121,25 +118,25 @@ def write_error(target: Path, error: Exception) -> MuxError:
 
 
 def require_room(target: Path, wanted: float) -> None:
-    """Refuse where the disk of a file to be written has less room than is wanted.
+    """Refuse to write a file for which its disk has too little room.
 
     Args:
         target: The file.
         wanted: Bytes.
 
     Raises:
-        DiskError: Saying how much is wanted and free.
+        DiskError: With how much is wanted and how much is free.
     """
     if wanted > shutil.disk_usage(_existing(target)).free:
         raise DiskError(
             target,
-            f"wanted about {_size(wanted)} more on its disk, got {free_space(target)}; make room "
+            f"about {_size(wanted)} more needed on its disk, {free_space(target)}; make room "
             "there, or write elsewhere",
         )
 
 
 def free_space(target: Path) -> str:
-    """Say how much room the disk of a file to be written has."""
+    """How much room the disk of a file to be written has."""
     return f"{_size(shutil.disk_usage(_existing(target)).free)} free"
 
 
@@ -151,80 +148,62 @@ def _existing(path: Path) -> Path:
 
 
 def _size(count: float) -> str:
-    """Write a number of bytes in the unit that suits it."""
+    """A number of bytes in the unit that suits it."""
     for unit, factor in (("GiB", 2**30), ("MiB", 2**20)):
         if count >= factor:
             return f"{count / factor:.1f} {unit}"
     return f"{count / 2**10:.0f} KiB"
 
 
-# Windows says EACCES, some network file systems too.
-_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 _PATIENCE = 0.1  # seconds; `is_taken` holds the lock for a moment
 
 
-def take(path: Path, warn: Callable[[str], None]) -> IO[bytes] | None:
-    """Lock a file, making it where there is none.
-
-    Where the file system has no locks, as some network ones, that is said and nothing is locked.
+def take(path: Path, warn: Callable[[str], None]) -> ExitStack | None:
+    """Lock a file, making it if it does not exist; the lock ends with this process at the latest.
 
     Args:
         path: In a folder that exists.
-        warn: Told that nothing is locked.
+        warn: Called with a sentence if the file system has no locks, as some network ones: then
+            nothing is locked.
 
     Returns:
-        The open file, locked until it is closed; None where another process has it.
+        What unlocks it when it is closed or left; None if another process has it.
 
     Raises:
         OSError: The file cannot be made.
     """
-    file = path.open("ab")
+    from filelock import FileLock, Timeout
+
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+    held = ExitStack()
+    # Not bound to a thread: it may be unlocked in another than it was locked in.
+    lock = FileLock(path, thread_local=False)
     try:
-        if _locked(file):
-            return file
-        time.sleep(_PATIENCE)
-        if _locked(file):
-            return file
-    except OSError as error:
-        if error.errno in _UNSUPPORTED:
-            warn(
-                f"{path.parent} is on a file system without locks ({error.strerror}): see to it "
-                "that no other vsr writes the same output meanwhile"
-            )
-            return file
-        file.close()
-        raise
-    file.close()
-    return None
+        held.enter_context(lock.acquire(timeout=_PATIENCE, poll_interval=_PATIENCE / 2))
+    except Timeout:
+        return None
+    except (OSError, NotImplementedError) as error:
+        code = getattr(error, "errno", errno.ENOSYS)
+        if code not in _UNSUPPORTED:
+            raise
+        warn(
+            f"{path.parent} is on a file system without locks ({os.strerror(code)}): make sure "
+            "that no other vsr writes the same output meanwhile"
+        )
+    return held
 
 
 def is_taken(path: Path) -> bool:
-    """Tell whether a process has a file locked; False where there is none, or no locks."""
+    """Whether a process has a file locked; False if there is none, or no locks."""
+    if not path.exists():
+        return False
     try:
-        with path.open("r+b") as file:
-            return not _locked(file)
+        lock = take(path, lambda text: None)
     except OSError:
         return False
-
-
-def _locked(file: IO[bytes]) -> bool:
-    try:
-        _lock(file)
-    except OSError as error:
-        if error.errno in _HELD:
-            return False
-        raise
-    return True
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: IO[bytes]) -> None:
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if lock is None:
+        return True
+    with lock:
+        return False

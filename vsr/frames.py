@@ -21,7 +21,7 @@ from vsr.media.filters import SceneScorer
 from vsr.models.contract import NetworkFacts, VideoNetwork
 from vsr.models.zoo import facts_of, find_model, load_network
 from vsr.ops.color import to_levels, to_picture
-from vsr.options import NEVER, InferenceOptions, check_options
+from vsr.options import NEVER, InferenceOptions, Positive, Share, validated
 
 Frame = TypeVar("Frame", NDArray[Any], Tensor)
 
@@ -78,13 +78,10 @@ def enhance_frames(
         FrameError: A frame is not as described; when it is drawn.
         OutOfMemoryError: Not even small tiles fit in memory.
     """
-    inference = inference or InferenceOptions()
-    check_options(inference)
-    if not 0 <= strength <= 1:
-        raise ConfigError(f"strength is between 0 and 1; got {strength:g}")
-    for name, value in (("height", height), ("width", width)):
-        if value is not None and value < 1:
-            raise ConfigError(f"{name} is in pixels, 1 at least; got {value}")
+    inference = validated(InferenceOptions, inference or InferenceOptions())
+    strength = validated(Share, strength, "strength")
+    height = validated(Positive | None, height, "height")
+    width = validated(Positive | None, width, "width")
     network, facts, inference = _network(model, inference)
     known = None if cuts is None else frozenset(cuts)
     wanted = _Wanted(height=height, width=width, strength=strength, cuts=known)

@@ -1,16 +1,50 @@
-"""What a user may choose: reading, encoding, inference; without torch and av."""
+"""What a user may choose: reading, encoding, inference, measuring; no torch and no av here.
+
+Annotations hold the range of each option (checked by `validated`, for flags, files and Python
+alike) and the name of its value in `--help` where the type does not give one.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from fractions import Fraction
-from typing import Literal
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+
+from annotated_types import Interval
+from tyro.conf import arg
 
 from vsr.errors import ConfigError
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+    from pydantic_core import ErrorDetails
+
+Count = Annotated[int, Interval(ge=0)]
+Positive = Annotated[int, Interval(ge=1)]
+Share = Annotated[float, Interval(ge=0, le=1)]
+
 Deinterlace = Literal["auto", "off", "frame", "field"]
+PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16"]
+ProtocolName = Literal[
+    "vid4-bi",
+    "vid4-bd",
+    "reds4",
+    "vimeo90k-bi",
+    "vimeo90k-bd",
+    "udm10-bd",
+    "folder-bi",
+    "folder-bd",
+    "folder-real",
+]
+
+CUT_SCORE = 7.0
+NEVER = 101
+
+# Pydantic otherwise ignores unknown keys, and trusts what is an instance already.
+_STRICT = {"extra": "forbid", "revalidate_instances": "always"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,8 +52,7 @@ class DecodeOptions:
     """What part of a file is decoded, and through which filters.
 
     Attributes:
-        start, duration: Seconds from the file's first frame: frames with
-            start <= t < start + duration are given.
+        start, duration: Seconds from the file's first frame: start <= t < start + duration.
         deinterlace: "auto" runs bwdif on interlaced streams only, one frame per frame, and leaves
             it to `filter_chain` if that deinterlaces; "frame" runs it on any stream; "field"
             makes one frame of each field, doubling the rate.
@@ -36,31 +69,194 @@ class DecodeOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EncodeOptions:
-    """How the video is encoded; what is left open is chosen by the container and the source."""
+    """How the video is encoded; the container and the source decide what is not given."""
+
+    __pydantic_config__ = _STRICT
 
     codec: str | None = None
     """FFmpeg encoder name, such as libx264, libx265, libsvtav1, ffv1, prores_ks; by default
-    libx264, for ten bits libx265, in WebM libvpx-vp9 or libsvtav1."""
+    libx264, libx265 for 10 bit, libvpx-vp9 or libsvtav1 in WebM."""
 
     crf: float | None = None
-    """Constant quality; lower is better; the scale is the encoder's own. By default 16 for libx264,
+    """Constant quality, lower is better, on the encoder's own scale; by default 16 for libx264,
     18 for libx265, 20 for libvpx-vp9, 22 for libsvtav1."""
 
     preset: str | None = None
-    """The encoder's speed preset; by default medium for libx264 and libx265, 8 for libsvtav1."""
+    """Speed preset of the encoder; by default medium for libx264 and libx265, 8 for libsvtav1."""
 
     pix_fmt: str | None = None
-    """FFmpeg pixel format name; by default one of the source's chroma and depth."""
+    """FFmpeg pixel format; by default one with the source's chroma and depth."""
 
-    encoder_option: tuple[str, ...] = ()
-    """A further option of the encoder as name=value, by FFmpeg's names; may be given again."""
+    encoder_option: Annotated[tuple[str, ...], arg(metavar="K=V")] = ()
+    """Another option of the encoder as name=value, by FFmpeg's names; repeatable."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InferenceOptions:
+    """How the network is run."""
+
+    __pydantic_config__ = _STRICT
+
+    window: Positive | None = None
+    """Frames given to the network at once; by default as many as model and memory allow."""
+
+    lookahead: Count | None = None
+    """Frames after the window that are looked at but not upscaled; by default the model's own
+    number."""
+
+    tile: Annotated[int, Interval(ge=16)] | None = None
+    """Longest side of a tile, in input pixels; by default whole frames if they fit in memory."""
+
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+    precision: PrecisionChoice = "auto"
+    """auto is fp16 on CUDA, bf16 on a CPU with bf16 instructions, else fp32."""
+
+    scene_threshold: Annotated[float, Interval(ge=0, le=NEVER)] = CUT_SCORE
+    """Scene score (libavfilter scdet, 0 to 100) that counts as a cut; 101 finds none."""
+
+    memory_limit: Annotated[Positive | None, arg(metavar="MIB")] = None
+    """Memory for the network in MiB, in a batch for each worker; by default most of what is free
+    on the device, shared by the workers."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnhanceOptions:
+    """How one file is enhanced; the defaults suit most files."""
+
+    __pydantic_config__ = _STRICT
+
+    model: Annotated[str | None, arg(metavar="NAME|FILE")] = None
+    """A name from `vsr models`, or a weight file; by default the bundled network for real footage
+    that fits the size asked for."""
+
+    scale: Literal[1, 2, 4] | None = None
+    """Factor for the input's width and height; by default the network's own."""
+
+    height: Annotated[Annotated[int, Interval(ge=2)] | None, arg(metavar="H")] = None
+    """Height of the picture as shown, in pixels; the width follows; by default as --scale."""
+
+    size: Annotated[str | None, arg(metavar="WxH")] = None
+    """Width and height of the picture as shown, such as 1920x1080; another aspect is kept by
+    non-square pixels; by default as --scale."""
+
+    start: Annotated[str | None, arg(metavar="T")] = None
+    """Where to begin: seconds or [[HH:]MM:]SS from the first frame; by default 0."""
+
+    duration: Annotated[str | None, arg(metavar="T")] = None
+    """How much to enhance, written like --start; by default all of it."""
+
+    clean: Share | None = None
+    """Share of the cleaning stage's correction; by default 1 where the network has a stage, else 0.
+    """
+
+    strength: Share = 1.0
+    """1 for the network's picture, 0 for the bicubic one, a blend in between."""
+
+    deinterlace: Deinterlace = "auto"
+    """auto: interlaced video only; frame: always; field: one frame per field, twice the rate."""
+
+    filter: Annotated[str | None, arg(metavar="CHAIN")] = None
+    """libavfilter chain run on the frames before the network, such as "crop=iw:ih-8"."""
+
+    inference: InferenceOptions = field(default_factory=InferenceOptions)
+    encode: EncodeOptions = field(default_factory=EncodeOptions)
+
+    overwrite: bool = False
+    """Replace the output if it exists."""
+
+    piece: Positive = 240
+    """Frames after which finished work survives an interruption; a keyframe starts each piece."""
+
+    resume: Annotated[bool, arg(help="Start over: drop what an interrupted run finished.")] = True
+    """Continue with what an interrupted run finished."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measuring:
+    """How models are measured on a test set."""
+
+    __pydantic_config__ = _STRICT
+
+    protocol: ProtocolName
+    """vid4, udm10, vimeo90k and folder measure Y, reds4 measures RGB. -bi shrinks bicubically, -bd
+    by blur, -real degrades as cameras and codecs do, each clip by its name. folder takes any
+    folder of videos or pictures as the truth."""
+
+    inference: InferenceOptions = field(default_factory=InferenceOptions)
+
+    whole_clip: bool = False
+    """Give the network each clip at once, as papers do, not in windows (Vimeo-90K: played forth and
+    back, both predictions averaged)."""
+
+    border: Count = 0
+    """Pixels left out at each edge."""
+
+    frames: Positive | None = None
+    """Frames of each clip, from the first; by default all."""
+
+    over_time: Annotated[
+        bool, arg(help="Do not measure steadiness: tOF, warping error, flicker.")
+    ] = True
+    """Measure steadiness too: tOF, warping error, flicker."""
+
+
+def validated(kind: Any, values: Any, name: str = "") -> Any:  # noqa: ANN401
+    """Check options against the types and ranges of their annotations.
+
+    Args:
+        kind: The annotation, such as `Positive`, or a class of options.
+        values: A value; or an instance of that class, or a mapping of its fields.
+        name: How messages name a value alone; fields are named as flags of the command line.
+
+    Returns:
+        The value, or an instance of the class.
+
+    Raises:
+        ConfigError: Naming the option, what came and what it may be.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return _adapter(kind).validate_python(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(kind, error.errors()[0], name)) from None
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def _explain(kind: Any, error: ErrorDetails, name: str) -> str:  # noqa: ANN401
+    fault, place = error["type"], [str(part) for part in error["loc"]]
+    if fault == "unexpected_keyword_argument":
+        for part in place[:-1]:
+            kind = get_type_hints(kind)[part]
+        known = ", ".join(field.name for field in fields(kind))
+        return f"unknown option '{'.'.join(place)}'; known: {known}"
+    if place and is_dataclass(kind):
+        name = "--" + [part for part in place if not part.isdigit()][-1].replace("_", "-")
+    got = error["input"]
+    if fault == "greater_than_equal":
+        return f"{name} must be at least {error['ctx']['ge']:g}; got {got}"
+    if fault == "less_than_equal":
+        return f"{name} must be at most {error['ctx']['le']:g}; got {got}"
+    return f"{name} {error['msg'].replace('Input should be', 'must be')}; got {got!r}"
+
+
+_CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
+_SIZE = re.compile(r"(\d+)[x×](\d+)")
 
 
 def parse_options(given: Sequence[str]) -> dict[str, str]:
     """Read "name=value" options; the last of a name wins.
 
     Raises:
-        ConfigError: If one has no name or no value.
+        ConfigError: One has no name or no value.
     """
     options = {}
     for text in given:
@@ -69,116 +265,6 @@ def parse_options(given: Sequence[str]) -> dict[str, str]:
             raise ConfigError(f"--encoder-option wants name=value, such as tune=film; got '{text}'")
         options[name] = value
     return options
-
-
-CUT_SCORE = 7.0
-
-
-PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InferenceOptions:
-    """How the network is run."""
-
-    window: int | None = None
-    """Frames the network gets at once; by default what suits the model and the memory."""
-
-    lookahead: int | None = None
-    """Frames beyond the window that are looked at, not upscaled; by default as the model needs."""
-
-    tile: int | None = None
-    """Longest side of a tile in input pixels; by default whole frames if they fit in memory."""
-
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-
-    precision: PrecisionChoice = "auto"
-    """auto is fp16 on CUDA, bf16 on a CPU with bf16 instructions, else fp32."""
-
-    scene_threshold: float = CUT_SCORE
-    """Scene score (libavfilter scdet, 0 to 100) that counts as a cut; 101 for never."""
-
-    memory_limit: int | None = None
-    """MiB the network may use; by default most of what is free on the device, which the workers of
-    a batch share. A limit that is given is for each of them."""
-
-
-NEVER = 101
-_LEAST = {"window": 1, "lookahead": 0, "tile": 16, "memory_limit": 1}
-
-
-def check_options(options: InferenceOptions) -> None:
-    """Refuse numbers out of range.
-
-    Raises:
-        ConfigError: Naming the option as the command line calls it.
-    """
-    for name, least in _LEAST.items():
-        value = getattr(options, name)
-        if value is not None and value < least:
-            flag = name.replace("_", "-")
-            raise ConfigError(f"--{flag} must be at least {least}; got {value}")
-    # Not a number compares as false, whichever way one asks.
-    if not 0 <= options.scene_threshold <= NEVER:
-        raise ConfigError(
-            f"--scene-threshold is between 0 and 100, or {NEVER} for never; got "
-            f"{options.scene_threshold:g}"
-        )
-
-
-_CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
-_SIZE = re.compile(r"(\d+)[x×](\d+)")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EnhanceOptions:
-    """How one file is enhanced; the defaults suit most files."""
-
-    model: str | None = None
-    """A name that `vsr models` lists, or a weight file; by default the bundled one for real
-    footage that fits the size asked for."""
-
-    scale: Literal[1, 2, 4] | None = None
-    """Times the input's width and height; by default the network's own scale."""
-
-    height: int | None = None
-    """Height of the picture as shown, in pixels; the width follows. By default as --scale says."""
-
-    size: str | None = None
-    """WIDTHxHEIGHT of the picture as shown; the pixels' shape makes up for another aspect. By
-    default as --scale says."""
-
-    start: str | None = None
-    """Where to begin: seconds, or [[HH:]MM:]SS, from the first frame; by default 0."""
-
-    duration: str | None = None
-    """How much to enhance, written like start; by default all of it."""
-
-    strength: float = 1.0
-    """1 for the network's picture, 0 for the bicubic one, between for a blend."""
-
-    clean: float | None = None
-    """How much of the correction of the cleaning stage is taken, 0 to 1; by default 1 where the
-    network has such a stage, else 0. Any network can be given it."""
-
-    deinterlace: Deinterlace = "auto"
-    """auto: on interlaced video only; frame: always; field: a frame per field, twice the rate."""
-
-    filter: str | None = None
-    """A libavfilter chain run on the frames before the network, such as "crop=iw:ih-8"."""
-
-    inference: InferenceOptions = field(default_factory=InferenceOptions)
-    encode: EncodeOptions = field(default_factory=EncodeOptions)
-
-    overwrite: bool = False
-    """Replace the output if it exists."""
-
-    piece: int = 240
-    """Frames after which finished work is safe from interruption; a keyframe starts each piece."""
-
-    resume: bool = True
-    """Go on with what an interrupted run has finished."""
 
 
 def parse_time(text: str, option: str) -> Fraction:
@@ -200,7 +286,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """Read WIDTHxHEIGHT.
 
     Raises:
-        ConfigError: If it is not two positive integers.
+        ConfigError: It is not two positive integers.
     """
     match = _SIZE.fullmatch(text.strip().lower())
     width, height = (int(side) for side in match.groups()) if match else (0, 0)
@@ -210,37 +296,29 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def decode_options(options: EnhanceOptions) -> DecodeOptions:
-    """Say what part of the source is decoded, and through which filters."""
+    """What of the source is decoded, and through which filters."""
     return DecodeOptions(
-        start=parse_time(options.start, "start") if options.start else Fraction(0),
-        duration=parse_time(options.duration, "duration") if options.duration else None,
+        start=parse_time(options.start, "start") if options.start is not None else Fraction(0),
+        duration=parse_time(options.duration, "duration") if options.duration is not None else None,
         deinterlace=options.deinterlace,
         filter_chain=options.filter,
     )
 
 
-def check(options: EnhanceOptions) -> None:
-    """Refuse options that contradict each other or lie out of range.
+def checked(options: EnhanceOptions) -> EnhanceOptions:
+    """Check options alone and against each other.
 
     Raises:
         ConfigError: Naming them.
     """
+    options = validated(EnhanceOptions, options)
     chosen = [name for name in ("scale", "height", "size") if getattr(options, name) is not None]
     if len(chosen) > 1:
         both = " and ".join(f"--{name}" for name in chosen)
         raise ConfigError(f"{both} contradict each other; give one of them")
-    if not 0 <= options.strength <= 1:
-        raise ConfigError(f"--strength is between 0 and 1; got {options.strength:g}")
-    if options.clean is not None and not 0 <= options.clean <= 1:
-        raise ConfigError(f"--clean is between 0 and 1; got {options.clean:g}")
-    if options.height is not None and options.height < 2:
-        raise ConfigError(f"--height is in pixels, 2 at least; got {options.height}")
-    if options.piece < 1:
-        raise ConfigError(f"--piece is a number of frames, 1 at least; got {options.piece}")
     if options.size is not None:
         parse_size(options.size)
-    if options.start is not None:
-        parse_time(options.start, "start")
-    if options.duration is not None and parse_time(options.duration, "duration") == 0:
+    decode = decode_options(options)
+    if decode.duration == 0:
         raise ConfigError(f"--duration must be more than 0; got {options.duration}")
-    check_options(options.inference)
+    return options

@@ -32,7 +32,7 @@ from vsr.options import (
     DecodeOptions,
     EnhanceOptions,
     InferenceOptions,
-    check,
+    checked,
     decode_options,
     parse_size,
 )
@@ -105,7 +105,7 @@ def plan_job(
     Raises:
         ConfigError, MediaError, WeightsError: Each says what was wanted and what to do.
     """
-    check(options)
+    options = checked(options)
     kind = check_target(source, target, overwrite=options.overwrite)
     named = find_model(options.model) if options.model else None
     info = probe(Path(os.fspath(source)))

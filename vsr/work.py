@@ -21,11 +21,11 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 from uuid import uuid4
 
 import torch
@@ -426,7 +426,7 @@ class WorkFolder:
         self._target = target
         self._job = job
         self._warn = warn
-        self._lock: IO[bytes] | None = None
+        self._lock: ExitStack | None = None
         try:
             self.path.mkdir(exist_ok=True)
             self._lock = take_lock(self.path, target, warn)
@@ -576,7 +576,7 @@ def _identity(path: Path) -> list[int]:
     return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns]
 
 
-def take_lock(folder: Path, target: Path, warn: Callable[[str], None]) -> IO[bytes]:
+def take_lock(folder: Path, target: Path, warn: Callable[[str], None]) -> ExitStack:
     """Lock a work folder for this process; the system unlocks it however the process ends.
 
     Raises:

@@ -78,7 +78,7 @@ def test_usage_names_what_is_wanted(command: str, usage: str) -> None:
 
 
 def test_flags_of_what_is_on_say_what_they_do() -> None:
-    assert "Start afresh" in help_of("enhance")
+    assert "Start over" in help_of("enhance")
     assert "--no-over-time" in help_of("evaluate")
 
 

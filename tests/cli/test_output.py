@@ -80,6 +80,6 @@ def test_what_the_system_refuses_is_one_line(
     assert main(["verify", str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4")]) == 1
     error = capsys.readouterr().err
     assert error == (
-        "vsr: error: a.mp4: could not be read or written: Permission denied; check that it is "
-        "there and may be used\n"
+        "vsr: error: a.mp4: could not be read or written: Permission denied; check its path and "
+        "permissions\n"
     )

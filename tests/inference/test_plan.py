@@ -163,9 +163,12 @@ def test_options_out_of_range_are_refused_by_name(name: str, value: int, least: 
         make_plan(HEIGHT, WIDTH, options(**{name: value}), FACTS)
 
 
-@pytest.mark.parametrize("value", [-5.0, 101.5, math.nan])
-def test_a_threshold_that_is_no_scene_score_is_refused(value: float) -> None:
-    with pytest.raises(ConfigError, match="--scene-threshold is between 0 and 100, or 101"):
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(-5.0, "at least 0; got -5"), (101.5, "at most 101; got 101.5"), (math.nan, "at most 101")],
+)
+def test_a_threshold_that_is_no_scene_score_is_refused(value: float, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"--scene-threshold must be {message}"):
         make_plan(HEIGHT, WIDTH, options(scene_threshold=value), FACTS)
     make_plan(HEIGHT, WIDTH, options(scene_threshold=101.0), FACTS)
 

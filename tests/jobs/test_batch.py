@@ -18,7 +18,7 @@ from vsr.cli.main import main
 from vsr.errors import ConfigError
 from vsr.jobs import local
 from vsr.jobs.files import enqueue, plan_files
-from vsr.jobs.journal import NAME, Entry, open_journal
+from vsr.jobs.journal import NAME, BatchJob, open_journal
 from vsr.options import EnhanceOptions
 
 FAST = ["--model", "bicubic", "--preset", "ultrafast", "--progress", "none"]
@@ -31,7 +31,7 @@ def frames(path: Path) -> int:
 
 def states(folder: Path) -> dict[str, str]:
     with open_journal(folder, create=False) as journal:
-        return {Path(entry.source).name: entry.state for entry in journal.entries()}
+        return {Path(entry.source).name: entry.state for entry in journal.jobs()}
 
 
 def test_good_files_are_done_bad_ones_named_and_a_second_run_does_nothing(
@@ -154,8 +154,8 @@ def test_interrupted_it_parks_what_it_is_at_says_so_and_does_what_is_left(tmp_pa
     assert (out / "a.mp4").stat() == done
     assert frames(out / "b.mp4") == 120
     with open_journal(out) as journal:
-        assert journal.entries()[1].result["resumed"] > 0
-        assert journal.entries()[1].attempts == 1
+        assert journal.jobs()[1].result["resumed"] > 0
+        assert journal.jobs()[1].attempts == 1
 
 
 def test_the_status_tells_work_from_what_a_kill_left(
@@ -172,7 +172,7 @@ def test_the_status_tells_work_from_what_a_kill_left(
     assert f"vsr: running: {tmp_path / 'a.mp4'}\n" in told
     assert "0 done, 1 running\n" in told
     assert main(command[3:]) == 2
-    assert "another vsr batch is at work on" in capsys.readouterr().err
+    assert "another vsr batch is running in" in capsys.readouterr().err
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=300)
     assert main(["batch", "--status", str(out)]) == 0
@@ -276,13 +276,13 @@ def test_wrong_usage_is_named(
     assert message in capsys.readouterr().err
 
 
-def queue(tmp_path: Path, options: EnhanceOptions, retries: int = 0) -> list[Entry]:
+def queue(tmp_path: Path, options: EnhanceOptions, retries: int = 0) -> list[BatchJob]:
     with open_journal(tmp_path) as journal:
         files = [(tmp_path / "in.mp4", tmp_path / "out.mp4")]
         return enqueue(journal, files, options, retries=retries)[0]
 
 
-def note(tmp_path: Path, entry: Entry) -> None:
+def note(tmp_path: Path, entry: BatchJob) -> None:
     with open_journal(tmp_path) as journal:
         journal.put(entry)
 
@@ -303,7 +303,7 @@ def test_what_is_left_follows_from_the_journal(
 ) -> None:
     (tmp_path / "in.mp4").write_bytes(b"film")
     (entry,) = queue(tmp_path, EnhanceOptions())
-    note(tmp_path, Entry(**{**_fields(entry), "state": state, "attempts": attempts}))
+    note(tmp_path, BatchJob(**{**_fields(entry), "state": state, "attempts": attempts}))
     if output:
         (tmp_path / "out.mp4").touch()
     assert len(queue(tmp_path, EnhanceOptions())) == left
@@ -312,7 +312,7 @@ def test_what_is_left_follows_from_the_journal(
 def test_retries_other_options_and_other_files_are_tried_again(tmp_path: Path) -> None:
     (tmp_path / "in.mp4").write_bytes(b"film")
     (entry,) = queue(tmp_path, EnhanceOptions())
-    failed = Entry(**{**_fields(entry), "state": "failed", "attempts": 1, "error": "no"})
+    failed = BatchJob(**{**_fields(entry), "state": "failed", "attempts": 1, "error": "no"})
     note(tmp_path, failed)
     assert len(queue(tmp_path, EnhanceOptions(), retries=1)) == 1
     note(tmp_path, failed)
@@ -322,5 +322,5 @@ def test_retries_other_options_and_other_files_are_tried_again(tmp_path: Path) -
     assert len(queue(tmp_path, EnhanceOptions())) == 1
 
 
-def _fields(entry: Entry) -> dict[str, object]:
+def _fields(entry: BatchJob) -> dict[str, object]:
     return {name: getattr(entry, name) for name in ("source", "target", "request")}

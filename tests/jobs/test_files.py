@@ -65,7 +65,7 @@ def test_a_pattern_takes_no_outputs(tmp_path: Path) -> None:
     ("given", "message"),
     [
         ("empty*", "matches only folders without a video"),
-        ("empty", "no video found"),
+        ("empty", "has no video in it"),
         ("out", "lies in the output folder"),
         ("out/sub", "lies in the output folder"),
         ("out/*", "lies in the output folder"),

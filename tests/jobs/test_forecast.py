@@ -41,7 +41,7 @@ def test_each_file_and_the_sum_are_told_and_nothing_is_written(
     assert lines[3] == "2 files to do, 1 failed: 12 frames,"
     assert lines[4].startswith("about 0:0")
     assert "vsr: failed: tapes/empty.mp4: wanted a media file, got an empty" in text.err
-    assert text.err.count("the colour matrix is not tagged") == 1
+    assert text.err.count("untagged colour matrix") == 1
     assert "vsr: note: 2 files: " in text.err
 
 

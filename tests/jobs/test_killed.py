@@ -78,7 +78,7 @@ def test_told_to_end_it_parks_what_it_is_at_as_after_ctrl_c(tmp_path: Path) -> N
     assert "finished frames are kept in" in said
     assert "Traceback" not in said
     with open_journal(out) as journal:
-        (entry,) = journal.entries()
+        (entry,) = journal.jobs()
     assert (entry.state, entry.attempts) == ("queued", 0)
 
 
@@ -115,7 +115,7 @@ def test_what_is_handed_back_is_left_queued_and_said_and_the_rest_is_done(
     assert f"vsr: queued: {tmp_path / 'a.mp4'}: another vsr is at work\n" in said.err
     assert "1 done, 1 queued" in said.out
     with open_journal(out) as journal:
-        assert [entry.attempts for entry in journal.entries()] == [0, 1]
+        assert [entry.attempts for entry in journal.jobs()] == [0, 1]
 
 
 def answering(answers: dict[str, str]) -> local._Worker:

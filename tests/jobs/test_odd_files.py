@@ -15,7 +15,7 @@ from synthetic import make_video
 from vsr.cli.main import main
 from vsr.jobs import files
 from vsr.jobs.files import enqueue
-from vsr.jobs.journal import Entry, claim, open_journal
+from vsr.jobs.journal import BatchJob, claim, open_journal
 from vsr.options import EnhanceOptions
 
 FAST = ["--model", "bicubic", "--preset", "ultrafast", "--progress", "none"]
@@ -77,19 +77,21 @@ def test_a_name_that_is_not_utf_8_is_enhanced_and_printed(
 FILM = "in.mp4"
 
 
-def queued(tmp_path: Path, options: EnhanceOptions, target: str) -> tuple[list[Entry], list[Entry]]:
+def queued(
+    tmp_path: Path, options: EnhanceOptions, target: str
+) -> tuple[list[BatchJob], list[BatchJob]]:
     with open_journal(tmp_path) as journal:
         return enqueue(journal, [(tmp_path / FILM, tmp_path / target)], options, retries=0)
 
 
-def noted(tmp_path: Path) -> Entry:
+def noted(tmp_path: Path) -> BatchJob:
     with open_journal(tmp_path) as journal:
-        (entry,) = journal.entries()
+        (entry,) = journal.jobs()
     return entry
 
 
 @pytest.fixture
-def done(tmp_path: Path) -> Entry:
+def done(tmp_path: Path) -> BatchJob:
     """Let a journal know a film as done, and its output be there."""
     (tmp_path / FILM).write_bytes(b"film")
     (tmp_path / "out.mp4").touch()
@@ -104,7 +106,7 @@ def done(tmp_path: Path) -> Entry:
     ("target", "message"), [("out.mp4", "other options"), ("else.mp4", "exists already")]
 )
 def test_what_is_done_is_not_forgotten_for_a_job_that_cannot_be(
-    tmp_path: Path, done: Entry, target: str, message: str
+    tmp_path: Path, done: BatchJob, target: str, message: str
 ) -> None:
     (tmp_path / target).touch()
     waiting, refused = queued(tmp_path, EnhanceOptions(strength=0.5), target)
@@ -116,7 +118,7 @@ def test_what_is_done_is_not_forgotten_for_a_job_that_cannot_be(
 
 
 def test_what_is_done_is_not_forgotten_while_its_source_cannot_be_read(
-    tmp_path: Path, done: Entry, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, done: BatchJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(source: Path, options: EnhanceOptions) -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -140,7 +142,7 @@ def test_an_output_folder_that_cannot_be_made_is_named(
     assert main([*command, *FAST]) == 2
     said = capsys.readouterr().err
     assert f"'{tmp_path / place}' cannot be made or written to (" in said
-    assert "take another --output-dir" in said
+    assert "choose another --output-dir" in said
 
 
 def test_an_output_folder_is_made(tmp_path: Path) -> None:

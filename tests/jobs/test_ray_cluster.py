@@ -130,7 +130,7 @@ def descendants(parent: int) -> dict[int, str]:
 
 
 class Killer(threading.Thread):
-    """Kills one process that works on a stretch, as soon as a piece is finished."""
+    """Kills one process that works on a part, as soon as a piece is finished."""
 
     def __init__(self, parent: int, work: Path) -> None:
         super().__init__(daemon=True)
@@ -143,7 +143,7 @@ class Killer(threading.Thread):
         while not self.killed and not self._done.wait(0.01):
             self.finished = len(list(self._work.glob("[0-9]*.json")))
             for process, title in descendants(self._parent).items() if self.finished else ():
-                if title.startswith("ray::enhance_stretch"):
+                if title.startswith("ray::enhance_part"):
                     os.kill(process, signal.SIGKILL)
                     self.killed.append(process)
                     break
@@ -222,14 +222,14 @@ def test_a_killed_worker_costs_nothing_of_the_file(
     assert 0 < killer.finished < FRAMES // 8
     assert (tmp_path / "long.mp4").read_bytes() == (expected / "long.mp4").read_bytes()
     with open_journal(tmp_path) as journal:
-        (entry,) = journal.entries()
+        (entry,) = journal.jobs()
     assert (entry.state, entry.attempts) == ("done", 1), "Ray ran it again, not the batch"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--ray", "ray://127.0.0.1:1"], "--ray wants HOST:PORT"),
+        (["--ray", "ray://127.0.0.1:1"], "--ray must be HOST:PORT"),
         (["--ray", "CLUSTER", "--device", "cuda"], "no node of the Ray cluster has a GPU"),
         (["--ray", "CLUSTER", "--device", "cuda:1"], "--device is auto, cpu or cuda"),
     ],

@@ -133,7 +133,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_behind(tmp_path: Path, suffix: s
         text=True,
         check=True,
     )
-    assert "the disk is full for so large a file, or a limit on their size" in done.stdout
+    assert "the file is too large for this disk or for a limit on file sizes" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 

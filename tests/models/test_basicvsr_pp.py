@@ -99,5 +99,5 @@ def test_half_precision_aligns_as_exactly_over_long_ways_as_over_short_ones() ->
 
 
 def test_channels_that_the_groups_do_not_divide_are_refused() -> None:
-    with pytest.raises(ValueError, match="by 16"):
+    with pytest.raises(ValueError, match="multiple of 16"):
         BasicVSRPlusPlus(channels=24)

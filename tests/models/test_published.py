@@ -165,8 +165,8 @@ class Trap:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"state_dict": {"a": Trap()}}, "code, which is not run, as a"),
-        (Trap(), "holds code, which is not run,"),
+        ({"state_dict": {"a": Trap()}}, r"code \(not run\) as a"),
+        (Trap(), r"holds code \(not run\),"),
         ({"params": {"basic_module.0.basic_module.0.weight": torch.zeros(1)}}, "is not for"),
         ({"params": {"edvr.conv_first.weight": torch.zeros(1)}}, "IconVSR"),
         ({"params": {"fusion.weight": "text"}}, "str as fusion.weight"),
@@ -236,7 +236,7 @@ def test_a_cached_file_that_is_not_the_published_one_is_refused(
     path = tmp_path / "weights" / PUBLISHED["basicvsr-reds4"].file_name
     path.parent.mkdir()
     saved(path, {"params": named(network("basicvsr"), "mmagic")})
-    with pytest.raises(ChecksumError, match="wanted 0e599677"):
+    with pytest.raises(ChecksumError, match="not 0e599677"):
         load_network(find_model("basicvsr-reds4"))
 
 

@@ -311,7 +311,7 @@ def test_an_untagged_matrix_follows_the_size(width: int, height: int, matrix: st
     )
     assert resolved.matrix == matrix
     assert len(assumed) == 1
-    assert "matrix is not tagged" in assumed[0]
+    assert "untagged colour matrix" in assumed[0]
     assert f"{width}x{height}" in assumed[0]
 
 
@@ -354,7 +354,7 @@ def test_the_range_is_limited_unless_something_says_full(
     assert len(assumed) == sentences
 
 
-@pytest.mark.parametrize(("code", "phrase"), [(10, "constant luminance"), (8, "tagged 8")])
+@pytest.mark.parametrize(("code", "phrase"), [(10, "constant luminance"), (8, "matrix 8")])
 def test_a_matrix_that_is_not_supported_is_named(code: int, phrase: str) -> None:
     _, assumed = resolve_layout(
         chroma="420", bit_depth=8, width=64, height=48, matrix_code=code, range_code=1

@@ -174,7 +174,7 @@ def test_a_turned_film_is_shown_upright(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("page", "count", "options", "error", "message"),
     [
-        ("p.html", 0, {}, ConfigError, "--preview wants the number"),
+        ("p.html", 0, {}, ConfigError, "--preview must be at least 1; got 0"),
         ("p.mp4", 1, {}, ConfigError, "something.html"),
         ("taken.html", 1, {}, ConfigError, "exists"),
         ("p.html", 1, {"strength": 2}, ConfigError, "--strength"),

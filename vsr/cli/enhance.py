@@ -3,54 +3,47 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-import tyro
+from tyro.conf import Positional, arg
 
+from vsr.cli.terminal import ProgressKind, advance, bar, counted, each_second, note, print_event
+from vsr.cli.words import Options, ReportFile
 from vsr.errors import ConfigError
 from vsr.files import check_place, write_text
 from vsr.media.containers import check_record
-from vsr.options import EnhanceOptions
+from vsr.options import EnhanceOptions, Positive
 
 if TYPE_CHECKING:
     from vsr.pipeline import Progress
     from vsr.plan import Job
 
-ProgressKind = Literal["bar", "json", "none"]
-
 
 def enhance(
-    source: tyro.conf.Positional[str],
-    target: tyro.conf.Positional[str],
+    source: Annotated[Positional[str], arg(metavar="IN")],
+    target: Annotated[Positional[str], arg(metavar="OUT")],
     *,
-    options: Annotated[
-        EnhanceOptions,
-        tyro.conf.arg(name=""),
-        tyro.conf.OmitArgPrefixes,
-        tyro.conf.UseAppendAction,
-    ] = EnhanceOptions(),  # noqa: B008
-    report: Path | None = None,
+    options: Options = EnhanceOptions(),  # noqa: B008
+    report: ReportFile = None,
     progress: ProgressKind = "bar",
     dry_run: bool = False,
-    preview: int | None = None,
-    open_: Annotated[bool, tyro.conf.arg(name="open")] = False,
+    preview: Positive | None = None,
+    open_: bool = False,
 ) -> int:
-    """Upscale a video; sound, subtitles, chapters and times stay as they are.
+    """Upscale a video; sound, subtitles, chapters and times are kept.
 
     Args:
         source: A video, a folder of pictures, or a pattern such as frames/%06d.png.
-        target: A video file; or a folder name that ends with a slash, or a pattern, for PNG. With
-            --preview the page to write, such as preview.html.
+        target: A video; for PNG a folder name that ends with a slash, or a pattern; with --preview
+            the page to write, such as preview.html.
         report: Write what was done and verified as JSON.
         progress: bar for people, json for programs (a line per second on stdout), or none.
-        dry_run: Print the plan and an estimate of the time, and stop.
-        preview: Enhance so many stretches of a second (sharpest motion, darkest, most detail), show
-            them on a page, and say what the whole would take and weigh.
+        dry_run: Print the plan and an estimate of time and size, and stop.
+        preview: Enhance so many stretches of a second (sharpest motion, darkest, most detail) and
+            show them on a page, with an estimate of time and size for the whole.
         open_: Open the page of --preview in a browser.
     """
     from vsr.pipeline import enhance as run
@@ -70,11 +63,11 @@ def enhance(
     if report is not None:
         write_text(report, json.dumps(result.report, indent=2) + "\n")
     if progress == "json":
-        print(json.dumps({"event": "done", "frames": result.frames, "target": str(result.target)}))
+        print_event("done", frames=result.frames, target=str(result.target))
     elif progress == "bar":
         fps = (result.frames - result.resumed) / result.seconds
         print(
-            f"{result.target}: {result.frames} frames in {result.seconds:.1f} s "
+            f"{result.target}: {counted(result.frames, 'frame')} in {result.seconds:.1f} s "
             f"({fps:.2f} fps), verified"
         )
         print(_fidelity(result.report["fidelity"]))
@@ -82,10 +75,10 @@ def enhance(
 
 
 def _check(report: Path | None, dry_run: bool, preview: int | None, open_: bool) -> None:
-    """Refuse what contradicts --preview, and a report where a film is.
+    """Refuse options that contradict --preview, and a report with the name of a video.
 
     Raises:
-        ConfigError: Naming it.
+        ConfigError: Naming them.
     """
     if preview is not None and (dry_run or report is not None):
         other = "--dry-run" if dry_run else "--report"
@@ -113,12 +106,11 @@ def _preview(
             warn(warning)
     if progress == "json":
         cost = found.cost
-        line = {"frames": cost.frames, "fps": cost.fps, "seconds": cost.seconds, "size": cost.size}
-        print(json.dumps({"event": "done", "target": str(page), **line}))
+        facts = {"frames": cost.frames, "fps": cost.fps, "seconds": cost.seconds, "size": cost.size}
+        print_event("done", target=str(page), **facts)
     elif progress == "bar":
-        count = len(found.samples)
-        stretches = f"{count} stretch{'' if count == 1 else 'es'}"
-        print(f"{page}: {stretches}, {page.stat().st_size / 1e6:.1f} MB")
+        size = page.stat().st_size / 1e6
+        print(f"{page}: {counted(len(found.samples), 'stretch')}, {size:.1f} MB")
         for text in in_words(found):
             print(text)
     if open_:
@@ -138,7 +130,6 @@ def _print_plan(job: Job, options: EnhanceOptions, progress: ProgressKind) -> No
     from vsr.estimate import estimate
     from vsr.plan import describe
     from vsr.report.facts import clock, in_bytes
-    from vsr.reporting import describe_plan
 
     if progress != "json":
         for line in describe(job):
@@ -146,64 +137,49 @@ def _print_plan(job: Job, options: EnhanceOptions, progress: ProgressKind) -> No
     found = estimate(job, options)
     seconds, size = found.seconds_for(job), found.bytes_for(job, options.piece)
     if progress == "json":
-        rounded = None if seconds is None else round(seconds, 1)
-        reckoned = {"seconds": rounded, "size_bytes": size}
-        print(json.dumps({"event": "plan", **describe_plan(job), **reckoned}))
+        print_planned(job, seconds, size)
         return
-    total = "unknown" if seconds is None else clock(seconds, digits=0)
-    count = "an unknown number of" if job.frames is None else str(job.frames)
-    # Sure is only the number that a file itself states, where nothing is done to it.
-    sure = job.frames == job.info.video.frame_count and job.decode.filter_chain is None
-    if job.frames is not None and not sure:
-        count = f"about {count}"
-    rate = f"{1 / found.seconds:.2f} fps, from three frames"
-    print(f"  time      about {total} for {count} frames ({rate})")
+    total = "unknown" if seconds is None else f"about {clock(seconds, digits=0)}"
+    count = "an unknown number of frames"
+    if job.frames is not None:
+        # Only a count from the file's header, with no filter after it, is certain.
+        sure = job.frames == job.info.video.frame_count and job.decode.filter_chain is None
+        count = "about " * (not sure) + counted(job.frames, "frame")
+    print(f"  time      {total} for {count} ({1 / found.seconds:.2f} fps, from three frames)")
     if size is not None:
         print(f"  size      very roughly {in_bytes(size)} (from three frames; see --preview)")
+
+
+def print_planned(job: Job, seconds: float | None, size: int | None) -> None:
+    """Print a plan and its cost as a line of JSON."""
+    from vsr.reporting import describe_plan
+
+    rounded = None if seconds is None else round(seconds, 1)
+    print_event("plan", **describe_plan(job), seconds=rounded, size_bytes=size)
 
 
 @contextmanager
 def _display(
     kind: ProgressKind,
 ) -> Iterator[tuple[Callable[[Progress], None], Callable[[str], None]]]:
-    """Give the functions that show progress and warnings."""
+    """Functions that show progress and warnings."""
     if kind == "bar":
-        from tqdm import tqdm
-
-        # No bar where nobody watches; what is written through it is written all the same.
-        with tqdm(unit="frame", dynamic_ncols=True, leave=False, disable=None) as bar:
-
-            def advance(now: Progress) -> None:
-                if bar.total != now.total:
-                    bar.total = now.total
-                bar.update(now.frames - bar.n)
-
-            yield advance, lambda text: bar.write(f"vsr: note: {text}", file=sys.stderr)
+        with bar(unit="frame") as shown:
+            yield lambda now: advance(shown, now.frames, now.total), note
     elif kind == "json":
-        yield (
-            _json_lines(),
-            lambda text: print(json.dumps({"event": "warning", "text": text}), flush=True),
-        )
+        yield _json_lines(), lambda text: print_event("warning", text=text)
     else:
-        yield lambda now: None, lambda text: print(f"vsr: note: {text}", file=sys.stderr)
+        yield lambda now: None, note
 
 
 def _json_lines() -> Callable[[Progress], None]:
-    """Write a line at the first frame, then at most one per second."""
-    last = float("-inf")
+    """A function that prints a line at the first frame, the last, and once per second."""
+    is_due = each_second()
 
-    def advance(now: Progress) -> None:
-        nonlocal last
-        if time.monotonic() - last < 1 and now.frames != now.total:
-            return
-        last = time.monotonic()
-        line = {
-            "event": "progress",
-            "frames": now.frames,
-            "total": now.total,
-            "fps": round(now.fps, 3),
-            "seconds_left": None if now.seconds_left is None else round(now.seconds_left, 1),
-        }
-        print(json.dumps(line), flush=True)
+    def show(now: Progress) -> None:
+        if now.frames == now.total or is_due():
+            left = None if now.seconds_left is None else round(now.seconds_left, 1)
+            facts = {"frames": now.frames, "total": now.total, "fps": round(now.fps, 3)}
+            print_event("progress", **facts, seconds_left=left)
 
-    return advance
+    return show

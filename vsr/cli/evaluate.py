@@ -5,56 +5,29 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-import tyro
+from tyro.conf import OmitArgPrefixes, arg
 
-from vsr.options import InferenceOptions
-
-ProtocolName = Literal[
-    "vid4-bi",
-    "vid4-bd",
-    "reds4",
-    "vimeo90k-bi",
-    "vimeo90k-bd",
-    "udm10-bd",
-    "folder-bi",
-    "folder-bd",
-    "folder-real",
-]
+from vsr.options import Measuring
 
 
 def evaluate(
     *,
-    model: tuple[str, ...],
-    data: Path,
-    protocol: ProtocolName,
-    inference: Annotated[
-        InferenceOptions, tyro.conf.arg(name=""), tyro.conf.OmitArgPrefixes
-    ] = InferenceOptions(),  # noqa: B008
-    whole_clip: bool = False,
-    border: int = 0,
-    frames: int | None = None,
-    over_time: bool = True,
-    json_: Annotated[Path | None, tyro.conf.arg(name="json")] = None,
-    markdown: Path | None = None,
+    model: Annotated[tuple[str, ...], arg(metavar="NAME|FILE")],
+    data: Annotated[Path, arg(metavar="DIR")],
+    measuring: Annotated[Measuring, arg(name=""), OmitArgPrefixes],
+    json_: Annotated[Path | None, arg(metavar="FILE.json")] = None,
+    markdown: Annotated[Path | None, arg(metavar="FILE.md")] = None,
 ) -> int:
     """Measure models on a test set and print the table of the papers, bicubic first.
 
     Args:
-        model: Names or weight files, several at once.
-        data: The folder of the test set; the low-quality side is made where it is not there.
-        protocol: vid4, udm10, vimeo90k and folder measure Y, reds4 measures RGB. -bi shrinks
-            bicubically, -bd by blur, -real degrades as cameras and codecs do, each clip by its
-            name. folder takes any folder of videos or pictures as the truth.
-        whole_clip: Give each clip to the network at once, as papers do, not in windows.
-        border: Pixels left out at each edge.
-        frames: Of each clip, from the first; by default all.
-        over_time: Measure steadiness too: tOF, warping error, flicker.
-        json_: Write all numbers, frame by frame; clips in an existing file are not done again.
+        model: Names or weight files, several at once; required.
+        data: Folder of the test set; a missing low-quality side is made; required.
+        json_: Write all numbers, frame by frame; clips already in the file are not measured again.
         markdown: Write the table.
     """
-    from vsr.benchmark import Measuring
     from vsr.benchmark import evaluate as run
     from vsr.benchmark import markdown as table
     from vsr.files import check_place, write_text
@@ -63,14 +36,6 @@ def evaluate(
     if markdown is not None:
         check_record(markdown, "--markdown", is_json=False)
         check_place(markdown)
-    measuring = Measuring(
-        protocol=protocol,
-        inference=inference,
-        whole_clip=whole_clip,
-        border=border,
-        frames=frames,
-        over_time=over_time,
-    )
     results = run(
         model,
         data,

@@ -6,8 +6,9 @@ import dataclasses
 import json
 from typing import Annotated
 
-import tyro
+from tyro.conf import Positional, arg
 
+from vsr.cli.terminal import counted, shown
 from vsr.color import MATRIX_NAMES, PRIMARIES_NAMES, RANGE_NAMES, TRANSFER_NAMES, numbered
 from vsr.media.formats import shares_chroma
 from vsr.media.probe import SourceInfo, crop_of, probe
@@ -15,9 +16,9 @@ from vsr.report.facts import clock
 
 
 def info(
-    file: tyro.conf.Positional[str],
+    file: Annotated[Positional[str], arg(metavar="FILE")],
     *,
-    json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    json_: bool = False,
 ) -> int:
     """Show what a video file holds, without decoding it.
 
@@ -29,12 +30,12 @@ def info(
     if json_:
         print(json.dumps(dataclasses.asdict(found), default=str, indent=2))
     else:
-        print("\n".join(describe(found)))
+        print("\n".join(map(shown, describe(found))))
     return 0
 
 
 def describe(found: SourceInfo) -> list[str]:
-    """Put a file into words, a line per fact."""
+    """A file in words, a line per fact."""
     video = found.video
     size = f"{found.size_bytes / 1e6:.2f} MB"
     length = "unknown length"
@@ -42,8 +43,7 @@ def describe(found: SourceInfo) -> list[str]:
         length = f"{clock(found.duration)} ({float(found.duration):.3f} s)"
     lines = [f"{found.path}: {found.format}, {length}, {size}"]
     rate = f"{float(video.frame_rate):.3f}".rstrip("0").rstrip(".")
-    plural = "" if video.frame_count == 1 else "s"
-    count = "" if video.frame_count is None else f", {video.frame_count} frame{plural}"
+    count = "" if video.frame_count is None else f", {counted(video.frame_count, 'frame')}"
     lines.append(f"  picture   {video.width}x{video.height}, {rate} fps{count}, {video.codec}")
     color = video.color
     siting = f", chroma {video.chroma_siting}" if shares_chroma(video.pix_fmt) else ""

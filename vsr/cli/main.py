@@ -12,6 +12,7 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import tyro
 
@@ -22,6 +23,7 @@ from vsr.cli.enhance import enhance
 from vsr.cli.evaluate import evaluate
 from vsr.cli.info import info
 from vsr.cli.models import models
+from vsr.cli.terminal import say
 from vsr.cli.train import train
 from vsr.cli.verify import verify
 from vsr.cli.words import REGISTRY
@@ -29,7 +31,7 @@ from vsr.errors import ConfigError, VsrError
 
 
 def versions() -> str:
-    """Name the versions of all that decides what comes out, in a few lines."""
+    """Versions of everything that decides the output, in three lines."""
     from vsr.media.source import ffmpeg_version
 
     return "\n".join(
@@ -42,7 +44,7 @@ def versions() -> str:
 
 
 def _version(package: str) -> str:
-    """Read what is installed; importing torch to ask it takes seconds."""
+    """Version of an installed package; importing torch to read it takes seconds."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -72,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Names of files may be of another encoding than the terminal; stderr escapes them as well.
+        # File names may be in another encoding than the terminal's; stderr escapes them by itself.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = _run(given)
@@ -81,42 +83,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     except VsrError as error:
-        print(f"vsr: error: {error}", file=sys.stderr)
+        say(f"vsr: error: {error}", sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
     except KeyboardInterrupt:
         print("vsr: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read the output, such as `head`, has enough. Python would write the rest at exit.
+        # A reader such as `head` has closed the output. Python would write the rest at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        # What was foreseen is a VsrError by now; this is the system's refusal, no fault of code.
-        print(f"vsr: error: {_refusal(error)}", file=sys.stderr)
+        # Foreseen refusals are VsrErrors by now; this one is the system's, not a fault of the code.
+        say(f"vsr: error: {_refusal(error)}", sys.stderr)
         return 1
 
 
 def _run(given: list[str]) -> int:
-    """Read the arguments of one command, so that what is wrong with them is told of it alone."""
-    config = (tyro.conf.FlagCreatePairsOff,)
-    code: int
+    """Read the arguments of one command, so that errors in them show the help of it alone."""
     if given == ["--version"]:
         print(versions())
         return 0
+    rules: dict[str, Any] = {"config": (tyro.conf.FlagCreatePairsOff,), "registry": REGISTRY}
     if given and given[0] in COMMANDS:
         name, *rest = given
-        code = tyro.cli(
-            COMMANDS[name], prog=f"vsr {name}", args=rest, config=config, registry=REGISTRY
-        )
+        code: int = tyro.cli(COMMANDS[name], prog=f"vsr {name}", args=rest, **rules)
     else:
         code = tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
             prog="vsr",
             description="Video super-resolution for real files: enhance, train, measure.\n\n"
-            "vsr --version names what is installed.",
+            "vsr --version prints the versions of vsr and of what it uses.",
             args=given or ["--help"],
-            config=config,
-            registry=REGISTRY,
+            **rules,
         )
     return code
 
@@ -124,8 +122,8 @@ def _run(given: list[str]) -> int:
 def _refusal(error: OSError) -> str:
     reason = error.strerror or str(error) or type(error).__name__
     if error.filename is None:
-        return f"the system refused: {reason}; see to it, and give the command again"
+        return f"the system refused: {reason}; solve this and repeat the command"
     return (
-        f"{os.fsdecode(error.filename)}: could not be read or written: {reason}; check that it "
-        "is there and may be used"
+        f"{os.fsdecode(error.filename)}: could not be read or written: {reason}; check its path "
+        "and permissions"
     )

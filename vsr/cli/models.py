@@ -1,22 +1,23 @@
-"""`vsr models`: the networks there are, what each is for, and fetching their weights."""
+"""`vsr models`: the networks, what each is for, and downloading their weights."""
 
 from __future__ import annotations
 
-import sys
+from typing import Annotated
 
-import tyro
+from tyro.conf import Positional, arg
 
+from vsr.cli.terminal import advance, bar
 from vsr.errors import ConfigError
 
 
 def models(
-    words: tyro.conf.Positional[tuple[str, ...]] = (),
+    words: Annotated[Positional[tuple[str, ...]], arg(metavar="[NAME | download NAME...]")] = (),
 ) -> int:
     """List the networks: name, scale, parameters, licence, weights, measured numbers.
 
     Args:
-        words: Print all that is known of one network; or fetch the weights of published ones; by
-            default all are listed.
+        words: Print all about one network, or download the weights of published ones; by default
+            a list of all.
     """
     from vsr.models.zoo import card, table
 
@@ -24,7 +25,7 @@ def models(
         for name in words[1:]:
             _download(name)
         if len(words) == 1:
-            raise ConfigError("download which? `vsr models` lists the names")
+            raise ConfigError("download which model? `vsr models` lists the names")
         return 0
     if len(words) > 1:
         raise ConfigError(f"one name at a time, or `download NAME...`; got {' '.join(words)}")
@@ -33,22 +34,17 @@ def models(
 
 
 def _download(name: str) -> None:
-    from tqdm import tqdm
-
     from vsr.models.catalogue import PUBLISHED, download, weights_folder
 
     if name not in PUBLISHED:
         raise ConfigError(f"no published model '{name}'; known: {', '.join(PUBLISHED)}")
     entry = PUBLISHED[name]
     target = weights_folder() / entry.file_name
-    # No bar where nobody watches.
-    with tqdm(
-        unit="B", unit_scale=True, desc=name, leave=False, file=sys.stderr, disable=None
-    ) as bar:
-
-        def advance(done: int, total: int | None) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        download(entry.address, target, entry.digest, progress=advance)
+    with bar(unit="B", unit_scale=True, desc=name) as shown:
+        download(
+            entry.address,
+            target,
+            entry.digest,
+            progress=lambda done, total: advance(shown, done, total),
+        )
     print(f"{name}: {target}, verified")

@@ -8,35 +8,23 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    Literal,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-import tyro
+from tyro.conf import Positional, UseAppendAction, arg
 
 from vsr.cli.words import help_lines
 from vsr.errors import ConfigError
 
-if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
-
 _WIDTH = 80
-_ANY = 2**63  # a bound that only says what fits into 64 bits says nothing
+_ANY = 2**63  # the bound of what fits into 64 bits is not worth a word
 _NAMES = {int: "whole number", float: "number", str: "text", bool: "true or false"}
-_PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
+_BOUNDS = (("ge", "at least {}"), ("gt", "above {}"), ("le", "at most {}"), ("lt", "below {}"))
 
 
 def train(
-    config: tyro.conf.Positional[Path | None] = None,
+    config: Annotated[Positional[Path | None], arg(metavar="CONFIG.toml")] = None,
     *,
-    set_: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set")] = (),
+    set_: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="A.B=VALUE")] = (),
     resume: bool = False,
     options: bool = False,
 ) -> int:
@@ -44,8 +32,8 @@ def train(
 
     Args:
         config: A TOML file such as configs/compact_x4.toml; required unless --options is given.
-        set_: Override one option, as section.name=value; may be given again.
-        resume: Go on from the output folder's checkpoint.
+        set_: Override one option, as section.name=value; repeatable.
+        resume: Continue from the checkpoint in the output folder.
         options: Print every option of a configuration, its type, default and help, and stop.
     """
     if options:
@@ -61,40 +49,33 @@ def train(
 
 
 def training_keys() -> str:
-    """List the sections of a configuration; a network's keys are those of its name."""
+    """All sections of a configuration; those of the networks one after the other."""
     from vsr.training.options import TrainOptions
 
     lines: list[str] = []
-    hints = get_type_hints(TrainOptions, include_extras=True)
-    for section in dataclasses.fields(TrainOptions):
-        for kind in _kinds(hints[section.name]):
-            made = None if _required(kind) else kind()
-            lines += _section(section.name, kind, made)
+    for name, hint in get_type_hints(TrainOptions, include_extras=True).items():
+        bare = _bare(hint)
+        for kind in get_args(bare) if get_origin(bare) in (Union, UnionType) else (bare,):
+            required = any(map(_is_required, dataclasses.fields(kind)))
+            lines += _section(name, kind, None if required else kind())
     return "\n".join(lines).strip()
 
 
-def _kinds(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401
-    """Give the dataclasses that a section may be."""
-    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    return get_args(bare) if get_origin(bare) in (Union, UnionType) else (bare,)
+def _bare(hint: Any) -> Any:  # noqa: ANN401
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
 
 
-def _required(kind: Any) -> bool:  # noqa: ANN401
-    return any(_has_no_default(field) for field in dataclasses.fields(kind))
-
-
-def _has_no_default(field: dataclasses.Field[Any]) -> bool:
-    missing = dataclasses.MISSING
-    return field.default is missing and field.default_factory is missing
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is field.default_factory is dataclasses.MISSING
 
 
 def _section(name: str, kind: Any, made: Any) -> Iterator[str]:  # noqa: ANN401
-    """List a section, and those within it.
+    """The lines of a section, and of those within it.
 
     Args:
         name: With the names of those around it, "real.first".
         kind: The dataclass.
-        made: One with the defaults; None where some have none.
+        made: An instance with the defaults; None if some fields have none.
     """
     summary = (kind.__doc__ or "").partition("\n")[0]
     yield ""
@@ -124,25 +105,24 @@ def _wrapped(text: str, *, indent: int) -> list[str]:
 
 
 def _type(hint: Any) -> str:  # noqa: ANN401
-    """Put a type into words, with its bounds."""
-    from pydantic.fields import FieldInfo
-
-    if get_origin(hint) is Annotated:
-        bare, *extras = get_args(hint)
-        bounds = [bound for extra in extras if isinstance(extra, FieldInfo) for bound in _in(extra)]
-        return ", ".join([_type(bare), *bounds])
-    if get_origin(hint) is Literal:
-        *others, last = map(str, get_args(hint))
+    """A type in words, with its bounds."""
+    bare = _bare(hint)
+    if bare is not hint:
+        return ", ".join([_type(bare), *_bounds(hint.__metadata__)])
+    if get_origin(bare) is Literal:
+        *others, last = map(str, get_args(bare))
         return f"{', '.join(others)} or {last}" if others else last
-    if get_origin(hint) is tuple:
-        first, second = get_args(hint)
-        bare = get_args(first)[0] if get_origin(first) is Annotated else first
-        return ("list of " if second is Ellipsis else "two ") + _PLURALS[bare]
-    return _NAMES[hint]
+    if get_origin(bare) is tuple:
+        first, second = get_args(bare)
+        return ("list of " if second is Ellipsis else "two ") + _NAMES[_bare(first)] + "s"
+    return _NAMES[bare]
 
 
-def _in(constraints: FieldInfo) -> Iterator[str]:
-    for bound in constraints.metadata:
-        for name, words in (("ge", "from {} on"), ("gt", "above {}"), ("lt", "below {}")):
-            if abs(getattr(bound, name, _ANY)) < _ANY:
-                yield words.format(getattr(bound, name))
+def _bounds(extras: Iterator[Any]) -> Iterator[str]:
+    """Ranges among what an annotation adds; pydantic's `Field` holds some of its own."""
+    for extra in extras:
+        for bound in (extra, *getattr(extra, "metadata", ())):
+            for name, words in _BOUNDS:
+                limit = getattr(bound, name, None)
+                if limit is not None and limit < _ANY:
+                    yield words.format(limit)

@@ -1,17 +1,20 @@
-"""How options are put into words: what tyro shows of the commands and of the options' fields."""
+"""How options are shown by `--help`, where tyro by itself would show something else."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable, Mapping
-from functools import cache, partial
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial, wraps
+from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import docstring_parser
 import tyro
+from annotated_types import Interval
+from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 from tyro.constructors import (
     ConstructorRegistry,
     PrimitiveConstructorSpec,
@@ -21,72 +24,22 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
-# What stands for the value of an option, the same in every command.
-METAVARS: Mapping[str, str] = {
-    "at": "T",
-    "border": "N",
-    "codec": "NAME",
-    "config": "CONFIG.toml",
-    "container": "EXT",
-    "crf": "N",
-    "data": "DIR",
-    "device": "NAME",
-    "duration": "T",
-    "encoder_option": "K=V",
-    "file": "FILE",
-    "filter": "CHAIN",
-    "frames": "N",
-    "height": "H",
-    "inputs": "IN...",
-    "json": "FILE.json",
-    "lookahead": "N",
-    "markdown": "FILE.md",
-    "memory_limit": "MIB",
-    "model": "NAME|FILE",
-    "moments": "N",
-    "output": "PAGE.html",
-    "output_dir": "DIR",
-    "outputs": "OUTPUT...",
-    "piece": "N",
-    "pix_fmt": "NAME",
-    "preset": "NAME",
-    "preview": "N",
-    "ray": "ADDRESS",
-    "reference": "REFERENCE",
-    "report": "FILE.json",
-    "retries": "N",
-    "scene_threshold": "0..101",
-    "set": "A.B=VALUE",
-    "clean": "0..1",
-    "size": "WxH",
-    "source": "IN",
-    "start": "T",
-    "status": "DIR",
-    "strength": "0..1",
-    "summary": "FILE.json",
-    "target": "OUT",
-    "tile": "N",
-    "video": "FILM",
-    "window": "N",
-    "words": "[NAME | download NAME...]",
-    "workers": "N",
-}
-# Of what is on by default only its opposite is an option.
-OF_NO: Mapping[str, str] = {
-    "resume": "Start afresh; otherwise what an interrupted run has finished is kept, and gone on "
-    "with.",
-    "over_time": "Do not measure steadiness: tOF, warping error, flicker.",
-}
+from vsr.options import EnhanceOptions, validated
 
-# The end of a help line that tells what goes without the option; it is shown in brackets.
-_LEFT_OUT = re.compile(r"[;.] (?:([Bb]y default) (.*)|((?:required|may be given again).*))\.$")
+ReportFile: TypeAlias = Annotated[Path | None, arg(metavar="FILE.json")]
+# The options of a class as flags beside a command's own.
+Options: TypeAlias = Annotated[EnhanceOptions, arg(name=""), OmitArgPrefixes, UseAppendAction]
+
+_METAVARS = {int: "N", float: "N", str: "NAME", Path: "FILE"}
+# The end of a help line: what goes without the option. It is shown in brackets.
+_LEFT_OUT = re.compile(r"; (?:(by default) ([^;]*)|(repeatable|required[^;]*))\.$")
 
 REGISTRY = ConstructorRegistry()
 
 
 @cache
 def help_lines(kind: Any) -> Mapping[str, str]:  # noqa: ANN401
-    """Give the help of each parameter or field, on one line, from the docstrings."""
+    """Help of each parameter or field, on one line, from the docstrings."""
     if inspect.isclass(kind):
         found = docstring_parser.parse_from_object(kind)
     else:
@@ -94,71 +47,104 @@ def help_lines(kind: Any) -> Mapping[str, str]:  # noqa: ANN401
     return {each.arg_name: " ".join((each.description or "").split()) for each in found.params}
 
 
+def ranges(hint: Any) -> Iterator[Interval]:  # noqa: ANN401
+    """Ranges in an annotation, however deep."""
+    if isinstance(hint, Interval):
+        yield hint
+    for inner in get_args(hint):
+        yield from ranges(inner)
+
+
 @REGISTRY.struct_rule
 def describe(info: StructTypeInfo) -> StructConstructorSpec | None:
-    """Name the options of a command, or of a dataclass in it, with their help and metavars.
+    """Options of a command, or of a class in it, with their help and metavars.
 
     tyro's own rules keep the line breaks of docstrings where a line begins with no letter or is
-    indented, and call what may be left out "{None}|STR (default: None)".
+    indented, and call an option with a default of None "{None}|STR (default: None)".
     """
     kind: Callable[..., Any] = info.type
     ours = getattr(kind, "__module__", "").startswith("vsr.")
-    described = inspect.isfunction(kind) or dataclasses.is_dataclass(kind)
-    if not (ours and described):
+    if not ours or not (inspect.isfunction(kind) or dataclasses.is_dataclass(kind)):
         return None
     hints = get_type_hints(kind, include_extras=True)
     fields = []
     for name, parameter in inspect.signature(kind).parameters.items():
-        default = _default(info.default, parameter)
         fields.append(
             StructFieldSpec(
                 name=name,
-                type=_worded(kind, name, hints[name], default),
-                default=default,
-                helptext=partial(_help, kind, name, default),
+                type=_worded(kind, name, hints[name]),
+                default=_default(info.default, kind, parameter),
+                helptext=partial(_help, kind, name),
             )
         )
-    return StructConstructorSpec(instantiate=kind, fields=tuple(fields))
+    make = _checking(kind, hints) if inspect.isfunction(kind) else kind
+    return StructConstructorSpec(instantiate=make, fields=tuple(fields))
 
 
-def _default(instance: object, parameter: inspect.Parameter) -> Any:  # noqa: ANN401
+def _checking(command: Callable[..., int], hints: Mapping[str, Any]) -> Callable[..., int]:
+    """A command that first checks what it is given against the ranges of its annotations."""
+
+    @wraps(command)
+    def checking(**given: Any) -> int:  # noqa: ANN401
+        for name, hint in hints.items():
+            if dataclasses.is_dataclass(_bare(hint)) or any(ranges(hint)):
+                given[name] = validated(hint, given[name], "--" + name.replace("_", "-"))
+        return command(**given)
+
+    return checking
+
+
+def _default(instance: object, kind: object, parameter: inspect.Parameter) -> Any:  # noqa: ANN401
     if dataclasses.is_dataclass(instance):
         return getattr(instance, parameter.name)
+    if dataclasses.is_dataclass(kind):
+        field = next(each for each in dataclasses.fields(kind) if each.name == parameter.name)
+        if field.default_factory is not dataclasses.MISSING:
+            return field.default_factory()
     missing = parameter.default is inspect.Parameter.empty
     return tyro.MISSING if missing else parameter.default
 
 
-def _help(kind: object, name: str, default: object) -> str | None:
-    """Give the help of an option, without what it says of being left out."""
-    text = _whole_help(kind, name, default)
+def _bare(hint: Any) -> Any:  # noqa: ANN401
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def _help(kind: object, name: str) -> str | None:
+    """Help of an option, less what goes without it."""
+    text = help_lines(kind).get(name, "")
     found = _LEFT_OUT.search(text)
     return (text[: found.start()] + "." if found else text) or None
 
 
-def _whole_help(kind: object, name: str, default: object) -> str:
-    return OF_NO[name.strip("_")] if default is True else help_lines(kind).get(name, "")
-
-
-def _worded(kind: object, name: str, hint: Any, default: object) -> Any:  # noqa: ANN401
-    """Add to a type what stands for its value, and what goes for it if it is left out."""
-    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+def _worded(kind: object, name: str, hint: Any) -> Any:  # noqa: ANN401
+    """Add to a type the name of the option and of its value, and what goes without it."""
+    bare = _bare(hint)
     if dataclasses.is_dataclass(bare):
         return hint
-    has_choices = any(get_origin(each) is Literal for each in (bare, *get_args(bare)))
-    metavar = None if bare is bool or has_choices else METAVARS[name.strip("_")]
 
-    def left_out(label: str) -> str:
-        if found := _LEFT_OUT.search(_whole_help(kind, name, default)):
+    def left_out(default: str) -> str:
+        if found := _LEFT_OUT.search(help_lines(kind).get(name, "")):
             return f"(default: {found[2]})" if found[1] else f"({found[3]})"
-        value = "off" if bare is bool else label if label not in ("", "None") else "none"
+        value = "off" if bare is bool else default if default not in ("", "None") else "none"
         return f"(default: {value})"
 
-    return Annotated[hint, tyro.conf.arg(metavar=metavar, help_behavior_hint=left_out)]
+    words = arg(name=name.rstrip("_"), metavar=_metavar(hint), help_behavior_hint=left_out)
+    # What the annotation itself says comes later, and goes.
+    return Annotated[bare, words, *getattr(hint, "__metadata__", ())]
+
+
+def _metavar(hint: Any) -> str | None:  # noqa: ANN401
+    """The value's range, or what its type is called."""
+    for found in ranges(hint):
+        if found.le is not None:
+            return f"{found.ge}..{found.le}"
+    kinds = (_bare(each) for each in (hint, *get_args(_bare(hint))))
+    return next((_METAVARS[kind] for kind in kinds if kind in _METAVARS), None)
 
 
 @REGISTRY.primitive_rule
 def without_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """Read what may be left out as what it is if given: nobody types "None"."""
+    """Read an optional value as its type: nobody types "None"."""
     if info.type_origin not in (Union, UnionType):
         return None
     kinds = [kind for kind in get_args(info.type) if kind is not NoneType]

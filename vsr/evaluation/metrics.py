@@ -1,4 +1,4 @@
-"""PSNR and SSIM by the field's protocol: 8-bit frames, MATLAB's luma."""
+"""PSNR and SSIM by the usual protocol: 8-bit frames, MATLAB's luma."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 Image = NDArray[np.uint8]
 
-# Pixels a side: what SSIM compares at once, and the least that a frame must have.
+# Side of SSIM's window in pixels, and the minimum side of a frame.
 SSIM_WINDOW = 11
 
 
 def luma(rgb: Image) -> NDArray[np.float64]:
-    """Take the Y of MATLAB's `rgb2ycbcr`, 16 to 235, not rounded.
+    """Y of MATLAB's `rgb2ycbcr`, 16 to 235, not rounded.
 
     Args:
         rgb: (H, W, 3) uint8.
@@ -37,8 +37,8 @@ def psnr(sr: Image, gt: Image, *, on_luma: bool = True, border: int = 0) -> floa
     Args:
         sr: Output, (H, W, 3) uint8 RGB.
         gt: Truth, same shape.
-        on_luma: Measure on Y (Vid4, Vimeo, UDM10) rather than RGB (REDS).
-        border: Pixels left out at each edge.
+        on_luma: Y (Vid4, Vimeo, UDM10) instead of RGB (REDS).
+        border: Pixels ignored at each edge.
     """
     a, b = _prepared(sr, gt, on_luma, border)
     if np.array_equal(a, b):
@@ -49,7 +49,7 @@ def psnr(sr: Image, gt: Image, *, on_luma: bool = True, border: int = 0) -> floa
 def ssim(sr: Image, gt: Image, *, on_luma: bool = True, border: int = 0) -> float:
     """Structural similarity of one frame, at most 1.
 
-    Args: see `psnr`. Frames must be at least `SSIM_WINDOW` pixels wide and high.
+    Args: see `psnr`. Frames must have at least `SSIM_WINDOW` pixels per side.
 
     Source: Wang et al. 2004: Gaussian window of sigma 1.5, 11 x 11, population covariance.
     """
@@ -72,7 +72,7 @@ def _prepared(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if sr.shape != gt.shape or sr.dtype != np.uint8 or gt.dtype != np.uint8:
         raise ValueError(
-            f"two uint8 pictures of one shape wanted, got {sr.dtype} {sr.shape} "
+            f"need two uint8 pictures of one shape, got {sr.dtype} {sr.shape} "
             f"and {gt.dtype} {gt.shape}"
         )
     inner = (slice(border, sr.shape[0] - border), slice(border, sr.shape[1] - border))

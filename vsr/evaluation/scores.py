@@ -1,4 +1,4 @@
-"""Scores per frame and per clip, taken while the frames pass by."""
+"""Scores per frame and per clip, computed on the stream of frames."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from vsr.evaluation.temporal import (
     warping_error,
 )
 
-# How many of the worst frames are named, and by what; times the sign, the lowest is the worst.
+# Number of worst frames listed, and by what: times the sign, the lowest is the worst.
 WORST = 3
 WORST_FIRST = {"psnr": 1, "tof": -1, "warping": -1, "flicker": -1}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameScore:
-    """One frame held against its truth; what needs a frame before it is None for the first.
+    """Scores of one frame; those that need a previous frame are None for the first.
 
     Attributes:
-        psnr: dB; infinite where equal.
+        psnr: dB; infinite for equal frames.
         ssim: At most 1.
-        tof: Difference of the flows of output and truth, pixels.
-        warping: Warping error, of RGB from 0 to 1, squared.
-        warping_absolute: The same, mean absolute, in 8-bit levels.
+        tof: Difference between the flows of output and truth, pixels.
+        warping: Mean squared warping error of RGB from 0 to 1.
+        warping_absolute: Mean absolute warping error in 8-bit levels.
         warping_of_truth, warping_absolute_of_truth: The same of the truth itself.
         flicker: Mean absolute change of the error of Y, in 8-bit levels.
     """
@@ -55,9 +55,9 @@ class ClipScore:
     """Means over the frames of a clip, or over clips; fields as in `FrameScore`.
 
     Attributes:
-        frames: How many.
-        worst: By measure ("psnr", "tof", "warping", "flicker"), numbers of the worst frames,
-            counted from 0, the worst first; of a clip only.
+        frames: Their number.
+        worst: By measure ("psnr", "tof", "warping", "flicker"), indices of the worst frames from
+            0, the worst first; of a clip only.
     """
 
     frames: int
@@ -74,7 +74,7 @@ class ClipScore:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Step:
-    """What the next frame will need of this one."""
+    """Values of a frame that the next one needs."""
 
     sr: Image
     gt: Image
@@ -92,9 +92,9 @@ def score_frames(
 
     Args:
         pairs: (output, truth), both (H, W, 3) uint8, in presentation order.
-        on_luma: PSNR and SSIM on Y rather than RGB.
-        border: Pixels left out at each edge, for PSNR and SSIM.
-        over_time: Take the scores that need a frame before; they cost three flows per frame.
+        on_luma: PSNR and SSIM on Y instead of RGB.
+        border: Pixels ignored at each edge, for PSNR and SSIM.
+        over_time: Include scores that need a previous frame; they cost three flows per frame.
     """
     scores: list[FrameScore] = []
     before: _Step | None = None
@@ -130,13 +130,13 @@ def _with_time(quality: tuple[float, float], before: _Step, now: _Step) -> Frame
 
 
 def of_clip(frames: Sequence[FrameScore]) -> ClipScore:
-    """Take the means over frames, as the papers do, and name the worst frames.
+    """Means over frames, as in papers, and the worst frames.
 
     Raises:
-        ValueError: If there are none.
+        ValueError: There are no frames.
     """
     if not frames:
-        raise ValueError("no frames to take a mean of")
+        raise ValueError("no frames to average")
     return ClipScore(
         frames=len(frames),
         **_means(frames),
@@ -145,27 +145,27 @@ def of_clip(frames: Sequence[FrameScore]) -> ClipScore:
 
 
 def worst_frames(frames: Sequence[FrameScore], measure: str) -> tuple[int, ...]:
-    """Give the numbers of the worst frames by a measure, the worst first; () if nobody took it."""
+    """Indices of the worst frames by a measure, the worst first; () if it was not measured."""
     values = [getattr(frame, measure) for frame in frames]
     known = [index for index, value in enumerate(values) if value is not None]
     return tuple(sorted(known, key=lambda i: WORST_FIRST[measure] * values[i])[:WORST])
 
 
 def average(clips: Sequence[ClipScore]) -> ClipScore:
-    """Take the means over clips, each counted once whatever its length."""
+    """Means over clips, each with the same weight."""
     return ClipScore(frames=sum(clip.frames for clip in clips), **_means(clips))
 
 
 def _means(scores: Sequence[FrameScore] | Sequence[ClipScore]) -> dict[str, Any]:
-    """Take the mean of each measure over those that have it; None where none has.
+    """Mean of each measure over the scores that have it, otherwise None.
 
-    Infinite ones, of frames that are equal to the truth, are left out unless all are.
+    Infinite values, of frames equal to the truth, are ignored unless all are infinite.
     """
     means: dict[str, Any] = {}
     for measure in fields(FrameScore):
         values = [getattr(score, measure.name) for score in scores]
         known = [value for value in values if value is not None]
-        # One black frame, at a fade for example, would make the PSNR of a whole film infinite.
+        # One black frame, as in a fade, would make the PSNR of a whole film infinite.
         telling = [value for value in known if isfinite(value)] or known
         means[measure.name] = float(np.mean(telling)) if telling else None
     return means

@@ -1,7 +1,6 @@
-"""Steadiness over time: what frame-by-frame PSNR does not see.
+"""Steadiness over time, from one 8-bit RGB frame, (H, W, 3), to the next.
 
-All take 8-bit RGB frames, (H, W, 3), and judge the step from one frame to the next. Flow is
-OpenCV's DIS on 8-bit grey.
+Flow is OpenCV's DIS on 8-bit grey.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def flow(reference: Image, other: Image) -> Flow:
 
 
 def _grey(picture: Image) -> Image:
-    """Make grey pictures large enough: DIS of OpenCV 5.0 reads outside of those below 16 pixels."""
+    """Grey picture, padded: DIS of OpenCV 5.0 reads outside of pictures below 16 pixels."""
     height, width = picture.shape[:2]
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     below, right = (max(0, _LEAST_SIDE - side) for side in (height, width))
@@ -44,23 +43,23 @@ def _grey(picture: Image) -> Image:
 
 
 def flow_difference(a: Flow, b: Flow) -> float:
-    """Give the mean length of the difference of two flows, in pixels.
+    """Mean length of the difference of two flows, in pixels.
 
-    With the flows of the output and of the truth this is tOF (TecoGAN, Chu et al. 2020), but by
-    DIS flow instead of Farneback's: compare its values only with each other.
+    For the flows of output and truth this is tOF (TecoGAN, Chu et al. 2020), but with DIS flow
+    instead of Farneback's: not comparable with published values.
     """
     return float(np.linalg.norm(a - b, axis=-1).mean())
 
 
 def visible(to_previous: Flow, to_next: Flow) -> Mask:
-    """Tell which pixels of a frame are to be seen in the one before.
+    """Pixels of a frame that are visible in the previous one.
 
     Args:
-        to_previous: Flow of this frame to the one before.
-        to_next: Flow of the one before to this one.
+        to_previous: Flow of this frame to the previous one.
+        to_next: Flow of the previous frame to this one.
 
     Returns:
-        (H, W): the way there and back ends near its start, and lies inside the picture.
+        (H, W): whether the flow there and back ends near its start, inside the picture.
     """
     height, width = to_previous.shape[:2]
     there = _positions(height, width) + to_previous
@@ -72,11 +71,11 @@ def visible(to_previous: Flow, to_next: Flow) -> Mask:
 
 
 class Warping(NamedTuple):
-    """How far a frame is from the one before, moved by the flow of the truth.
+    """Difference between a frame and the previous one, warped by the flow of the truth.
 
     Attributes:
-        squared: Mean square, of RGB from 0 to 1: ruled by sharp edges.
-        absolute: Mean absolute difference of RGB, in 8-bit levels: every pixel counts alike.
+        squared: Mean square of RGB from 0 to 1; dominated by sharp edges.
+        absolute: Mean absolute difference of RGB in 8-bit levels.
     """
 
     squared: float
@@ -84,15 +83,14 @@ class Warping(NamedTuple):
 
 
 def warping_error(previous: Image, now: Image, to_previous: Flow, seen: Mask) -> Warping:
-    """Hold a frame against the one before, moved by the flow of the truth.
+    """Warping error of a frame over pixels that are not occluded; 0 if all are.
 
-    Over pixels that are not occluded; 0 if all are. A blurred film warps better than a sharp one:
-    hold it against the truth's own warping error.
+    A blurred film warps better than a sharp one: compare with the warping error of the truth.
 
     Args:
-        previous, now: Two frames of the film that is judged.
+        previous, now: Two frames of the output.
         to_previous: Flow of the truth.
-        seen: From `visible`, of the truth.
+        seen: `visible` of the truth.
 
     Source: Lai et al., "Learning blind video temporal consistency", ECCV 2018, for the square.
     """
@@ -106,12 +104,10 @@ def warping_error(previous: Image, now: Image, to_previous: Flow, seen: Mask) ->
 
 
 def flicker(previous_error: NDArray[np.floating], error: NDArray[np.floating]) -> float:
-    """Give the mean absolute change of the error from one frame to the next.
-
-    A film that is off by the same amount throughout does not flicker.
+    """Mean absolute change of the error from one frame to the next; a constant error gives 0.
 
     Args:
-        previous_error, error: Output less truth, any shape, in 8-bit levels.
+        previous_error, error: Output minus truth, any shape, in 8-bit levels.
     """
     return float(np.abs(error - previous_error).mean())
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from vsr.devices import Precision, choose_device, choose_precision, free_memory
 from vsr.models.contract import NetworkFacts
 from vsr.ops.tiling import tile_grid
-from vsr.options import InferenceOptions, check_options
+from vsr.options import InferenceOptions, validated
 
 _SHARE_OF_FREE_MEMORY = 0.7  # the rest is for decoding, encoding and the allocator's gaps
 _HALF_SAVES = 0.85  # measured: flow, sums and pictures stay in float32
@@ -65,7 +65,7 @@ def make_plan(height: int, width: int, options: InferenceOptions, facts: Network
     Raises:
         ConfigError: If an option is out of range, or the device does not exist.
     """
-    check_options(options)
+    options = validated(InferenceOptions, options)
     device = choose_device(options.device)
     plan = Plan(
         window=options.window or facts.window,

@@ -1,4 +1,4 @@
-"""What a batch would do and take, without doing it."""
+"""What a batch would do and what it would take, without doing it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,29 @@ from pathlib import Path
 from vsr.errors import VsrError
 from vsr.estimate import Estimate, estimate, mean
 from vsr.jobs.files import settle
-from vsr.jobs.journal import NAME, Entry, open_journal
+from vsr.jobs.journal import NAME, BatchJob, open_journal
 from vsr.media.containers import target_kind
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import load_network
 from vsr.options import EnhanceOptions
 from vsr.plan import Job, plan_job
 
-# Of files that are planned alike so many are tried, spread over all; the others go by them.
+# Files planned alike are tried this often, spread over all of them; the mean serves the others.
 _TRIED = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """A file that is to be done.
+
+    Attributes:
+        job: Its plan.
+        seconds, size: Time and bytes of the output; None if unknown.
+    """
+
+    job: Job
+    seconds: float | None
+    size: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,16 +41,34 @@ class Forecast:
     """What a batch would do.
 
     Attributes:
-        jobs: Of the files that are to be done, in order.
-        estimates: What each of them takes; None where that could not be tried.
+        planned: The files that are to be done, in order.
         failed: (source, reason) of those that would fail, or have failed and are not tried again.
-        done: How many are done already.
+        done: Number of files already done.
     """
 
-    jobs: tuple[Job, ...]
-    estimates: tuple[Estimate | None, ...]
+    planned: tuple[Planned, ...]
     failed: tuple[tuple[str, str], ...]
     done: int
+
+    @property
+    def frames(self) -> int:
+        """Frames of all planned files whose length is known."""
+        return sum(each.job.frames or 0 for each in self.planned)
+
+    @property
+    def seconds(self) -> float:
+        """Time for all planned files, one after the other, as far as known."""
+        return sum(each.seconds or 0 for each in self.planned)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all outputs, as far as known."""
+        return sum(each.size or 0 for each in self.planned)
+
+    @property
+    def unknown(self) -> int:
+        """Number of planned files of unknown length or size."""
+        return sum(each.size is None for each in self.planned)
 
 
 def forecast(
@@ -51,38 +83,38 @@ def forecast(
 
     Args:
         files: (source, target).
-        output_dir: Whose journal is asked, if there is one; nothing is written there.
+        output_dir: Folder of the journal, if there is one; nothing is written there.
         options: For all of them.
-        retries: How often a file that failed would be tried again.
+        retries: How often a failed file would be tried again.
         tick: Called after each file.
     """
-    known: dict[str, Entry] = {}
+    known: dict[str, BatchJob] = {}
     if (output_dir / NAME).exists():
         with open_journal(output_dir, create=False) as journal:
-            known = {entry.source: entry for entry in journal.entries()}
+            known = {each.source: each for each in journal.jobs()}
     jobs: list[Job] = []
     failed: list[tuple[str, str]] = []
     done = 0
-    for _, entry in settle(known, files, options, retries=retries):
-        done += entry.state == "done"
-        if entry.state == "failed":
-            failed.append((entry.source, entry.error or ""))
-        elif entry.state == "queued":
+    for _, each in settle(known, files, options, retries=retries):
+        done += each.state == "done"
+        if each.state == "failed":
+            failed.append((each.source, each.error or ""))
+        elif each.state == "queued":
             try:
-                jobs.append(_plan(Path(entry.source), Path(entry.target), options))
+                jobs.append(_plan(Path(each.source), Path(each.target), options))
             except (VsrError, OSError) as error:
-                failed.append((entry.source, str(error)))
+                failed.append((each.source, str(error)))
         tick()
-    return Forecast(
-        jobs=tuple(jobs),
-        estimates=tuple(_estimates(jobs, options)),
-        failed=tuple(failed),
-        done=done,
-    )
+    planned = []
+    for job, cost in zip(jobs, _estimates(jobs, options), strict=True):
+        seconds = cost.seconds_for(job) if cost else None
+        size = cost.bytes_for(job, options.piece) if cost else None
+        planned.append(Planned(job=job, seconds=seconds, size=size))
+    return Forecast(planned=tuple(planned), failed=tuple(failed), done=done)
 
 
 def _plan(source: Path, target: Path, options: EnhanceOptions) -> Job:
-    """Plan a job whose folder need not exist yet.
+    """Plan a job whose folder may not exist yet.
 
     Raises:
         VsrError: As `plan_job`.
@@ -113,7 +145,7 @@ def _estimates(jobs: Sequence[Job], options: EnhanceOptions) -> list[Estimate | 
             try:
                 found[index] = estimate(job, options, networks[key])
             except VsrError:
-                continue  # others of its kind tell as much; it may be damaged at that place only
+                continue  # maybe damaged at that place only; others of its kind serve as well
         tried = [one for index in indices if (one := found[index]) is not None]
         for index in indices:
             found[index] = found[index] or (mean(tried) if tried else None)
@@ -121,7 +153,7 @@ def _estimates(jobs: Sequence[Job], options: EnhanceOptions) -> list[Estimate | 
 
 
 def _kind(job: Job) -> Hashable:
-    """Tell jobs apart whose frames take another time or weigh otherwise, whatever they show."""
+    """What the time and size of a frame depend on, apart from its content."""
     encode = job.encode
     coded = (encode.codec, encode.pix_fmt, tuple(sorted(encode.options.items())))
     size = (job.input_size, encode.width, encode.height)

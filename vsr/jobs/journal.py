@@ -7,7 +7,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -31,15 +31,15 @@ create table if not exists jobs (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
-    """A job as the journal knows it.
+class BatchJob:
+    """One file of a batch.
 
     Attributes:
         source, target: Paths.
-        request: Hash of the source's identity and the options; another one is another job.
+        request: Hash of the source's identity and the options; another hash is another job.
         state: Where it stands.
         attempts: How often it has been tried.
-        error: Why it failed; None where it did not.
+        error: Why it failed, or why it was left; else None.
         result: frames, seconds, warnings and report of a finished job.
     """
 
@@ -59,81 +59,79 @@ class Journal:
         self._connection = connection
         connection.execute(_SCHEMA)
 
-    def entries(self) -> list[Entry]:
+    def jobs(self) -> list[BatchJob]:
         """List all jobs."""
         rows = self._connection.execute(
             "select source, target, request, state, attempts, error, result from jobs "
             "order by rowid"
         )
         return [
-            Entry(
-                source=_given(source), target=_given(target), request=request, state=state,
-                attempts=attempts, error=None if error is None else _given(error),
+            BatchJob(
+                source=os.fsdecode(source),
+                target=os.fsdecode(target),
+                request=request,
+                state=state,
+                attempts=attempts,
+                error=None if error is None else os.fsdecode(error),
                 result=json.loads(result),
             )
             for source, target, request, state, attempts, error, result in rows
-        ]  # fmt: skip
+        ]
 
-    def put(self, entry: Entry) -> None:
+    def put(self, job: BatchJob) -> None:
         """Add or replace a job; it is on the disk when this returns."""
-        if entry.state not in get_args(State):
-            raise ValueError(f"no state of a job: {entry.state}")
+        if job.state not in get_args(State):
+            raise ValueError(f"no state of a job: {job.state}")
         with self._connection:
             self._connection.execute(
                 "insert into jobs (source, target, request, state, attempts, error, result) "
                 "values (?, ?, ?, ?, ?, ?, ?) on conflict (source) do update set "
                 "target = excluded.target, request = excluded.request, state = excluded.state, "
                 "attempts = excluded.attempts, error = excluded.error, result = excluded.result",
-                (
-                    _kept(entry.source), _kept(entry.target), entry.request, entry.state,
-                    entry.attempts, None if entry.error is None else _kept(entry.error),
-                    json.dumps(dict(entry.result)),
-                ),
-            )  # fmt: skip
+                (*map(_kept, astuple(job)[:-1]), json.dumps(dict(job.result))),
+            )
 
 
-def _kept(text: str) -> str | bytes:
-    """Give text as SQLite takes it: names that are not UTF-8, as of old archives, as bytes."""
+def _kept(value: object) -> object:
+    """A value as SQLite takes it: names that are not UTF-8, as in old archives, become bytes."""
     try:
-        text.encode()
+        if isinstance(value, str):
+            value.encode()
     except UnicodeEncodeError:
-        return os.fsencode(text)
-    return text
-
-
-def _given(kept: str | bytes) -> str:
-    return os.fsdecode(kept)
+        return os.fsencode(str(value))
+    return value
 
 
 @contextmanager
 def claim(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
-    """Keep other batches away from an output folder: each would take the other's work for its own.
+    """Keep other batches away from an output folder: they would take this one's work for theirs.
 
     Args:
         folder: Made if it does not exist.
-        warn: Told where its file system has no locks.
+        warn: Called with a sentence if its file system has no locks.
 
     Raises:
-        ConfigError: Another batch is at work there, or the folder cannot be made or written to.
+        ConfigError: Another batch is running there, or the folder cannot be made or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = files.take(folder / _LOCK, warn)
     except OSError as error:
         raise ConfigError(
-            f"'{folder}' cannot be made or written to ({error.strerror}); take another --output-dir"
+            f"'{folder}' cannot be made or written to ({error.strerror}); choose another "
+            "--output-dir"
         ) from error
     if lock is None:
         raise ConfigError(
-            f"another vsr batch is at work on '{folder}': wait for it, or take another "
-            "--output-dir; --status tells how it stands, --workers does several files at once"
+            f"another vsr batch is running in '{folder}': wait for it, or choose another "
+            "--output-dir; --status prints its state, --workers runs several files at once"
         )
     with lock:
         yield
 
 
 def is_claimed(folder: Path) -> bool:
-    """Tell whether a batch is at work on an output folder."""
+    """Whether a batch is running in an output folder."""
     return files.is_taken(folder / _LOCK)
 
 
@@ -142,11 +140,11 @@ def open_journal(folder: Path, *, create: bool = True) -> Iterator[Journal]:
     """Open the journal of an output folder.
 
     Raises:
-        ConfigError: There is none and none is to be made, or the file is no journal.
+        ConfigError: There is none and `create` is false, or the file is no journal.
     """
     path = folder / NAME
     if not create and not path.exists():
-        raise ConfigError(f"'{folder}' holds no journal of a batch; give the --output-dir of one")
+        raise ConfigError(f"'{folder}' has no journal of a batch; give the --output-dir of one")
     try:
         connection = sqlite3.connect(path)
         try:

@@ -1,7 +1,7 @@
-"""Work through a batch with processes on this machine.
+"""A batch on this machine, by processes of its own.
 
-The parent keeps the journal and gives each worker one file at a time; a worker loads a network once
-and keeps it. A worker that dies takes down one file, not the batch.
+The parent keeps the journal and sends each worker one file at a time; a worker loads a network once
+and keeps it. A worker that dies fails one file, not the batch.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from vsr.devices import choose_device
 from vsr.errors import BusyError, DiskError, VsrError
 from vsr.inference.plan import share_of_memory
 from vsr.inference.runner import is_out_of_memory
-from vsr.jobs.journal import Entry, Journal
+from vsr.jobs.journal import BatchJob, Journal
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, loader
 from vsr.options import EnhanceOptions
 from vsr.pipeline import EnhanceResult, Progress, enhance
 from vsr.work import lock_path
 
-_PATIENCE = 60.0  # seconds a worker may take to put its work down when the batch is interrupted
-_WAIT_FOR_LOCK = 20.0  # seconds; what a killed batch has left may take some to end
-_ENDED = "a worker was told to end (SIGTERM)"
+_PATIENCE = 60.0  # seconds for a worker to save its work when the batch is interrupted
+_WAIT_FOR_LOCK = 20.0  # seconds; workers of a killed batch may take some to end
+_ENDED = "a worker got SIGTERM"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -44,21 +44,21 @@ class _Worker:
     process: Any
     pipe: Connection
     index: int
-    entry: Entry | None = None
+    job: BatchJob | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """Something that happened to a job.
+    """Something that happened to a job: a change of state, progress or a warning.
 
     Attributes:
-        entry: The job, as the journal has it now.
-        progress: How far it is, if that is what happened.
-        warning: What was said, if that is what happened.
-        stops: Whether the batch begins nothing more for it.
+        job: As the journal has it now.
+        progress: How far it is; None for other events.
+        warning: A sentence; None for other events.
+        stops: Whether the batch starts no other job because of it.
     """
 
-    entry: Entry
+    job: BatchJob
     progress: Progress | None = None
     warning: str | None = None
     stops: bool = False
@@ -66,62 +66,61 @@ class Event:
 
 def run_batch(
     journal: Journal,
-    waiting: list[Entry],
+    waiting: list[BatchJob],
     options: EnhanceOptions,
     *,
     workers: int,
     retries: int,
     tell: Callable[[Event], None],
 ) -> None:
-    """Do all waiting jobs; the journal knows of each change before anything else happens.
+    """Do all waiting jobs; each change is in the journal before anything else happens.
 
     Args:
         journal: Of the output folder.
         waiting: What is to be done, in order.
         options: For all of them.
-        workers: Processes, from 1 up; also where there are fewer jobs, each gets its share of
-            cores and memory: what a film is made with does not depend on how many are left.
-        retries: How often a job that failed is tried again.
-        tell: Told what happens.
+        workers: Processes, 1 or more. Each gets its share of cores and memory even if there are
+            fewer jobs, so that a film's plan does not depend on how many are left.
+        retries: How often a failed job is tried again.
+        tell: Called with each event.
 
     Raises:
         ConfigError: There is no such device.
-        KeyboardInterrupt: Ctrl-C, or SIGTERM; the workers have put down what they had, to be
-            continued.
-        VsrError: The disk is full or fails, or somebody else ended a worker: no job was begun
-            after that, and those that could not end are queued.
+        KeyboardInterrupt: Ctrl-C, or SIGTERM; the workers have saved their work.
+        VsrError: The disk is full or fails, or a worker got SIGTERM: no other job was started, and
+            those that could not end are queued.
     """
     queue = list(waiting)
     stopped: str | None = None
     if choose_device(options.inference.device).type == "cpu":
         options = _sharing(options, workers)
     with _interrupts() as interrupt, _workers(min(workers, len(queue)), workers, options) as crew:
-        while queue or any(worker.entry for worker in crew):
+        while queue or any(worker.job for worker in crew):
             for position, worker in enumerate(crew):
-                if worker.entry is None and queue:
+                if worker.job is None and queue:
                     if not worker.process.is_alive():
                         crew[position] = worker = _hire(worker.index, workers, options)
                     _give(worker, queue.pop(0), journal, tell)
-            busy = {worker.pipe: worker for worker in crew if worker.entry}
+            busy = {worker.pipe: worker for worker in crew if worker.job}
             ready = wait([interrupt, *busy])
-            if interrupt.poll():  # it goes first: the workers may have been told as well
-                _put_down(crew, interrupt, journal, tell)
+            if interrupt.poll():  # it goes first: the workers may have got the signal as well
+                _stop(crew, interrupt, journal, tell)
                 raise KeyboardInterrupt
             for worker in [busy[pipe] for pipe in ready if isinstance(pipe, Connection)]:
                 event = _hear(worker)
                 if event.progress is None and event.warning is None:
                     if event.stops:
-                        queue, stopped = [], event.entry.error or _ENDED
-                    event = replace(event, entry=_settle(event.entry, queue, retries))
-                    journal.put(event.entry)
+                        queue, stopped = [], event.job.error or _ENDED
+                    event = replace(event, job=_settle(event.job, queue, retries))
+                    journal.put(event.job)
                 tell(event)
     if stopped is not None:
-        raise VsrError(f"{stopped}; the batch stops here, the same command does what is left")
+        raise VsrError(f"{stopped}; the batch stops here, the same command continues it")
 
 
 @contextmanager
 def _interrupts() -> Iterator[Connection]:
-    """Turn Ctrl-C and SIGTERM into something to read: between messages, never within one."""
+    """Make Ctrl-C and SIGTERM a message to read: between others, never within one."""
     reader, writer = get_context("spawn").Pipe(duplex=False)
     before = {
         number: signal.signal(number, lambda number, frame: writer.send_bytes(b"!"))
@@ -136,24 +135,24 @@ def _interrupts() -> Iterator[Connection]:
         writer.close()
 
 
-def _give(worker: _Worker, entry: Entry, journal: Journal, tell: Callable[[Event], None]) -> None:
-    """Let an idle worker begin a job."""
-    entry = replace(entry, state="running", attempts=entry.attempts + 1)
-    journal.put(entry)
-    worker.entry = entry
-    tell(Event(entry=entry))
-    with suppress(OSError):  # it has died; `_hear` finds out
-        worker.pipe.send((entry.source, entry.target))
+def _give(worker: _Worker, job: BatchJob, journal: Journal, tell: Callable[[Event], None]) -> None:
+    """Start a job on an idle worker."""
+    job = replace(job, state="running", attempts=job.attempts + 1)
+    journal.put(job)
+    worker.job = job
+    tell(Event(job=job))
+    with suppress(OSError):  # it has died, as `_hear` will find
+        worker.pipe.send((job.source, job.target))
 
 
-def _put_down(
+def _stop(
     crew: list[_Worker], interrupt: Connection, journal: Journal, tell: Callable[[Event], None]
 ) -> None:
-    """Ask all workers to stop, and note what they say until they have; at once if asked again."""
+    """Stop all workers and record their last messages; a second interrupt kills them at once."""
     interrupt.recv_bytes()
     for worker in crew:
         worker.process.terminate()
-    busy = {worker.pipe: worker for worker in crew if worker.entry}
+    busy = {worker.pipe: worker for worker in crew if worker.job}
     deadline = time.monotonic() + _PATIENCE
     while busy and (left := deadline - time.monotonic()) > 0:
         ready = wait([interrupt, *busy], left)
@@ -163,11 +162,11 @@ def _put_down(
             try:
                 event = _event(worker, *worker.pipe.recv())
             except (EOFError, OSError):
-                # Without a word: the journal says "running", and the next run finds out.
+                # Without a message: the journal has it as running, which the next run settles.
                 del busy[worker.pipe]
                 continue
-            if worker.entry is None:
-                journal.put(event.entry)
+            if worker.job is None:
+                journal.put(event.job)
                 del busy[worker.pipe]
             tell(event)
     for worker in busy.values():
@@ -175,17 +174,17 @@ def _put_down(
 
 
 def count_devices(asked: str) -> int:
-    """Say how many workers a machine has work for: one per visible GPU, or one."""
+    """How many workers suit this machine: one per visible GPU, or one."""
     gpus = torch.cuda.device_count() if asked in ("auto", "cuda") else 1
     return max(1, gpus)
 
 
-def _settle(entry: Entry, queue: list[Entry], retries: int) -> Entry:
+def _settle(job: BatchJob, queue: list[BatchJob], retries: int) -> BatchJob:
     """Queue a failed job again while it may be retried."""
-    if entry.state == "failed" and entry.attempts <= retries:
-        entry = replace(entry, state="queued")
-        queue.append(entry)
-    return entry
+    if job.state == "failed" and job.attempts <= retries:
+        job = replace(job, state="queued")
+        queue.append(job)
+    return job
 
 
 def _hear(worker: _Worker) -> Event:
@@ -194,28 +193,26 @@ def _hear(worker: _Worker) -> Event:
     except (EOFError, OSError):
         worker.process.join()
         kind = "failed"
-        content = (
-            f"its process died (exit code {worker.process.exitcode}): see above, or out of memory"
-        )
+        content = f"its process died (exit code {worker.process.exitcode}), maybe out of memory"
     return _event(worker, kind, content)
 
 
 def _event(worker: _Worker, kind: str, content: Any) -> Event:  # noqa: ANN401
-    """Understand what a worker says of its job."""
-    entry = worker.entry
-    assert entry is not None
+    """The event that a message of a worker stands for."""
+    job = worker.job
+    assert job is not None
     if kind == "progress":
-        return Event(entry=entry, progress=content)
+        return Event(job=job, progress=content)
     if kind == "warning":
-        return Event(entry=entry, warning=content)
-    worker.entry = None
+        return Event(job=job, warning=content)
+    worker.job = None
     if kind in ("parked", "busy"):
-        attempts = entry.attempts - 1
-        entry = replace(entry, state="queued", attempts=attempts, error=content)
-        return Event(entry=entry, stops=kind == "parked")
+        attempts = job.attempts - 1
+        job = replace(job, state="queued", attempts=attempts, error=content)
+        return Event(job=job, stops=kind == "parked")
     if kind == "done":
-        return Event(entry=replace(entry, state="done", error=None, result=content))
-    return Event(entry=replace(entry, state="failed", error=content))
+        return Event(job=replace(job, state="done", error=None, result=content))
+    return Event(job=replace(job, state="failed", error=content))
 
 
 @contextmanager
@@ -224,7 +221,7 @@ def _workers(count: int, share: int, options: EnhanceOptions) -> Iterator[list[_
     try:
         yield crew
     finally:
-        # A worker that waits for a job ends when there is nobody to give it one.
+        # A worker that waits for a job ends when its pipe is closed.
         for worker in crew:
             worker.pipe.close()
         for worker in crew:
@@ -246,7 +243,7 @@ def _hire(index: int, share: int, options: EnhanceOptions) -> _Worker:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Let processes started within inherit that Ctrl-C waits: they would die of it loading."""
+    """Block Ctrl-C in processes started within: while they load, it would end them."""
     if sys.platform == "win32":
         yield
         return
@@ -258,9 +255,9 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 def _work(pipe: Connection, index: int, share: int, options: EnhanceOptions) -> None:
-    """Do what comes through the pipe until it is closed; runs in a process of its own."""
+    """Do the jobs that come through the pipe until it is closed; runs in a process of its own."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # Ctrl-C in a terminal reaches all processes; the parent says what is to be done about it.
+    # Ctrl-C in a terminal reaches all processes; the parent decides what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(EOFError, KeyboardInterrupt, BrokenPipeError):
         signal.signal(signal.SIGTERM, _park)
@@ -270,7 +267,7 @@ def _work(pipe: Connection, index: int, share: int, options: EnhanceOptions) -> 
             options.inference, device=_device(asked, index)
         ))  # fmt: skip
         if choose_device(asked).type == "cuda":
-            # The batch itself does not ask: that would take hundreds of MiB of the GPU for good.
+            # Not asked in the parent: that would take hundreds of MiB of the GPU for good.
             options = _sharing(options, _sharers(asked, index, share))
         load = loader()
         while True:
@@ -279,9 +276,9 @@ def _work(pipe: Connection, index: int, share: int, options: EnhanceOptions) -> 
 
 
 def _end_with_parent() -> None:
-    """End at once when the batch was killed: the same command, given again, wants the locks.
+    """End at once when the batch was killed: the same command, repeated, needs the locks.
 
-    Without this, a worker would find out only when it next has something to say, minutes later.
+    Otherwise a worker would notice at its next message only, minutes later.
     """
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -317,7 +314,7 @@ def _do(
     except DiskError as error:
         return "parked", str(error)
     except KeyboardInterrupt:
-        # Between its name and this line the output was finished; the next run sees that.
+        # An output that has its name by now was finished; the next run sees that.
         if options.overwrite or not target.exists():
             pipe.send(("parked", None))
         raise
@@ -331,14 +328,14 @@ def _do(
 
 
 def _wait_for_lock(target: Path) -> None:
-    """Give another process that is at work on the same output some time to end."""
+    """Wait for another process that works on the same output, some seconds at most."""
     deadline = time.monotonic() + _WAIT_FOR_LOCK
     while files.is_taken(lock_path(target)) and time.monotonic() < deadline:
         time.sleep(0.1)
 
 
 def describe_result(result: EnhanceResult) -> dict[str, Any]:
-    """Give what the journal keeps of a finished job."""
+    """What the journal keeps of a finished job."""
     return {
         "frames": result.frames,
         "resumed": result.resumed,
@@ -349,20 +346,20 @@ def describe_result(result: EnhanceResult) -> dict[str, Any]:
 
 
 def _device(asked: str, index: int) -> str:
-    """Spread workers over the GPUs that are visible."""
+    """Device of a worker: they are spread over the visible GPUs."""
     if asked not in ("auto", "cuda") or not torch.cuda.is_available():
         return asked
     return f"cuda:{index % torch.cuda.device_count()}"
 
 
 def _sharers(asked: str, index: int, count: int) -> int:
-    """Say how many of all workers have the device of one."""
+    """How many of all workers share the device of one."""
     devices = [_device(asked, each) for each in range(count)]
     return devices.count(devices[index])
 
 
 def _sharing(options: EnhanceOptions, sharers: int) -> EnhanceOptions:
-    """Part the memory of a device among the workers on it; one alone plans by what is free."""
+    """Share the memory of a device among the workers on it; one alone plans by what is free."""
     if sharers < 2:
         return options
     limit = share_of_memory(options.inference, sharers)

@@ -1,9 +1,8 @@
-"""Work through a batch on a Ray cluster; the one module that knows Ray.
+"""A batch on a Ray cluster; the only module that imports Ray.
 
-This process keeps the journal and holds each film's hidden folder. Three kinds of Ray tasks do the
-work: one looks for a film's cuts, one makes a stretch between cuts, one joins and verifies. Ray
-decides where they run and runs those of a lost node again; what they make goes through storage that
-all nodes share.
+This process keeps the journal and holds each film's work folder. Three kinds of Ray tasks do the
+work: one finds a film's cuts, one makes a part between cuts, one joins and verifies. Ray decides
+where they run and repeats those of a lost node; results go through storage that all nodes share.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from vsr.errors import BusyError, ConfigError, DiskError, VsrError
 from vsr.inference.plan import share_of_memory
 from vsr.inference.runner import is_out_of_memory
-from vsr.jobs import segments
-from vsr.jobs.journal import Entry, Journal
+from vsr.jobs import parts
+from vsr.jobs.journal import BatchJob, Journal
 from vsr.jobs.local import Event, describe_result
-from vsr.jobs.segments import Stretch, StretchDone, Survey
+from vsr.jobs.parts import Part, PartDone, Survey
 from vsr.models.zoo import loader
 from vsr.options import EnhanceOptions
 from vsr.pipeline import EnhanceResult, Progress, finished_before, open_work, try_output
@@ -43,29 +42,27 @@ _OBJECT_STORE = 128 * 2**20
 _load = loader()
 
 
-def enhance_stretch(
-    job: Job, options: EnhanceOptions, stretch: Stretch, threads: int
-) -> StretchDone:
-    """Make the pieces of a stretch; a process that does several loads the network once."""
+def enhance_part(job: Job, options: EnhanceOptions, part: Part, threads: int) -> PartDone:
+    """Make the pieces of a part; a process that does several loads the network once."""
     torch.set_num_threads(threads)
-    return segments.enhance_stretch(job, options, stretch, _load)
+    return parts.enhance_part(job, options, part, _load)
 
 
 _share_of_memory: Any = ray.remote(share_of_memory)
-_plan: Any = ray.remote(segments.plan_here)
-_survey: Any = ray.remote(segments.survey)
-_enhance_stretch: Any = ray.remote(enhance_stretch)
-_join: Any = ray.remote(segments.join)
+_plan: Any = ray.remote(parts.plan_here)
+_survey: Any = ray.remote(parts.survey)
+_enhance_part: Any = ray.remote(enhance_part)
+_join: Any = ray.remote(parts.join)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Crew:
-    """What the cluster gives to one task, and how much is asked of it at once.
+    """What a task gets of the cluster, and how many run at once.
 
     Attributes:
         cpus, gpus: Of a task that runs the network.
-        films: At work at once: enough to keep all busy with films of one stretch each.
-        tasks: Runs the network at once at most.
+        films: Limits films at once: enough to keep all nodes busy with films of one part each.
+        tasks: Limits tasks that run the network at once.
     """
 
     cpus: int
@@ -76,7 +73,7 @@ class _Crew:
 
 def run_cluster(
     journal: Journal,
-    waiting: list[Entry],
+    waiting: list[BatchJob],
     options: EnhanceOptions,
     *,
     address: str,
@@ -92,18 +89,18 @@ def run_cluster(
         options: For all of them.
         address: Of the cluster as Ray spells it, or "local" for one on this machine alone.
         workers: Tasks with a network at once; by default as many as there is room for.
-        retries: How often a job that failed is tried again.
-        tell: Told what happens.
+        retries: How often a failed job is tried again.
+        tell: Called with each event.
 
     Raises:
-        ConfigError: The cluster lacks what is asked for, or only one node knows what that is.
-        VsrError: No cluster answers; or the disk is full or fails, and all that could not end is
+        ConfigError: The cluster has no such device, or the device or address has no meaning there.
+        VsrError: No cluster answers; or the disk is full or fails, and what could not end is
             queued.
-        KeyboardInterrupt: Ctrl-C; what is finished of each film is kept, to be continued.
+        KeyboardInterrupt: Ctrl-C; finished pieces of each film are kept, to be continued.
     """
     device = options.inference.device
     if device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"with --ray, --device is auto, cpu or cuda; got '{device}'")
+        raise ConfigError(f"with --ray, --device must be auto, cpu or cuda; got '{device}'")
     if not waiting:
         return
     with _connected(address):
@@ -113,8 +110,8 @@ def run_cluster(
 
         async def run() -> None:
             async with _group() as group:
-                for entry in waiting:
-                    group.create_task(_job(entry, journal, options, crew, retries, tell))
+                for job in waiting:
+                    group.create_task(_job(job, journal, options, crew, retries, tell))
 
         asyncio.run(run())
 
@@ -123,8 +120,8 @@ def run_cluster(
 def _connected(address: str) -> Iterator[None]:
     if "://" in address:
         raise ConfigError(
-            f"--ray wants HOST:PORT, auto or local, got '{address}'; run vsr on a machine of the "
-            "cluster, which sees the shared storage, not through Ray's client"
+            f"--ray must be HOST:PORT, auto or local; got '{address}'; run vsr on a machine of the "
+            "cluster that sees the shared storage, not through Ray's client"
         )
     own: dict[str, Any] = {}
     if address == LOCAL:
@@ -135,11 +132,11 @@ def _connected(address: str) -> Iterator[None]:
     except Exception as error:  # Ray raises plain ones, too, where a node does not come up
         reason = str(error).strip().partition("\n")[0]
         raise VsrError(
-            f"wanted a Ray cluster at '{address}', got none: {reason}; a cluster that asks for a "
-            "token wants RAY_AUTH_MODE=token here, too"
+            f"no Ray cluster at '{address}': {reason}; for a cluster that asks for a token, set "
+            "RAY_AUTH_MODE=token here, too"
         ) from error
     try:
-        # Ray tells of lost workers on stdout, where programs read the progress.
+        # Ray reports lost workers on stdout, where programs read the progress.
         with contextlib.redirect_stdout(sys.stderr):
             yield
     finally:
@@ -147,7 +144,7 @@ def _connected(address: str) -> Iterator[None]:
 
 
 def _count(options: EnhanceOptions, workers: int | None, *, local: bool) -> _Crew:
-    """Share out what the cluster has.
+    """Divide the resources of the cluster.
 
     Raises:
         ConfigError: GPUs are asked for, and it has none.
@@ -156,9 +153,9 @@ def _count(options: EnhanceOptions, workers: int | None, *, local: bool) -> _Cre
     have = ray.cluster_resources()
     cpus, gpus = int(have.get("CPU", 1)), int(have.get("GPU", 0))
     if device == "cuda" and not gpus:
-        raise ConfigError("--device cuda wanted, no node of the Ray cluster has a GPU")
+        raise ConfigError("no node of the Ray cluster has a GPU for --device cuda")
     if device != "cpu" and gpus:
-        # Half of the cores are left to look for cuts, join and verify.
+        # Half of the cores are left for finding cuts, joining and verifying.
         each, room = max(1, cpus // (2 * gpus)), gpus
     else:
         each = max(1, cpus // workers) if local and workers else 1
@@ -172,10 +169,10 @@ def _count(options: EnhanceOptions, workers: int | None, *, local: bool) -> _Cre
 
 
 def _sharing_memory(options: EnhanceOptions, crew: _Crew, workers: int | None) -> EnhanceOptions:
-    """Part the memory of each node among the tasks that fill it.
+    """Share the memory of each node among the tasks that fill it.
 
-    The least share of all is taken: what is planned on one node is done on any. Tasks on GPUs have
-    theirs alone.
+    The smallest share counts: what one node plans, any node may do. Tasks on GPUs have theirs
+    alone.
     """
     if crew.gpus or options.inference.memory_limit is not None:
         return options
@@ -188,7 +185,7 @@ def _sharing_memory(options: EnhanceOptions, crew: _Crew, workers: int | None) -
             asked.append(ask.remote(options.inference, min(tasks, workers or tasks)))
     shares = []
     for answer in asked:
-        # What is wrong with a node, the first film that is planned there says.
+        # A fault of a node is reported by the first film that is planned there.
         with contextlib.suppress(ray.exceptions.RayError):
             shares.append(ray.get(answer))
     limit = min(shares, default=None)
@@ -196,82 +193,82 @@ def _sharing_memory(options: EnhanceOptions, crew: _Crew, workers: int | None) -
 
 
 async def _job(
-    entry: Entry,
+    job: BatchJob,
     journal: Journal,
     options: EnhanceOptions,
     crew: _Crew,
     retries: int,
     tell: Callable[[Event], None],
 ) -> None:
-    """Do one film, again while it may be retried; the journal knows of each change first."""
+    """Do one film, again while it may be retried; each change goes into the journal first."""
     async with crew.films:
-        while entry.state == "queued":
-            entry = replace(entry, state="running", attempts=entry.attempts + 1)
-            journal.put(entry)
-            tell(Event(entry=entry))
+        while job.state == "queued":
+            job = replace(job, state="running", attempts=job.attempts + 1)
+            journal.put(job)
+            tell(Event(job=job))
             try:
-                result = await _film(entry, options, crew, tell)
+                result = await _film(job, options, crew, tell)
             except asyncio.CancelledError:
-                _park(entry, None, journal, tell)
+                _park(job, None, journal, tell)
                 raise
             except BusyError as error:
-                _park(entry, str(error), journal, tell)
+                _park(job, str(error), journal, tell)
                 return
             except (VsrError, OSError, ray.exceptions.RayError) as error:
-                reason = _reason(error, entry.source)
+                reason = _reason(error, job.source)
                 if isinstance(_cause(error), DiskError):
-                    _park(entry, reason, journal, tell)
+                    _park(job, reason, journal, tell)
                     raise VsrError(
-                        f"{reason}; the batch stops here, the same command does what is left"
+                        f"{reason}; the batch stops here, the same command continues it"
                     ) from error
-                again = entry.attempts <= retries
-                entry = replace(entry, state="queued" if again else "failed", error=reason)
+                again = job.attempts <= retries
+                job = replace(job, state="queued" if again else "failed", error=reason)
             else:
-                entry = replace(entry, state="done", error=None, result=describe_result(result))
-            journal.put(entry)
-            tell(Event(entry=entry))
+                job = replace(job, state="done", error=None, result=describe_result(result))
+            journal.put(job)
+            tell(Event(job=job))
 
 
 def _park(
-    entry: Entry, reason: str | None, journal: Journal, tell: Callable[[Event], None]
+    job: BatchJob, reason: str | None, journal: Journal, tell: Callable[[Event], None]
 ) -> None:
-    """Put a job back, as if it had not been begun; what it has finished stays."""
-    entry = replace(entry, state="queued", attempts=entry.attempts - 1, error=reason)
-    journal.put(entry)
-    tell(Event(entry=entry))
+    """Put a job back as if it had not been started; its finished pieces stay."""
+    job = replace(job, state="queued", attempts=job.attempts - 1, error=reason)
+    journal.put(job)
+    tell(Event(job=job))
 
 
 async def _film(
-    entry: Entry, options: EnhanceOptions, crew: _Crew, tell: Callable[[Event], None]
+    job: BatchJob, options: EnhanceOptions, crew: _Crew, tell: Callable[[Event], None]
 ) -> EnhanceResult:
-    source, target = entry.source, entry.target
+    source, target = job.source, job.target
     begin = time.monotonic()
-    warn = Warnings(lambda sentence: tell(Event(entry=entry, warning=sentence)))
+    warn = Warnings(lambda sentence: tell(Event(job=job, warning=sentence)))
     Path(target).parent.mkdir(parents=True, exist_ok=True)
     earlier = finished_before(source, target, options)
     if earlier is not None:
         return earlier
     wants = {"num_cpus": crew.cpus, "num_gpus": crew.gpus}
-    job: Job = await _get(_plan.options(**wants).remote(source, target, options))
-    for warning in job.warnings:
+    plan: Job = await _get(_plan.options(**wants).remote(source, target, options))
+    for warning in plan.warnings:
         warn(warning)
-    with open_work(job, options, warn) as work:
-        job = replace(job, inference=work.plan)
-        try_output(job, work.ledger)
-        found: list[StretchDone] = []
+    with open_work(plan, options, warn) as work:
+        plan = replace(plan, inference=work.plan)
+        try_output(plan, work.ledger)
+        found: list[PartDone] = []
 
-        async def make(stretch: Stretch) -> None:
+        async def make(part: Part) -> None:
             async with crew.tasks:
-                task = _enhance_stretch.options(**wants).remote(job, options, stretch, crew.cpus)
-                done: StretchDone = await _get(task)
+                task = _enhance_part.options(**wants).remote(plan, options, part, crew.cpus)
+                done: PartDone = await _get(task)
             for warning in done.warnings:
                 warn(warning)
             found.append(done)
-            tell(Event(entry=entry, progress=_progress(found, job, begin)))
+            tell(Event(job=job, progress=_progress(found, plan, begin)))
 
         async with _group() as group:
-            async for item in _items(_survey.remote(job, options)):
-                if isinstance(item, Stretch):
+            async for item in _items(_survey.remote(plan, options)):
+                if isinstance(item, Part):
                     group.create_task(make(item))
                 else:
                     surveyed: Survey = item
@@ -283,14 +280,14 @@ async def _film(
             network_seconds=sum(done.network_seconds for done in found),
             hosts=tuple(sorted({done.host for done in found})),
         )
-        result: EnhanceResult = await _get(_join.remote(job, options, made, warn.said))
+        result: EnhanceResult = await _get(_join.remote(plan, options, made, warn.said))
         work.remove()
     for warning in result.warnings:
         warn(warning)
     return result
 
 
-def _progress(found: list[StretchDone], job: Job, begin: float) -> Progress:
+def _progress(found: list[PartDone], job: Job, begin: float) -> Progress:
     return Progress(
         frames=sum(done.frames for done in found),
         resumed=sum(done.resumed for done in found),
@@ -300,7 +297,7 @@ def _progress(found: list[StretchDone], job: Job, begin: float) -> Progress:
 
 
 async def _get(reference: Any) -> Any:  # noqa: ANN401
-    """Wait for a task; whoever stops waiting stops it."""
+    """Wait for a task; it is cancelled with the waiting."""
     try:
         return await reference
     except asyncio.CancelledError:
@@ -308,8 +305,8 @@ async def _get(reference: Any) -> Any:  # noqa: ANN401
         raise
 
 
-async def _items(generator: Any) -> AsyncIterator[Stretch | Survey]:  # noqa: ANN401
-    """Give what a task yields, as it comes."""
+async def _items(generator: Any) -> AsyncIterator[Part | Survey]:  # noqa: ANN401
+    """What a task yields, as it comes."""
     try:
         async for reference in generator:
             yield await reference
@@ -329,7 +326,7 @@ async def _group() -> AsyncIterator[asyncio.TaskGroup]:
 
 
 def _cause(error: Exception) -> Exception:
-    """Give what was raised in a task."""
+    """The error raised in a task."""
     if isinstance(error, ray.exceptions.RayTaskError):
         found: Exception = error.cause
         return found
@@ -337,7 +334,7 @@ def _cause(error: Exception) -> Exception:
 
 
 def _reason(error: Exception, source: str) -> str:
-    """Say what went wrong in a task."""
+    """What went wrong in a task, as a sentence."""
     error = _cause(error)
     if isinstance(error, VsrError | OSError):
         return str(error)
@@ -348,5 +345,5 @@ def _reason(error: Exception, source: str) -> str:
 
 
 def _absolute(model: str | None) -> str | None:
-    """Nodes do not work in the folder that this process works in."""
+    """Path of a weight file from any folder: nodes run in others than this process."""
     return os.path.abspath(model) if model is not None and Path(model).is_file() else model

@@ -17,21 +17,18 @@ from vsr.ops.warp import flow_warp
 class BasicVSR(TrainableNetwork):
     """Bidirectional recurrent super-resolution, x4.
 
-    A backward trunk walks from the last frame to the first and a forward trunk from the first to
-    the last, each seeing the frame and its own feature of the frame before, warped by SPyNet's
-    flow. The two are fused per frame and added to the bilinear picture.
+    A backward trunk runs from the last frame to the first and a forward trunk from the first to the
+    last, each on the frame and its own feature of the previous frame, warped by SPyNet's flow. Both
+    are fused per frame and added to the bilinear picture.
 
-    Sequences that were extended by their mirror image need no special case: the flow of each
-    direction is computed from the frames themselves, so nothing is kept between calls.
+    Mirrored sequences need no special case: the flow of each direction is computed from the frames.
 
     Args:
         channels: Features in both trunks.
         blocks: Residual blocks in each trunk.
 
-    Attributes:
-        min_size: 1: no padding needed.
-
-    Source: Chan et al., CVPR 2021; numerics as in BasicSR and mmagic, whose checkpoints it takes.
+    Source: Chan et al., CVPR 2021; numerics as in BasicSR and mmagic, so that their checkpoints
+    load.
     """
 
     scale = 4
@@ -64,13 +61,13 @@ class BasicVSR(TrainableNetwork):
         return TrainingOutput(sr, to_previous, to_next)
 
     def flow_parameters(self) -> Iterable[nn.Parameter]:
-        """Give SpyNet's."""
+        """Parameters of SpyNet."""
         return self.flow.parameters()
 
     def _with_flow(
         self, lq: Tensor, state: State | None, lookahead: int
     ) -> tuple[Tensor, State, Tensor, Tensor]:
-        """Do what `forward` says, and show the flow to the previous and to the next frame."""
+        """`forward`, with the flow to the previous and to the next frame."""
         length = lq.shape[1]
         if not 0 <= lookahead < length:
             raise ValueError(f"lookahead {lookahead} in a window of {length} frames")
@@ -91,7 +88,7 @@ class BasicVSR(TrainableNetwork):
         return torch.stack(pictures, dim=1), (feature, lq[:, shown - 1]), to_previous, to_next
 
     def _backward_features(self, lq: Tensor, to_next: Tensor) -> list[Tensor]:
-        """Features of all frames, each knowing those after it; the first frame's comes last."""
+        """Backward features of all frames, the first frame's last."""
         feature = lq.new_zeros(lq.shape[0], self.channels, *lq.shape[-2:])
         features = []
         for i in reversed(range(lq.shape[1])):
@@ -103,10 +100,7 @@ class BasicVSR(TrainableNetwork):
 
 
 def sub_pixel_tail(channels: int) -> Stage:
-    """Build the published way from features to a picture of four times the size.
-
-    Two sub-pixel steps and two convolutions at full size; 64 features there, whatever `channels`.
-    """
+    """Build the published x4 tail: two sub-pixel steps, two convolutions of 64 channels."""
     return Stage(
         nn.Conv2d(channels, 4 * channels, 3, padding=1),
         nn.PixelShuffle(2),
@@ -121,5 +115,5 @@ def sub_pixel_tail(channels: int) -> Stage:
 
 
 def enlarged(lq: Tensor) -> Tensor:
-    """Enlarge (N, C, H, W) four times bilinearly: what the published networks add detail to."""
+    """Bilinear x4 of (N, C, H, W): the base picture of the published networks."""
     return F.interpolate(lq, scale_factor=4, mode="bilinear", align_corners=False)

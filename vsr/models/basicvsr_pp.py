@@ -15,38 +15,33 @@ from vsr.models.spynet import SpyNet, clip_flow
 from vsr.ops.deform import deform_conv
 from vsr.ops.warp import flow_warp
 
-# In the order in which they run; each sees what those before it found.
+# In order; each takes the features of those before it.
 BRANCHES = ("backward_1", "forward_1", "backward_2", "forward_2")
 _GROUPS = 16
-_LONGEST_OFFSET = 10.0  # pixels that a tap may lie from where the flow points
+_LONGEST_OFFSET = 10.0  # pixels between a tap and the end of the flow
 
 
 class BasicVSRPlusPlus(TrainableNetwork):
     """Four recurrent branches, two in each direction, aligned by deformable convolution.
 
-    A branch sees a frame's features, what the branches before it made of the frame, and its own
-    features of the two frames before, aligned.
+    A branch takes a frame's features, the output of earlier branches for it, and its own aligned
+    features of the two previous frames.
 
-    With `scale` 4 it upscales. With `scale` 1 it restores (noise, blur, compression): features and
-    flow then live at a quarter of the size, and frames are extended by their edge to multiples of
-    four.
+    `scale` 4 upscales. `scale` 1 restores (noise, blur, compression): features and flow have a
+    quarter of the size, and frames are padded by their edge to multiples of four.
 
-    What is carried from window to window: the last two upscaled frames, and the features of both
-    forward branches there. That is all that the past contributes, so with the whole future as
-    lookahead two windows equal one call. With less, both backward branches start late, and through
-    them `forward_1` too: how near it comes is what the default lookahead was measured for. Flow
-    between carried frames is computed again rather than carried. Sequences extended by their mirror
-    image need no special case: both directions of flow come from the frames themselves.
+    The state is the last two upscaled frames and the features of both forward branches for them,
+    which is all that the past contributes: with the whole future as lookahead, two windows equal
+    one call. With less, the backward branches start late, which affects `forward_1` too; the
+    default lookahead was chosen by measurement. Flow between the frames of the state is computed
+    again. Mirrored sequences need no special case: flow comes from the frames.
 
     Args:
         scale: 4 to upscale, 1 to restore.
         channels: Features of each branch, a multiple of 16.
         blocks: Residual blocks of each branch.
 
-    Attributes:
-        min_size: 1: no padding needed.
-
-    Source: Chan et al., CVPR 2022; numerics as in mmagic, whose checkpoints it takes.
+    Source: Chan et al., CVPR 2022; numerics as in mmagic, so that its checkpoints load.
     """
 
     min_size = 1
@@ -54,7 +49,9 @@ class BasicVSRPlusPlus(TrainableNetwork):
     def __init__(self, *, scale: int = 4, channels: int = 64, blocks: int = 7) -> None:
         super().__init__()
         if scale not in (1, 4) or channels % _GROUPS:
-            raise ValueError(f"scale 1 or 4 and channels by 16, got {scale} and {channels}")
+            raise ValueError(
+                f"scale must be 1 or 4 and channels a multiple of 16, got {scale} and {channels}"
+            )
         self.scale = scale
         self.channels = channels
         self.flow = SpyNet()
@@ -81,7 +78,7 @@ class BasicVSRPlusPlus(TrainableNetwork):
         """Upscale or restore a window; see `contract.VideoNetwork`.
 
         The state is one or two pictures, then as many features of `forward_1`, then of `forward_2`,
-        oldest first; at `scale` 1 four by four pixels hold the features of one quarter-size pixel.
+        oldest first; at `scale` 1 the features of a quarter-size pixel fill 4x4 pixels.
         """
         sr, state, _, _ = self._with_flow(lq, state, lookahead)
         return sr, state
@@ -89,23 +86,23 @@ class BasicVSRPlusPlus(TrainableNetwork):
     def forward_for_training(self, lq: Tensor, state: State | None = None) -> TrainingOutput:
         """Upscale or restore a clip; see `contract.TrainableNetwork`.
 
-        At `scale` 1 no flow is shown: it is of a quarter of the size.
+        At `scale` 1 without flow, which has a quarter of the size.
         """
         sr, _, to_previous, to_next = self._with_flow(lq, state, 0)
         if self.scale == 1 or lq.shape[1] == 1:
             return TrainingOutput(sr)
-        # Before those of the clip lie those of the pictures that the state brought.
+        # Flow of the frames of the state comes first.
         own = to_previous[-len(to_next) :]
         return TrainingOutput(sr, torch.stack(own, dim=1), torch.stack(to_next, dim=1))
 
     def flow_parameters(self) -> Iterable[nn.Parameter]:
-        """Give SpyNet's."""
+        """Parameters of SpyNet."""
         return self.flow.parameters()
 
     def _with_flow(
         self, lq: Tensor, state: State | None, lookahead: int
     ) -> tuple[Tensor, State, list[Tensor], list[Tensor]]:
-        """Do what `forward` says, and show the flow to the previous and to the next frame."""
+        """`forward`, with the flow to the previous and to the next frame."""
         length = lq.shape[1]
         if not 0 <= lookahead < length:
             raise ValueError(f"lookahead {lookahead} in a window of {length} frames")
@@ -142,16 +139,16 @@ class BasicVSRPlusPlus(TrainableNetwork):
         flows: Sequence[Tensor],
         past: Sequence[Tensor],
     ) -> list[Tensor]:
-        """Walk one branch over frames given in its own order; append its features to `seen`.
+        """Run one branch over frames in its own order; append its features to `seen`.
 
         Args:
-            branch: Of `BRANCHES`.
-            seen: What is known of each frame so far, features first.
-            flows: Flow i from step i + 1 to step i, the steps of the past included.
-            past: This branch's features of up to two steps before.
+            branch: One of `BRANCHES`.
+            seen: Features of each frame so far, its own first.
+            flows: Flow i from step i + 1 to step i, past steps included.
+            past: This branch's features of up to two past steps.
 
         Returns:
-            This branch's features, those of the past included.
+            This branch's features, past ones included.
         """
         done = list(past)
         for known in seen:
@@ -178,7 +175,7 @@ class BasicVSRPlusPlus(TrainableNetwork):
         return features
 
     def _padded(self, picture: Tensor) -> Tensor:
-        """Extend to multiples of four where features live at a quarter of the size."""
+        """Pad to multiples of four if features have a quarter of the size."""
         height, width = picture.shape[-2:]
         if self.scale == 4 or (height % 4 == 0 and width % 4 == 0):
             return picture
@@ -187,13 +184,13 @@ class BasicVSRPlusPlus(TrainableNetwork):
     def _flow_size(self, picture: Tensor) -> Tensor:
         if self.scale == 4:
             return picture
-        # Without antialiasing, unlike `ops.resize`: what the published weights were trained with.
+        # The published weights were trained without antialiasing, unlike `ops.resize`.
         return F.interpolate(
             self._padded(picture), scale_factor=0.25, mode="bicubic", align_corners=False
         )
 
     def _packed(self, feature: Tensor, lq: Tensor) -> Tensor:
-        """Bring features to the size of the frames; only cells that the border cuts lose any."""
+        """Bring features to the size of the frames; only cells cut by the border lose some."""
         if self.scale == 4:
             return feature
         return F.pixel_shuffle(feature, 4)[..., : lq.shape[-2], : lq.shape[-1]]
@@ -210,10 +207,10 @@ class BasicVSRPlusPlus(TrainableNetwork):
 
 
 class Alignment(Recomputable):
-    """Bring the features of the two frames before to the frame at hand.
+    """Align the features of the two previous frames to the current one.
 
-    Flow says where to look; convolutions then say, per group of channels and per tap, how far from
-    there (at most 10 pixels) and how much of it to take. Offsets are float32.
+    Convolutions predict, per group of channels and per tap, an offset from the flow (at most 10
+    pixels) and a weight. Offsets are float32.
 
     Args:
         channels: Of each feature.
@@ -240,21 +237,21 @@ class Alignment(Recomputable):
     def forward(
         self, current: Tensor, feature_1: Tensor, feature_2: Tensor, flow_1: Tensor, flow_2: Tensor
     ) -> Tensor:
-        """Align.
+        """Align the features of two frames.
 
         Args:
             current: The frame's own features, (N, C, H, W).
-            feature_1, feature_2: Of one and of two frames before, (N, C, H, W).
-            flow_1, flow_2: From the frame to these, (N, 2, H, W), pixels, (dx, dy).
+            feature_1, feature_2: Of the previous frame and the one before it, (N, C, H, W).
+            flow_1, flow_2: From the current frame to these, (N, 2, H, W), pixels, (dx, dy).
 
         Returns:
             (N, C, H, W).
         """
         warped_1, warped_2 = flow_warp(feature_1, flow_1), flow_warp(feature_2, flow_2)
         found = self.offset(torch.cat((warped_1, current, warped_2, flow_1, flow_2), dim=1))
-        # Turned once here, where channels last would be turned by each step that follows.
+        # Contiguous once, or each following step would convert from channels_last.
         offset, mask = found.float().contiguous().split((18 * _GROUPS, 9 * _GROUPS), dim=1)
-        # Half of the groups read the one feature, half the other; (dy, dx) for each tap of each.
+        # Half of the groups read each feature; (dy, dx) per tap.
         flows = torch.stack((flow_1, flow_2), dim=1).flip(2).unsqueeze(2)
         moves = offset.tanh().unflatten(1, (2, 9 * _GROUPS // 2, 2))
         offset = torch.add(flows, moves, alpha=_LONGEST_OFFSET).flatten(1, 3)

@@ -1,4 +1,4 @@
-"""Bicubic interpolation as a network: the baseline of every table, and fast for tests."""
+"""Bicubic interpolation as a network: the baseline of all tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vsr.ops.resize import resize
 
 
 class Bicubic(nn.Module):
-    """MATLAB's bicubic `imresize`, frame by frame; no parameters and no state.
+    """MATLAB's bicubic `imresize` per frame; no parameters, no state.
 
     Args:
         scale: Upscaling factor.

@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors, and `.pth` files read without running what is in them."""
+"""Weights on disk: safetensors, and `.pth` files read without running code in them."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from torch import Tensor, nn
 from vsr.errors import CheckpointFormatError, WeightsError
 from vsr.files import whole
 
-# Metadata key that names the architecture and its hyper-parameters, as JSON.
+# Metadata key of the architecture and its hyper-parameters, as JSON.
 NETWORK_KEY = "network"
 
 
 def save_weights(
     path: Path, weights: Mapping[str, Tensor], network: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> None:
-    """Write weights so that they say what they are; the file appears whole or not at all.
+    """Write weights with their architecture; the file appears whole or not at all.
 
     Args:
         path: Target, `.safetensors`.
         weights: State dict.
         network: {"name": architecture, ...hyper-parameters}.
-        facts: Anything worth keeping: step, data, options, validation. Stored as JSON.
+        facts: Further metadata, stored as JSON: step, data, options, validation.
 
     Raises:
-        WeightsError: If it cannot be written.
+        WeightsError: It cannot be written.
     """
     metadata = {NETWORK_KEY: json.dumps(dict(network))}
     metadata |= {key: json.dumps(value) for key, value in facts.items()}
@@ -45,16 +45,16 @@ def save_weights(
             save_file(tensors, part, metadata)
     except (OSError, SafetensorError) as error:
         raise WeightsError(
-            f"weights '{path}' could not be written: {error}; what was there before is untouched"
+            f"cannot write weights '{path}': {error}; an existing file is unchanged"
         ) from error
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Read what a weight file says of itself, without its tensors.
+    """Read the metadata of a weight file, without its tensors.
 
     Raises:
-        WeightsError: If there is no such file.
-        CheckpointFormatError: If it is not a weight file of this project.
+        WeightsError: No such file.
+        CheckpointFormatError: It is not a weight file of this project.
     """
     if not path.is_file():
         raise WeightsError(f"no weight file '{path}'; `vsr models` lists the bundled ones")
@@ -65,14 +65,14 @@ def read_metadata(path: Path) -> dict[str, Any]:
         raise CheckpointFormatError(f"'{path}' is not a safetensors file: {error}") from error
     if NETWORK_KEY not in metadata:
         raise CheckpointFormatError(
-            f"'{path}' does not say which network it is for (metadata key '{NETWORK_KEY}'); "
-            "weights written by `vsr train` do"
+            f"'{path}' does not name its network (metadata key '{NETWORK_KEY}'); "
+            "weights from `vsr train` do"
         )
     return {key: json.loads(value) for key, value in metadata.items()}
 
 
 def is_own(path: Path) -> bool:
-    """Tell whether a file says which network of this project it is for."""
+    """Whether a file names the network of this project that it is for."""
     try:
         with safe_open(path, framework="pt") as file:
             return NETWORK_KEY in (file.metadata() or {})
@@ -84,8 +84,8 @@ def load_into(network: nn.Module, path: Path) -> None:
     """Load a weight file strictly.
 
     Raises:
-        WeightsError: If there is no such file.
-        CheckpointFormatError: Naming tensors that are missing, surplus or of another shape.
+        WeightsError: No such file.
+        CheckpointFormatError: Tensors are missing, surplus or of another shape.
     """
     weights = read_tensors(path)
     check_fit(weights, network.state_dict(), path, type(network).__name__)
@@ -106,16 +106,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def check_fit(
     weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path, network: str
 ) -> None:
-    """Check that a file holds exactly the tensors that a network wants.
+    """Check that a file holds exactly the tensors that a network needs.
 
     Args:
-        weights: What the file holds.
+        weights: Content of the file.
         wanted: Tensors of the right names and shapes.
-        path: The file, for the message.
-        network: Its name, for the message.
+        path, network: The file and the name of the network, for the message.
 
     Raises:
-        CheckpointFormatError: Naming tensors that are missing, surplus or of another shape.
+        CheckpointFormatError: Tensors are missing, surplus or of another shape.
     """
     wrong = [f"missing {name}" for name in wanted.keys() - weights.keys()]
     wrong += [f"surplus {name}" for name in weights.keys() - wanted.keys()]
@@ -128,19 +127,18 @@ def check_fit(
         shown = "; ".join(sorted(wrong)[:5])
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise CheckpointFormatError(
-            f"'{path}' does not fit {network}: {shown}{more}; "
-            "use the weights that belong to this network"
+            f"'{path}' does not fit {network}: {shown}{more}; use weights of this network"
         )
 
 
 def sha256(path: Path) -> str:
-    """Hash a file, as 64 hex digits."""
+    """SHA-256 of a file, 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Inert:
-    """Stands where a file asks for anything but tensors: takes what it is given, does nothing."""
+    """Placeholder for anything in a file but tensors and plain values; does nothing."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         pass
@@ -155,10 +153,10 @@ class Inert:
         pass
 
     def append(self, value: object) -> None:
-        """Take an item of what is a list to the file."""
+        """Ignore an item of a list."""
 
     def extend(self, values: object) -> None:
-        """Take items of what is a list to the file."""
+        """Ignore items of a list."""
 
 
 class _Unpickler(pickle.Unpickler):
@@ -173,16 +171,16 @@ class _Unpickler(pickle.Unpickler):
 
 
 def load_tensors(path: Path) -> object:
-    """Read a file that `torch.save` wrote.
+    """Read a file written by `torch.save`.
 
-    Training leaves more than tensors and plain values in its files (mmengine: buffers of its log).
-    Such things become `Inert`; their code is neither imported nor run.
+    Anything but tensors and plain values (mmengine stores buffers of its log) becomes `Inert`; its
+    code is neither imported nor run.
 
     Args:
         path: An existing file.
 
     Raises:
-        CheckpointFormatError: If it cannot be read so.
+        CheckpointFormatError: It cannot be read this way.
     """
     archive = zipfile.is_zipfile(path)
     if archive and _is_program(path):
@@ -190,14 +188,14 @@ def load_tensors(path: Path) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        # Without the archive (before torch 1.6) not even the frame is read without running code.
+        # Files from before torch 1.6 (no archive) cannot be read without running code.
         asked_for_code = "GLOBAL" in str(error)
         if not (archive and asked_for_code):
             raise _unreadable(path) from error
     except (RuntimeError, EOFError, KeyError, ValueError, AttributeError) as error:
         raise _unreadable(path) from error
     try:
-        reader = ModuleType("reader")  # what torch asks of `pickle`
+        reader = ModuleType("reader")  # stands in for `pickle`
         reader.Unpickler = _Unpickler  # type: ignore[attr-defined]
         found: object = torch.load(
             path, map_location="cpu", weights_only=False, pickle_module=reader
@@ -208,13 +206,13 @@ def load_tensors(path: Path) -> object:
 
 
 def _is_program(path: Path) -> bool:
-    """Tell TorchScript, which torch would load as such, by the constants beside it."""
+    """Whether it is TorchScript, which torch would load as a program."""
     with zipfile.ZipFile(path) as file:
         return any(Path(name).name == "constants.pkl" for name in file.namelist())
 
 
 def _unreadable(path: Path) -> CheckpointFormatError:
     return CheckpointFormatError(
-        f"'{path}' is not a checkpoint of tensors, or not a whole one; code in it is not run; "
-        "fetch it again, or give another file"
+        f"'{path}' is not a checkpoint of tensors, or is incomplete; code in it is not run; "
+        "download it again"
     )

@@ -1,4 +1,4 @@
-"""What the engine asks of a network, what it must know about one, and what training asks."""
+"""Interfaces and facts of networks, for inference and for training."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class VideoNetwork(Protocol):
 
     Attributes:
         scale: Integer upscaling factor.
-        min_size: Smallest lq height and width it takes as they are; smaller ones it pads itself.
+        min_size: Smallest lq height and width that need no padding inside the network.
 
-    Calling it window by window, passing the state on and giving enough lookahead, comes as near
-    as measured (`scripts/bench.py seams`) to one call on the whole segment.
+    With the state passed on and enough lookahead, calls window by window approximate one call on
+    the whole segment; `scripts/bench.py seams` measures how closely.
     """
 
     scale: int
@@ -32,9 +32,9 @@ class VideoNetwork(Protocol):
         """Upscale a window of frames.
 
         Args:
-            lq: (N, T, 3, H, W), RGB, 0 to 1. Any H and W from 1 up, any T greater than lookahead.
-            state: What the previous window returned; None at the start of a segment.
-            lookahead: How many of the last frames are only looked at, not upscaled.
+            lq: (N, T, 3, H, W), RGB, 0 to 1; H and W at least 1, T greater than `lookahead`.
+            state: Returned for the previous window; None at the start of a segment.
+            lookahead: Number of last frames that are only context, not upscaled.
 
         Returns:
             sr: (N, T - lookahead, 3, H * scale, W * scale).
@@ -45,19 +45,18 @@ class VideoNetwork(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkFacts:
-    """What planning needs to know about a network.
+    """Facts about a network, for planning.
 
-    Memory is reckoned per lq pixel: what one call needs, plus what each frame in it adds, in
-    float32. The defaults are a quarter above what the compact network at x4 takes; what is
-    estimated and what is taken, `bench.py limits` prints.
+    Memory per lq pixel in float32 is that of a call plus that of each frame in it. The defaults are
+    a quarter above the compact network at x4; `bench.py limits` prints estimated and actual memory.
 
     Attributes:
-        scale: Its upscaling factor.
-        window: Default number of frames to upscale at once.
-        lookahead: Default number of frames to look at beyond them.
+        scale: Upscaling factor.
+        window: Default number of frames per call.
+        lookahead: Default number of context frames after them.
         margin: Pixels of lq at a tile's edge that lack context.
         bytes_per_call: Per lq pixel.
-        bytes_per_frame: Per lq pixel and frame, the enlarged picture included.
+        bytes_per_frame: Per lq pixel and frame, upscaled picture included.
     """
 
     scale: int = 4
@@ -69,14 +68,14 @@ class NetworkFacts:
 
 
 class TrainingOutput(NamedTuple):
-    """What a network made of a clip, and what on the way a loss may look at.
+    """Output of a network for a clip, with intermediate values for losses.
 
     Attributes:
         sr: (N, T, 3, H * scale, W * scale).
-        flow_to_previous: (N, T - 1, 2, H, W), entry i for frame i + 1, in pixels; None where the
-            network shows no flow that can learn.
+        flow_to_previous: (N, T - 1, 2, H, W), entry i for frame i + 1, in pixels; None without
+            trainable flow.
         flow_to_next: The same, entry i for frame i.
-        cleaned: (N, T, 3, H, W), the input as the network cleaned it; None where it does not.
+        cleaned: (N, T, 3, H, W), the input after cleaning; None without cleaning.
     """
 
     sr: Tensor
@@ -92,8 +91,8 @@ class TrainableNetwork(nn.Module, ABC):
 
     @abstractmethod
     def forward_for_training(self, lq: Tensor, state: State | None = None) -> TrainingOutput:
-        """Upscale a whole clip, (N, T, 3, H, W), as `forward` does without lookahead."""
+        """Upscale a clip, (N, T, 3, H, W), like `forward` without lookahead."""
 
     @abstractmethod
     def flow_parameters(self) -> Iterable[nn.Parameter]:
-        """Give what estimates the flow, which learns at a rate of its own."""
+        """Parameters of the flow estimation, which have their own learning rate."""

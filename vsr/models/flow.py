@@ -1,4 +1,4 @@
-"""Dense optical flow without parameters: pyramidal Lucas-Kanade in plain torch."""
+"""Dense optical flow without learned parameters: pyramidal Lucas-Kanade in plain torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vsr.ops.warp import flow_warp
 
-# Smallest pyramid level worth matching on; below it the window covers the whole picture.
+# Smallest useful side of a pyramid level; below it the window covers the whole picture.
 _COARSEST = 12
 
 
@@ -18,21 +18,20 @@ def lucas_kanade(
 ) -> Tensor:
     """Estimate where each pixel of `reference` lies in `neighbour`.
 
-    Iterated registration from the coarsest level down to full size: each step solves the 2x2
-    normal equations over a smooth window, moves by at most one pixel and is smoothed 3x3, so flat
-    areas inherit the motion around them. Works untrained on any device; float32; no gradient.
+    From the coarsest level to full size, each step solves the 2x2 normal equations over a smooth
+    window, moves by at most one pixel and is smoothed 3x3, so flat areas inherit the motion around
+    them. No gradient.
 
     Args:
-        reference: (N, C, H, W), 0 to 1.
-        neighbour: (N, C, H, W), 0 to 1.
-        levels: Pyramid levels at most, each half the size of the one before.
-        iterations: Registration steps per level.
+        reference, neighbour: (N, C, H, W), 0 to 1.
+        levels: Maximum number of pyramid levels, each half the size of the one before.
+        iterations: Steps per level.
 
     Returns:
-        Flow in pixels, (N, 2, H, W), channels (dx, dy), float32.
+        Flow in pixels, (N, 2, H, W), (dx, dy), float32.
 
-    Source: Lucas & Kanade 1981; Bouguet 2000 (pyramid). Gradients are those of the mean of the
-    reference and the warped neighbour, which doubles the range of convergence.
+    Source: Lucas & Kanade 1981; Bouguet 2000 (pyramid). Gradients of the mean of the reference and
+    the warped neighbour double the range of convergence.
     """
     with torch.autocast(reference.device.type, enabled=False):
         pyramid = [(_gray(reference), _gray(neighbour))]
@@ -49,12 +48,11 @@ def lucas_kanade(
 
 
 def upscale_flow(flow: Tensor, height: int, width: int) -> Tensor:
-    """Resize a flow field bilinearly, its pixels becoming pixels of the new size.
+    """Resize a flow field bilinearly and scale its values to pixels of the new size.
 
     Args:
         flow: (N, 2, H, W), pixels.
-        height: Wanted rows.
-        width: Wanted columns.
+        height, width: New size.
 
     Returns:
         (N, 2, height, width), pixels of the new size.
@@ -72,10 +70,10 @@ def _step(reference: Tensor, warped: Tensor) -> Tensor:
     dy = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
     dt = warped - reference
     products = torch.cat((dx * dx, dx * dy, dy * dy, dx * dt, dy * dt), dim=1)
-    # Sums, not means: a factor common to both sides cancels, so what lies outside simply is absent.
+    # Sums, not means: a common factor cancels, and pixels outside the picture do not count.
     sums = _window_sum(_window_sum(products, 5, "constant"), 5, "constant")
     xx, xy, yy, xt, yt = (sums[:, i : i + 1] for i in range(5))
-    # Damping by the noise of 8-bit pictures: flat windows then stay where they are.
+    # Damping by the noise of 8-bit pictures keeps flat windows from moving.
     damping = 625e-5
     xx, yy = xx + damping, yy + damping
     determinant = xx * yy - xy * xy
@@ -92,7 +90,7 @@ def _halve(x: Tensor) -> Tensor:
 
 
 def _window_sum(x: Tensor, size: int, padding: str) -> Tensor:
-    """Sum over a size x size window by shifted adds, on CPUs much faster than pooling."""
+    """Sum over a size x size window by shifted adds: on CPUs much faster than pooling."""
     half = size // 2
     for dim, pad in ((-2, (0, 0, half, half)), (-1, (half, half, 0, 0))):
         padded = F.pad(x, pad, mode=padding)

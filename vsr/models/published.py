@@ -1,9 +1,8 @@
-"""Checkpoints as BasicSR and mmagic publish them: which network, which names, nothing unaccounted.
+"""Checkpoints of BasicSR and mmagic: which network they are for, and their tensor names.
 
-Two families name the same tensors differently. BasicSR writes {"params": ..., "params_ema": ...};
-mmediting and mmagic write {"state_dict": ...} with "generator." and sometimes "generator_ema."
-before each name, and training's leftovers beside them. Where a file holds averaged weights, these
-are taken: they are the ones whose results were published.
+BasicSR writes {"params": ..., "params_ema": ...}; mmediting and mmagic write {"state_dict": ...}
+with the prefix "generator." and sometimes "generator_ema.". Averaged weights are preferred: the
+published results are theirs.
 """
 
 from __future__ import annotations
@@ -30,20 +29,20 @@ _TRUNKS = {
 }
 _SUB_PIXEL = {"basicsr": "upconv{}", "mmagic": "upsample{}.upsample_conv"}
 _TAIL = {0: "1", 3: "2", 6: "conv_hr", 8: "conv_last"}
-# Constants and counters that a file may hold or lack.
+# Constants and counters, not in every file.
 _OPTIONAL = re.compile(r"(?:^|\.)(?:spynet\.(?:mean|std)|step_counter)$")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """A published checkpoint, read.
+    """A published checkpoint.
 
     Attributes:
-        path: Where it came from.
-        family: Whose names it uses.
+        path: The file.
+        family: Naming scheme of its tensors.
         architecture: Key of `zoo.ARCHITECTURES`.
-        hyper_parameters: What the architecture is built with, read off the shapes.
-        weights: By the names in the file, without the prefixes.
+        hyper_parameters: Arguments of the architecture, inferred from the shapes.
+        weights: By name in the file, without prefixes.
     """
 
     path: Path
@@ -60,17 +59,15 @@ def read_published(path: Path) -> Checkpoint:
         path: A `.pth` file, or a `.safetensors` file with the same names.
 
     Raises:
-        WeightsError: If there is no such file.
-        CheckpointFormatError: If it is no checkpoint, holds more than tensors and plain values, or
-            is for another network.
+        WeightsError: No such file.
+        CheckpointFormatError: It is no checkpoint, holds more than tensors and plain values, or is
+            for another network.
     """
     weights = _without_prefixes(_unpickled(path), path)
     names = weights.keys()
     family: Family = "basicsr" if any("upconv1." in name for name in names) else "mmagic"
     if any(name.startswith("edvr.") for name in names):
-        raise CheckpointFormatError(
-            f"'{path}' is for IconVSR or EDVR, which vsr does not have; give another"
-        )
+        raise CheckpointFormatError(f"'{path}' is for IconVSR or EDVR, which vsr does not support")
     if any(name.startswith("image_cleaning.") for name in names):
         architecture = "realbasicvsr"
         shape = _basicvsr_shape(weights, "basicvsr.", family, path)
@@ -89,7 +86,7 @@ def read_published(path: Path) -> Checkpoint:
         some = ", ".join(sorted(names)[:3]) or "nothing"
         raise CheckpointFormatError(
             f"'{path}' is not for BasicVSR, BasicVSR++ or RealBasicVSR; it holds {some}, ...; "
-            "`vsr models` lists the networks that vsr has"
+            "`vsr models` lists the supported networks"
         )
     return Checkpoint(
         path=path,
@@ -104,7 +101,7 @@ def load_published(network: nn.Module, checkpoint: Checkpoint) -> None:
     """Load a published checkpoint strictly.
 
     Raises:
-        CheckpointFormatError: Naming tensors that are missing, surplus or of another shape, by
+        CheckpointFormatError: Tensors are missing, surplus or of another shape; the message has
             their names in the file.
     """
     own = network.state_dict()
@@ -121,17 +118,17 @@ def load_published(network: nn.Module, checkpoint: Checkpoint) -> None:
 
 
 def load_spynet(network: SpyNet, path: Path) -> None:
-    """Load the flow network alone, from a file of its own or from one of a whole network.
+    """Load only the flow network, from its own file or that of a whole network.
 
     Args:
-        network: What is loaded into.
-        path: SpyNet as BasicSR (spynet_sintel_final-3d2a1287.pth) or mmediting
-            (spynet_20210409-c6c1bd09.pth) publish it, a checkpoint of BasicVSR, BasicVSR++ or
-            RealBasicVSR, or what `vsr train` wrote for one of these.
+        network: Loaded in place.
+        path: SpyNet as published by BasicSR (spynet_sintel_final-3d2a1287.pth) or mmediting
+            (spynet_20210409-c6c1bd09.pth), or a checkpoint of BasicVSR, BasicVSR++ or
+            RealBasicVSR, published or from `vsr train`.
 
     Raises:
-        WeightsError: If there is no such file.
-        CheckpointFormatError: If there is no SpyNet in it, or not all of it.
+        WeightsError: No such file.
+        CheckpointFormatError: It lacks SpyNet, or a part of it.
     """
     given = _without_prefixes(_unpickled(path), path)
     ours = False
@@ -151,12 +148,12 @@ def load_spynet(network: SpyNet, path: Path) -> None:
 
 
 def is_optional(name: str) -> bool:
-    """Tell whether a tensor of a file is a constant or counter, not a weight."""
+    """Whether a tensor in a file is a constant or counter, not a weight."""
     return _OPTIONAL.search(name) is not None
 
 
 def published_name(name: str, family: Family, network: nn.Module) -> str:
-    """Translate one of our tensor names into the one that a family of checkpoints uses."""
+    """Translate a tensor name of this package into that of a family of checkpoints."""
     if name.startswith("basicvsr."):
         return "basicvsr." + published_name(name.removeprefix("basicvsr."), family, network)
     part, _, rest = name.partition(".")
@@ -184,7 +181,7 @@ def published_name(name: str, family: Family, network: nn.Module) -> str:
 
 
 def _main(name: str) -> str:
-    """Name a tensor of a trunk: "0.weight", or "5.conv1.weight" for the fourth block."""
+    """Translate a name within a trunk: "0.weight", or "5.conv1.weight" for the fourth block."""
     index, _, rest = name.partition(".")
     return f"main.2.{int(index) - 2}.{rest}" if rest.startswith("conv") else f"main.{name}"
 
@@ -208,14 +205,12 @@ def _unpickled(path: Path) -> Mapping[str, Any]:
             found = load_file(path)
         except SafetensorError as error:
             raise CheckpointFormatError(
-                f"'{path}' is no safetensors file ({error}); fetch it again, or give another file"
+                f"'{path}' is not a safetensors file ({error}); download it again"
             ) from error
     else:
         found = load_tensors(path)
     if not isinstance(found, Mapping):
-        raise CheckpointFormatError(
-            f"'{path}' holds {_kind(found)}, not named tensors; give another file"
-        )
+        raise CheckpointFormatError(f"'{path}' holds {_kind(found)}, not named tensors")
     for key in ("params_ema", "params", "state_dict"):
         if isinstance(found.get(key), Mapping):
             inner: Mapping[str, Any] = found[key]
@@ -235,15 +230,13 @@ def _without_prefixes(found: Mapping[str, Any], path: Path) -> dict[str, Tensor]
             break
     for name, value in named.items():
         if not isinstance(value, Tensor):
-            raise CheckpointFormatError(
-                f"'{path}' holds {_kind(value)} as {name}, not a tensor; give another file"
-            )
+            raise CheckpointFormatError(f"'{path}' holds {_kind(value)} as {name}, not a tensor")
     return named
 
 
 def _kind(value: object) -> str:
     if isinstance(value, Inert):
-        return "code, which is not run,"
+        return "code (not run)"
     return f"a {type(value).__name__}"
 
 

@@ -1,4 +1,4 @@
-"""RealBasicVSR: a cleaning module in front of BasicVSR, for footage that is not clean."""
+"""RealBasicVSR: a cleaning module before BasicVSR, for real footage."""
 
 from __future__ import annotations
 
@@ -17,27 +17,23 @@ _RAMP = 0.1
 
 
 class RealBasicVSR(TrainableNetwork):
-    """BasicVSR, x4, on frames that are cleaned first: up to three passes, the more the dirtier.
+    """BasicVSR, x4, on frames cleaned in one to three passes.
 
-    The published code goes on cleaning while the mean residue of the *whole clip* is at or above
-    the threshold, so its result depends on how a film is cut into clips. Here each frame decides
-    for itself, by the mean residue of its own pixels: windows, lookahead and batches do not
-    matter. So that neighbours on both sides of the threshold do not flicker, the decision is a
-    ramp: within a tenth of the threshold the next pass is taken in part. A clip whose frames all
-    lie clear of the threshold gets exactly the published result. In tiles, each tile decides for
-    itself; the ramp and the blending of tiles soften the seam.
+    The published code repeats the cleaning while the mean residue of the *whole clip* is at or
+    above the threshold, so its result depends on how a film is cut into clips. Here the decision is
+    per frame, by its own mean residue: windows, lookahead and batches do not change the result. To
+    avoid flicker near the threshold the decision is a ramp: within a tenth of it the next pass
+    counts in part. A clip with all frames outside the ramp gets exactly the published result. With
+    tiles, the decision is per tile; the ramp and the blending soften the seam.
 
     Args:
         channels: Features.
         blocks: Residual blocks in each trunk of BasicVSR.
         cleaning_blocks: Residual blocks of the cleaning module.
         threshold: Mean absolute residue, in 8-bit levels, below which a frame counts as clean; 255
-            for one pass always.
+            always gives one pass.
 
-    Attributes:
-        min_size: 1: no padding needed.
-
-    Source: Chan et al., CVPR 2022, sec. 3.2; numerics as in mmagic, whose checkpoints it takes.
+    Source: Chan et al., CVPR 2022, sec. 3.2; numerics as in mmagic, so that its checkpoints load.
     """
 
     scale = 4
@@ -65,7 +61,7 @@ class RealBasicVSR(TrainableNetwork):
     ) -> tuple[Tensor, State]:
         """Clean and upscale a window; see `contract.VideoNetwork`.
 
-        The state is BasicVSR's: its picture is a cleaned one.
+        The state is BasicVSR's, with a cleaned picture.
         """
         cleaned = torch.stack([self.clean(frame) for frame in lq.unbind(dim=1)], dim=1)
         sr: Tensor
@@ -73,20 +69,17 @@ class RealBasicVSR(TrainableNetwork):
         return sr, state
 
     def forward_for_training(self, lq: Tensor, state: State | None = None) -> TrainingOutput:
-        """Upscale a clip after one pass of cleaning, as published; how many come later decides.
-
-        No flow is shown: it does not learn.
-        """
+        """Upscale a clip after one pass of cleaning, as published; flow is frozen, not shown."""
         cleaned = torch.stack([x + self.cleaning(x).float() for x in lq.unbind(dim=1)], dim=1)
         sr, _ = self.basicvsr(cleaned, state)
         return TrainingOutput(sr, cleaned=cleaned)
 
     def flow_parameters(self) -> Iterable[nn.Parameter]:
-        """Give SpyNet's, which are not trained."""
+        """Parameters of SpyNet, which are not trained."""
         return self.basicvsr.flow_parameters()
 
     def clean(self, frame: Tensor) -> Tensor:
-        """Clean one frame of each row of a batch, (N, 3, H, W), as often as each needs."""
+        """Clean frames, (N, 3, H, W), each in as many passes as it needs."""
         needed = frame.new_ones(frame.shape[0], 1, 1, 1)
         for _ in range(_PASSES):
             residue = self.cleaning(frame).float()

@@ -1,4 +1,4 @@
-"""SPyNet: optical flow from coarse to fine, as the BasicVSR family carries it inside."""
+"""SPyNet: coarse-to-fine optical flow of the BasicVSR family."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vsr.ops.warp import flow_warp
 
 _LEVELS = 6
 _MULTIPLE = 2 ** (_LEVELS - 1)
-# Below this the coarsest level is a single pixel; the published networks refuse such frames.
+# Below this the coarsest level is a single pixel; the published code refuses such frames.
 _SMALLEST = 2 * _MULTIPLE
 _PAIRS_AT_ONCE = 4
 
@@ -22,13 +22,12 @@ _PAIRS_AT_ONCE = 4
 class SpyNet(nn.Module):
     """Six-level spatial pyramid network.
 
-    Each level refines the flow of the coarser one by five 7x7 convolutions that see the reference,
-    the neighbour warped by the flow so far, and that flow.
-
-    Frames smaller than 64 pixels are extended by their edge while the flow is estimated.
+    Each level refines the flow of the coarser one with five 7x7 convolutions on the reference, the
+    neighbour warped by the flow so far, and that flow. Frames smaller than 64 pixels are padded by
+    their edge for this.
 
     Source: Ranjan & Black, CVPR 2017; sizes, warping and ImageNet normalisation as in BasicSR and
-    mmagic, whose checkpoints it takes.
+    mmagic, so that their checkpoints load.
     """
 
     mean: Tensor
@@ -48,8 +47,8 @@ class SpyNet(nn.Module):
             neighbour: (N, 3, H, W), RGB, 0 to 1.
 
         Returns:
-            Flow in pixels, (N, 2, H, W), channels (dx, dy), float32 under autocast too: only the
-            convolutions compute in half precision.
+            Flow in pixels, (N, 2, H, W), (dx, dy), float32; under autocast only the convolutions
+            use half precision.
         """
         height, width = reference.shape[-2:]
         below, beside = max(0, _SMALLEST - height), max(0, _SMALLEST - width)
@@ -68,7 +67,7 @@ class SpyNet(nn.Module):
         flow = reference.new_zeros(batch, 2, rows, columns)
         for number, (ref, other) in enumerate(reversed(pyramid)):
             if number > 0:
-                # Corners aligned here and nowhere else: that is how the weights were trained.
+                # The weights were trained with aligned corners here and nowhere else.
                 flow = 2 * F.interpolate(flow, scale_factor=2, mode="bilinear", align_corners=True)
             warped = flow_warp(other, flow, padding="border")
             flow = flow + self.levels[number](torch.cat((ref, warped, flow), dim=1)).float()
@@ -87,12 +86,11 @@ class SpyNet(nn.Module):
 def clip_flow(
     network: Callable[[Tensor, Tensor], Tensor], references: Tensor, neighbours: Tensor
 ) -> Tensor:
-    """Estimate the flow of many pairs, a few at once, so that memory does not grow with them.
+    """Estimate the flow of many pairs, a few at once to bound memory.
 
     Args:
         network: A `SpyNet`.
-        references: (N, T, 3, H, W).
-        neighbours: (N, T, 3, H, W).
+        references, neighbours: (N, T, 3, H, W).
 
     Returns:
         (N, T, 2, H, W), float32.

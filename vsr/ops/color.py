@@ -1,13 +1,11 @@
-"""Integer planes to RGB and back, in float, on whatever device the tensors are.
+"""Integer planes to RGB and back, in float, on the device of the tensors.
 
-Matrices, ranges and quantisation are those of ITU-T H.273, clause 8.3; code points that
-are tagged stay what they are, nothing is converted between colour spaces. The transfer function is
-not touched: networks see the same gamma-encoded values a display would.
+Matrices, ranges and quantisation follow ITU-T H.273, clause 8.3. Nothing is converted between
+colour spaces, and the transfer function is untouched: networks see gamma-encoded values.
 
-Chroma is brought to full size, and back, with a six-tap Lanczos kernel, stretched by the
-subsampling factor on the way down. Of seven kernels up and eight down this pair lost least of
-natural pictures and zone plates, at both sitings; only hard-edged blocks come back from a box a
-little better.
+Chroma is resampled with a six-tap Lanczos kernel, stretched by the subsampling factor on the way
+down. Of seven kernels up and eight down this pair lost least on natural pictures and zone plates,
+at both sitings; only hard-edged blocks are slightly better with a box.
 """
 
 from __future__ import annotations
@@ -31,17 +29,17 @@ _LOBES = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ColorLayout:
-    """What the integers of a frame mean.
+    """Meaning of the integers of a frame.
 
     Attributes:
-        matrix: RGB to luma and colour difference; unused where chroma is "rgb".
+        matrix: RGB to luma and colour difference; unused for chroma "rgb".
         full_range: Whether codes span 0 to 2**bit_depth - 1 instead of 16 to 235 (240) times
             2**(bit_depth - 8).
         bit_depth: 8 to 16.
         chroma: Subsampling. "gray" has one plane, "rgb" three in the order R, G, B.
-        siting: Where chroma samples lie against luma (ChromaSampleLocType of H.273): "left"
+        siting: Position of chroma samples relative to luma (ChromaSampleLocType of H.273): "left"
             (type 0) between two rows, "center" (type 1) between rows and columns, "topleft"
-            (type 2) on a luma sample. Only subsampled directions are affected.
+            (type 2) on a luma sample. Applies to subsampled directions only.
     """
 
     matrix: Matrix
@@ -66,45 +64,40 @@ def resolve_layout(
     siting: Siting = "left",
     full_range_format: bool = False,
 ) -> tuple[ColorLayout, tuple[str, ...]]:
-    """Turn a stream's tags into a layout, filling in what they leave open.
+    """Turn a stream's tags into a layout, with defaults for missing ones.
 
     Args:
         chroma, bit_depth, siting: As in `ColorLayout`.
-        width, height: Of the coded picture; untagged SD is taken for BT.601, HD for BT.709.
+        width, height: Of the coded picture; untagged SD is assumed BT.601, HD BT.709.
         matrix_code: H.273 MatrixCoefficients.
         range_code: 0 unspecified, 1 limited, 2 full (FFmpeg's AVColorRange).
-        full_range_format: Whether the pixel format itself means full range ("yuvj420p").
+        full_range_format: Whether the pixel format implies full range ("yuvj420p").
 
     Returns:
-        The layout, and one sentence for each thing that was assumed.
+        The layout, and a message per assumption.
     """
     assumed: list[str] = []
     if chroma in ("gray", "rgb"):
-        # swscale reads untagged grey and RGB as full range; so do the encoders that write them.
+        # swscale reads untagged grey and RGB as full range, and encoders write them so.
         full_range = range_code != 1
     else:
         full_range = full_range_format or range_code == _FULL_RANGE
         if range_code == 0 and not full_range_format:
-            assumed.append("the colour range is not tagged: taken for limited (16 to 235)")
+            assumed.append("untagged colour range: assuming limited (16-235)")
     by_size: Matrix = "bt601" if height <= 576 and width <= 1024 else "bt709"
     matrix = MATRIX_OF_CODE.get(matrix_code, by_size)
     if chroma not in ("gray", "rgb") and matrix_code not in MATRIX_OF_CODE:
         if matrix_code == 10:
             matrix = "bt2020"
             assumed.append(
-                "the colour matrix is tagged BT.2020 constant luminance (10): "
-                "treated as non-constant luminance"
+                "colour matrix BT.2020 constant luminance (10): processed as non-constant luminance"
             )
         elif matrix_code == UNSPECIFIED:
             assumed.append(
-                f"the colour matrix is not tagged: taken for {_name(matrix)}, "
-                f"as usual at {width}x{height}"
+                f"untagged colour matrix: assuming {_name(matrix)}, as usual at {width}x{height}"
             )
         else:
-            assumed.append(
-                f"The colour matrix is tagged {matrix_code}, which vsr does not know: "
-                f"treated as {_name(matrix)}."
-            )
+            assumed.append(f"unknown colour matrix {matrix_code}: assuming {_name(matrix)}")
     layout = ColorLayout(
         matrix=matrix, full_range=full_range, bit_depth=bit_depth, chroma=chroma, siting=siting
     )
@@ -112,7 +105,7 @@ def resolve_layout(
 
 
 def plane_sizes(layout: ColorLayout, height: int, width: int) -> tuple[tuple[int, int], ...]:
-    """Return (height, width) of each plane; subsampled sizes are rounded up."""
+    """(height, width) of each plane; subsampled sizes are rounded up."""
     if layout.chroma == "gray":
         return ((height, width),)
     down, across = SUBSAMPLING[layout.chroma]
@@ -126,17 +119,17 @@ def planes_to_rgb(
     """Convert integer planes to RGB.
 
     Args:
-        planes: One or three (H, W) or (N, H, W) integer tensors, sized as `plane_sizes` says, on
-            one device; only read.
-        layout: What they mean.
-        dtype: Of the result; the arithmetic is float32 in any case.
+        planes: One or three (H, W) or (N, H, W) integer tensors with the sizes of `plane_sizes`,
+            on one device; not modified.
+        layout: Their meaning.
+        dtype: Of the result; the arithmetic is always float32.
 
     Returns:
-        (3, H, W) or (N, 3, H, W); nominally 0 to 1 but not clamped, so that codes outside the
-        nominal range come back as they were from `rgb_to_planes`.
+        (3, H, W) or (N, 3, H, W); nominally 0 to 1 but not clamped, so that `rgb_to_planes`
+        restores codes outside the nominal range.
 
     Raises:
-        ValueError: If number or sizes of the planes do not fit the layout.
+        ValueError: Number or sizes of the planes do not fit the layout.
     """
     _check_planes(planes, layout)
     if planes[0].ndim == 2:
@@ -164,16 +157,16 @@ def planes_to_rgb(
 
 
 def rgb_to_planes(rgb: Tensor, layout: ColorLayout) -> tuple[Tensor, ...]:
-    """Convert RGB to integer planes, rounded to the nearest code that exists.
+    """Convert RGB to integer planes, rounded to the nearest code.
 
     Args:
         rgb: (3, H, W) or (N, 3, H, W), floating point. Values outside 0 to 1 are kept as far as
-            the codes of the layout reach (limited range has room below black and above white).
-        layout: What the planes shall mean.
+            the codes of the layout reach (limited range extends below black and above white).
+        layout: Meaning of the planes.
 
     Returns:
-        One or three contiguous (H, W) or (N, H, W) tensors, sized as `plane_sizes` says; uint8 for
-        a bit depth of 8, else uint16 with the value in the low bits.
+        One or three contiguous (H, W) or (N, H, W) tensors with the sizes of `plane_sizes`; uint8
+        for a bit depth of 8, else uint16 with the value in the low bits.
     """
     if rgb.ndim == 3:
         return tuple(plane[0] for plane in rgb_to_planes(rgb[None], layout))
@@ -210,7 +203,7 @@ def _check_planes(planes: Sequence[Tensor], layout: ColorLayout) -> None:
 
 
 def _ranges(layout: ColorLayout) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return (codes per unit, code of zero) for luma and for colour differences."""
+    """(codes per unit, code of zero) for luma and for colour differences."""
     step = float(1 << (layout.bit_depth - 8))
     if layout.full_range:
         top = float((1 << layout.bit_depth) - 1)
@@ -219,7 +212,7 @@ def _ranges(layout: ColorLayout) -> tuple[tuple[float, float], tuple[float, floa
 
 
 def _subsampled(layout: ColorLayout) -> list[tuple[int, int, float]]:
-    """Return (dim, factor, offset) per subsampled direction, rows first.
+    """(dim, factor, offset) per subsampled direction, rows first.
 
     Chroma sample k lies at luma position factor * k + offset.
     """
@@ -257,7 +250,7 @@ def _normalised(taps: dict[int, float]) -> tuple[tuple[int, float], ...]:
 
 @lru_cache
 def _upsampling_taps(factor: int, offset: float) -> tuple[tuple[tuple[int, float], ...], ...]:
-    """Return, for each luma phase, (chroma index relative to its block, weight) pairs."""
+    """(chroma index relative to its block, weight) pairs for each luma phase."""
     phases = []
     for phase in range(factor):
         at = (phase - offset) / factor
@@ -268,7 +261,7 @@ def _upsampling_taps(factor: int, offset: float) -> tuple[tuple[tuple[int, float
 
 @lru_cache
 def _downsampling_taps(factor: int, offset: float) -> tuple[tuple[int, float], ...]:
-    """Return (luma index relative to factor * k, weight) pairs for chroma sample k."""
+    """(luma index relative to factor * k, weight) pairs for chroma sample k."""
     reach = _LOBES * factor
     nearby = range(-reach, reach + factor)
     return _normalised({x: _lanczos((x - offset) / factor) for x in nearby})
@@ -280,9 +273,10 @@ def _pad(x: Tensor, dim: int, before: int, after: int) -> Tensor:
 
 
 def _weighted_sum(x: Tensor, dim: int, taps: list[tuple[int, float]], length: int) -> Tensor:
-    """Sum slices of x; on a CPU several times faster than a convolution of two channels.
+    """Weighted sum of slices of x.
 
-    cuDNN would besides round a float32 convolution to TF32.
+    On a CPU several times faster than a convolution of two channels, which cuDNN would also round
+    to TF32.
     """
     (first, weight), *rest = taps
     total = x.narrow(dim, first, length) * weight
@@ -315,7 +309,7 @@ def _downsample(x: Tensor, dim: int, factor: int, offset: float) -> Tensor:
     parts = []
     for phase in range(factor):
         every = slice(phase, None, factor)
-        # Rows are contiguous as they are; columns are gathered once instead of once per tap.
+        # Rows are contiguous already; columns are gathered once instead of once per tap.
         samples = padded[..., every].contiguous() if dim == -1 else padded[..., every, :]
         own = [((before + at) // factor, w) for at, w in taps if at % factor == phase]
         if own:
@@ -324,7 +318,7 @@ def _downsample(x: Tensor, dim: int, factor: int, offset: float) -> Tensor:
 
 
 def to_levels(x: Tensor) -> Tensor:
-    """Round values from 0 to 1 to 0 to 255, uint8; those beyond go to the nearest."""
+    """Clamp to 0 to 1 and round to 0 to 255, uint8."""
     return (x.float().clamp(0, 1) * 255).round().to(torch.uint8)
 
 

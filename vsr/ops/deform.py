@@ -1,4 +1,4 @@
-"""Modulated deformable convolution: in plain torch, and torchvision's operator on GPUs."""
+"""Modulated deformable convolution: plain torch on CPUs, torchvision's operator on GPUs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Operator = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def deform_conv(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Convolve 3x3 with taps that are moved and weighted at each pixel.
+    """Deformable 3x3 convolution with a weight per tap and pixel.
 
-    Tap k of group g is read at its place in the 3x3 window plus its offset, bilinearly, zero
+    Tap k of group g is sampled bilinearly at its place in the 3x3 window plus its offset, zero
     outside the picture, and multiplied by its mask.
 
     Args:
-        x: (N, C, H, W); the channels fall into G groups of neighbours that move together.
+        x: (N, C, H, W); the channels form G groups of neighbours that move together.
         offset: (N, G * 9 * 2, H, W) in pixels: by group, then tap (row by row), then (dy, dx).
         mask: (N, G * 9, H, W): by group, then tap.
         weight: (O, C, 3, 3).
@@ -31,7 +31,7 @@ def deform_conv(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: T
         (N, O, H, W), in the dtype of `x`. Positions and sampling are float32 under autocast too.
 
     Raises:
-        ValueError: If the channels of offset, mask and x do not fit together.
+        ValueError: The channels of offset, mask and x do not fit together.
 
     Source: Zhu et al., "Deformable ConvNets v2", CVPR 2019; layout of mmcv and torchvision.
     """
@@ -51,10 +51,7 @@ def deform_conv(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: T
 def deform_conv_plain(
     x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor
 ) -> Tensor:
-    """Do what `deform_conv` says, in plain torch: nine samplings, each multiplied at once.
-
-    Tap by tap, because all nine side by side would need nine times the memory of `x`.
-    """
+    """`deform_conv` in plain torch, tap by tap: all at once would need nine times the memory."""
     batch, channels, height, width = x.shape
     groups = mask.shape[1] // 9
     folded = x.reshape(batch * groups, channels // groups, height, width)
@@ -83,14 +80,13 @@ def deform_conv_plain(
 
 @cache
 def torchvision_operator(device: str) -> Operator | None:
-    """Return torchvision's operator, or None where there is none that works.
+    """torchvision's operator, or None if it does not work; both operators give the same result.
 
-    A torchvision that was built for another torch raises RuntimeError when it is imported, or
-    imports without kernels; one without CUDA refuses only when it is called there. So it is tried
-    once. None needs no warning: both operators give the same.
+    It is tried once: a torchvision built for another torch raises RuntimeError on import or lacks
+    kernels, and one without CUDA fails only when called there.
 
     Args:
-        device: Kind of device that it is wanted for: "cpu", "cuda".
+        device: Type of device: "cpu", "cuda".
     """
     try:
         with warnings.catch_warnings():

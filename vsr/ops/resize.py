@@ -1,4 +1,4 @@
-"""Bicubic resizing that agrees with MATLAB's `imresize`, the field's definition of "bicubic"."""
+"""Bicubic resizing equal to MATLAB's `imresize`, the field's definition of "bicubic"."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ from torch import Tensor
 
 
 def resize(x: Tensor, height: int, width: int) -> Tensor:
-    """Resize pictures bicubically, antialiased when they shrink.
+    """Resize pictures bicubically, with antialiasing when shrinking.
 
-    Equals MATLAB's `imresize(x, [height width], 'bicubic')` in the interior and, because the input
-    is mirrored at its edges first, at the border. Values are not clamped: bicubic overshoots.
+    Equals MATLAB's `imresize(x, [height width], 'bicubic')` in the interior and, with mirrored
+    edges, at the border. Values are not clamped: bicubic overshoots.
 
     Args:
         x: (..., C, H, W), any range; computed in float32 (float64 stays).
-        height: Wanted rows.
-        width: Wanted columns.
+        height, width: New size.
 
     Returns:
         (..., C, height, width), in the dtype of `x` (float32 for integers).
 
     Raises:
-        ValueError: If a size is below one pixel.
+        ValueError: A side is below one pixel.
 
     Source: MATLAB `imresize`: Keys' kernel with a = -0.5, widened by the factor when shrinking,
     symmetric boundary. `F.interpolate(antialias=True)` uses the same kernel.
     """
     if height < 1 or width < 1:
-        raise ValueError(f"resize to at least 1x1, got {width}x{height}")
+        raise ValueError(f"size must be at least 1x1, got {width}x{height}")
     if x.shape[-2:] == (height, width):
         return x
     dtype = x.dtype if x.is_floating_point() else torch.float32
@@ -42,11 +41,11 @@ def resize(x: Tensor, height: int, width: int) -> Tensor:
 
 
 def _resize_rows(x: Tensor, size: int) -> Tensor:
-    """Resize the second last dimension of (N, C, H, W) with mirrored edges."""
+    """Resize the rows of (N, C, H, W) with mirrored edges."""
     old = x.shape[-2]
     if old == size:
         return x
-    # Padding by a whole number of output rows keeps the sampling grid where it was.
+    # Padding by a whole number of output rows keeps the sampling grid in place.
     common = gcd(old, size)
     step_in, step_out = old // common, size // common
     support = ceil(2 * max(1.0, old / size)) + 1

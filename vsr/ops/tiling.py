@@ -1,4 +1,4 @@
-"""Cutting pictures into overlapping tiles and blending them back without seams."""
+"""Overlapping tiles of a picture, and their seamless blending."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Networks that work at a quarter of the size need tiles that begin with one of their pixels.
+# Networks that work at a quarter of the size need tiles that start at a multiple of four.
 _GRID = 4
-_STEPS = 1024  # blend weights are multiples of 1 / 1024: they add up to one without rounding
+_STEPS = 1024  # blend weights are multiples of 1 / 1024 and add up to one without rounding
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +29,7 @@ class TileGrid:
 
     Attributes:
         height, width: Of the picture.
-        rows, columns: (start, stop) intervals in rising order, all of the same length.
+        rows, columns: (start, stop) intervals in ascending order, all of one length.
     """
 
     height: int
@@ -48,18 +48,15 @@ class TileGrid:
 
 
 def tile_grid(height: int, width: int, tile: int, margin: int) -> TileGrid:
-    """Lay tiles over a picture.
-
-    Tiles are shrunk to one common size, so none is a sliver, and neighbours overlap by at least
-    two margins.
+    """Cover a picture with tiles of one size that overlap by at least two margins.
 
     Args:
         height, width: Of the picture.
-        tile: Longest side of a tile, its margins included; more than two margins.
+        tile: Maximum side of a tile, margins included; more than two margins.
         margin: Pixels at a tile's inner edges that are blended away.
 
     Raises:
-        ValueError: If a tile is all margin.
+        ValueError: A tile is all margin.
     """
     if margin < 0 or tile <= 2 * margin:
         raise ValueError(f"a tile of {tile} needs more than two margins of {margin}")
@@ -72,15 +69,15 @@ def tile_grid(height: int, width: int, tile: int, margin: int) -> TileGrid:
 
 
 def cut_tile(x: Tensor, tile: Tile) -> Tensor:
-    """Return the view of (..., H, W) inside the tile."""
+    """View of (..., H, W) inside the tile."""
     return x[..., tile.top : tile.bottom, tile.left : tile.right]
 
 
 class Merger:
-    """Blends processed tiles into one picture, one after the other.
+    """Blends processed tiles into one picture.
 
-    In an overlap the outer quarter of each tile, where it lacks context, is not used; between the
-    quarters the weight goes over linearly. The weights add up to exactly one everywhere.
+    The outer quarter of an overlap, where a tile lacks context, is not used; in between weights
+    change linearly. They add up to exactly one everywhere.
 
     Attributes:
         merged: (..., height * scale, width * scale), dtype and device of the first tile; None
@@ -88,11 +85,11 @@ class Merger:
     """
 
     def __init__(self, grid: TileGrid, scale: int = 1) -> None:
-        """Start with nothing.
+        """Prepare the weights.
 
         Args:
-            grid: Where the tiles lie in the unscaled picture.
-            scale: By how much processing enlarges them.
+            grid: Tiles of the unscaled picture.
+            scale: Factor by which processing enlarges them.
         """
         self.merged: Tensor | None = None
         self._grid = grid
@@ -108,7 +105,7 @@ class Merger:
             tile: (..., h * scale, w * scale).
 
         Raises:
-            ValueError: If its size is another.
+            ValueError: It has another size.
         """
         grid, scale = self._grid, self._scale
         wanted = ((box.bottom - box.top) * scale, (box.right - box.left) * scale)
@@ -127,10 +124,10 @@ class Merger:
 
 
 def blend_weights(intervals: tuple[tuple[int, int], ...], scale: int = 1) -> Tensor:
-    """Return each interval's weight at every position: (len(intervals), length * scale).
+    """Weight of each interval at every position: (len(intervals), length * scale).
 
-    With `rise[i]` going from 0 to 1 where interval i takes over from its predecessor, interval i
-    weighs `rise[i] - rise[i + 1]`: a sum of all that can only be one.
+    `rise[i]` goes from 0 to 1 where interval i takes over from its predecessor. Interval i weighs
+    `rise[i] - rise[i + 1]`, so all weights add up to one.
     """
     length = intervals[-1][1] * scale
     position = torch.arange(length, dtype=torch.float32) + 0.5
@@ -145,7 +142,7 @@ def blend_weights(intervals: tuple[tuple[int, int], ...], scale: int = 1) -> Ten
 
 
 def _intervals(length: int, tile: int, margin: int) -> tuple[tuple[int, int], ...]:
-    """Lay the fewest tiles over a line; they start at multiples of `_GRID` where tiles allow it."""
+    """Cover a line with the fewest tiles, starting at multiples of `_GRID` if possible."""
     if length <= tile:
         return ((0, length),)
     overlap = 2 * margin

@@ -16,15 +16,15 @@ def flow_warp(x: Tensor, flow: Tensor, *, padding: Padding = "zeros") -> Tensor:
 
     Args:
         x: Features or frames, (N, C, H, W).
-        flow: Displacement in pixels, (N, 2, H, W), channels (dx, dy).
-        padding: What lies outside: "zeros" or "border".
+        flow: Displacement in pixels, (N, 2, H, W), (dx, dy).
+        padding: Values outside: "zeros" or "border".
 
     Returns:
-        The warped tensor, (N, C, H, W), in the dtype of `x`. The grid and the sampling are float32:
-        half precision misplaces samples by up to 0.84 px at width 1920.
+        (N, C, H, W), in the dtype of `x`. Grid and sampling are float32: half precision misplaces
+        samples by up to 0.84 px at width 1920.
 
     Raises:
-        ValueError: If the spatial sizes differ.
+        ValueError: The spatial sizes differ.
 
     Source: BasicVSR (Chan et al., CVPR 2021), sec. 3.2.
     """

@@ -12,6 +12,7 @@ from typing import Any
 from vsr.errors import ConfigError, DecodeError, MediaError
 from vsr.media.probe import SourceInfo, probe
 from vsr.media.verify import verify
+from vsr.options import Count, validated
 from vsr.report.facts import clock, fact_rows
 from vsr.report.film import shown_size
 from vsr.report.measure import Measured, choose_moments, measure, nearest_frame
@@ -77,8 +78,7 @@ def compare(
     page = Path(page)
     if not outputs:
         raise ConfigError("compare wants a reference and at least one output")
-    if moments < 0:
-        raise ConfigError(f"--moments must be 0 or more, got {moments}")
+    moments = validated(Count, moments, "--moments")
     check_page(page, overwrite=overwrite)
     films = [probe(os.fspath(path)) for path in (reference, *outputs)]
     measured = measure(films, start=start, progress=progress)

@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsr.data.datasets import to_tensor
-from vsr.errors import ConfigError
 from vsr.media.containers import MUXERS
 from vsr.media.probe import SourceInfo
 from vsr.ops.color import to_picture
 from vsr.ops.resize import resize
-from vsr.options import EnhanceOptions, check
+from vsr.options import EnhanceOptions, Positive, checked, validated
 from vsr.pipeline import Progress
 from vsr.plan import plan_job
 from vsr.report.facts import clock, in_bytes
@@ -157,11 +156,9 @@ def preview(
         ConfigError: An option is wrong, or the page exists or is no name of a page.
         VsrError: As `enhance`.
     """
-    options = options or EnhanceOptions()
+    options = checked(options or EnhanceOptions())
     page = Path(page)
-    if count < 1:
-        raise ConfigError(f"--preview wants the number of stretches, 1 at least; got {count}")
-    check(options)
+    count = validated(Positive, count, "--preview")
     check_page(page, overwrite=options.overwrite)
     suffix = Path(os.fspath(source)).suffix.lower()
     suffix = suffix if suffix in MUXERS else _OTHERWISE

@@ -20,16 +20,16 @@ from torch import Tensor
 
 from vsr.errors import DecodeError, MediaError, MuxError
 from vsr.inference.plan import Plan
-from vsr.jobs.segments import (
+from vsr.jobs.parts import (
     FrameKey,
-    Stretch,
-    StretchDone,
+    Part,
+    PartDone,
     Survey,
     aligned,
-    enhance_stretch,
+    enhance_part,
     join,
-    part,
     plan_here,
+    split,
     survey,
 )
 from vsr.media.decode import Decoder
@@ -73,18 +73,16 @@ def film(path: Path, **facts: Any) -> Path:  # noqa: ANN401
 
 def in_parts(
     source: Path, target: Path, chosen: EnhanceOptions, between: Callable[[], None] = lambda: None
-) -> tuple[EnhanceResult, list[Stretch], list[StretchDone]]:
+) -> tuple[EnhanceResult, list[Part], list[PartDone]]:
     """Do what the cluster does, last part first, everything pickled on its way."""
     job = pickle.loads(pickle.dumps(plan_here(str(source), str(target), chosen)))
     with open_work(job, chosen, print) as work:
         job = replace(job, inference=work.plan)
-        *stretches, surveyed = pickle.loads(pickle.dumps(list(survey(job, chosen))))
+        *parts, surveyed = pickle.loads(pickle.dumps(list(survey(job, chosen))))
         assert isinstance(surveyed, Survey)
         found = []
-        for stretch in reversed(stretches):
-            found.append(
-                pickle.loads(pickle.dumps(enhance_stretch(job, chosen, stretch, load_network)))
-            )
+        for part in reversed(parts):
+            found.append(pickle.loads(pickle.dumps(enhance_part(job, chosen, part, load_network))))
             between()
         made = Made(
             summary=surveyed.summary,
@@ -95,7 +93,7 @@ def in_parts(
         )
         result = join(job, chosen, made, [])
         work.remove()
-    return result, stretches, found
+    return result, parts, found
 
 
 LATE = {"pts": [5000 + 41 * i + i % 3 for i in range(FRAMES)], "time_base": Fraction(1, 1000)}
@@ -127,11 +125,11 @@ def test_parts_in_any_order_make_the_same_file(tmp_path: Path, name: str) -> Non
     chosen = options(**changes)
     whole, target = tmp_path / f"whole{source.suffix}", tmp_path / f"parts{source.suffix}"
     enhance(source, whole, chosen)
-    result, stretches, found = in_parts(source, target, chosen)
+    result, parts, found = in_parts(source, target, chosen)
     assert content(target) == content(whole)
     if source.suffix != ".mkv":  # which holds a random number
         assert target.read_bytes() == whole.read_bytes()
-    assert len(stretches) >= 3
+    assert len(parts) >= 3
     assert not any(done.warnings for done in found), "all were decoded from near"
     assert result.report["frames_made_on"]
     assert not target.with_name(f".{target.name}.vsr").exists()
@@ -141,9 +139,9 @@ def test_filters_with_a_long_memory_cost_time_and_not_the_picture(tmp_path: Path
     source = film(tmp_path / "in.mp4")
     chosen = options(filter="tmix=frames=60")
     enhance(source, tmp_path / "whole.mp4", chosen)
-    _, stretches, found = in_parts(source, tmp_path / "parts.mp4", chosen)
+    _, parts, found = in_parts(source, tmp_path / "parts.mp4", chosen)
     assert (tmp_path / "parts.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
-    if len(stretches) > 1:
+    if len(parts) > 1:
         assert "from its start, which takes longer" in found[0].warnings[0]
 
 
@@ -158,8 +156,8 @@ def test_parts_that_are_there_are_not_made_again_and_local_work_goes_on(tmp_path
     target = tmp_path / "parts.mp4"
     with pytest.raises(KeyboardInterrupt):
         in_parts(source, target, chosen, between=stop)  # only the last part is there
-    _, stretches, found = in_parts(source, target, chosen)
-    assert found[0].resumed == len(stretches[-1].keys)
+    _, parts, found = in_parts(source, target, chosen)
+    assert found[0].resumed == len(parts[-1].keys)
     assert sum(done.resumed for done in found[1:]) == 0
     assert target.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
 
@@ -184,20 +182,20 @@ class Stopping:
         return self._network(lq, state, lookahead)
 
 
-def test_a_stretch_that_was_stopped_goes_on_inside(tmp_path: Path) -> None:
+def test_a_part_that_was_stopped_goes_on_inside(tmp_path: Path) -> None:
     source, target = film(tmp_path / "in.mp4", picture=draw_number), tmp_path / "out.mp4"
     chosen = options()
     job = plan_here(str(source), str(target), chosen)
     with open_work(job, chosen, print) as work:
-        *stretches, _ = survey(job, chosen)
-        longest = max((x for x in stretches if isinstance(x, Stretch)), key=lambda x: x.pieces)
+        *parts, _ = survey(job, chosen)
+        longest = max((x for x in parts if isinstance(x, Part)), key=lambda x: x.pieces)
 
         def load(info: ModelInfo, device: str) -> VideoNetwork:
             return Stopping(load_network(info, device), 6)  # type: ignore[return-value]
 
         with pytest.raises(KeyboardInterrupt):
-            enhance_stretch(job, chosen, longest, load)
-        done = enhance_stretch(job, chosen, longest, load_network)
+            enhance_part(job, chosen, longest, load)
+        done = enhance_part(job, chosen, longest, load_network)
         assert 0 < done.resumed < done.frames == len(longest.keys)
         pieces = sorted(work.path.glob("*.piece"))
         assert [int(path.stem) for path in pieces] == [
@@ -216,20 +214,20 @@ def keys(*scores: float) -> list[FrameKey]:
     return [FrameKey(index, score, 0) for index, score in enumerate(scores)]
 
 
-def test_stretches_begin_at_cuts_and_hold_every_frame() -> None:
+def test_parts_begin_at_cuts_and_hold_every_frame() -> None:
     cuts = {0, 9, 10, 30, 75}
     given = keys(*(50.0 * (index in cuts) for index in range(100)))
-    found = list(part(given, PLAN, 8, 16))
-    assert [key for stretch in found for key in stretch.keys] == given
+    found = list(split(given, PLAN, 8, 16))
+    assert [key for part in found for key in part.keys] == given
     # 9 is a cut, 10 then is none: the second frame of a shot never is.
-    assert [stretch.frame for stretch in found] == [0, 30, 75]
-    for stretch, after in pairwise(found):
-        assert after.piece == stretch.piece + stretch.pieces
-        assert after.frame == stretch.frame + len(stretch.keys)
+    assert [part.frame for part in found] == [0, 30, 75]
+    for part, after in pairwise(found):
+        assert after.piece == part.piece + part.pieces
+        assert after.frame == part.frame + len(part.keys)
 
 
-def test_a_film_without_cuts_is_one_stretch() -> None:
-    (only,) = part(keys(*[0.0] * 50), PLAN, 8, 16)
+def test_a_film_without_cuts_is_one_part() -> None:
+    (only,) = split(keys(*[0.0] * 50), PLAN, 8, 16)
     assert (only.piece, only.frame, only.pieces, len(only.keys)) == (0, 0, 6, 50)
 
 
@@ -237,12 +235,12 @@ def test_other_frames_are_noticed(tmp_path: Path) -> None:
     source = film(tmp_path / "in.mp4", frames=20)
     job = plan_here(str(source), str(tmp_path / "out.mp4"), options())
     with open_work(job, options(), print) as work:
-        stretch, *_ = survey(job, options())
-        assert isinstance(stretch, Stretch)
-        wrong = stretch.keys[3]._replace(checksum=1)
+        part, *_ = survey(job, options())
+        assert isinstance(part, Part)
+        wrong = part.keys[3]._replace(checksum=1)
         with Decoder(job.info, job.decode) as decoder:
-            frames = aligned(decoder, (*stretch.keys[:3], wrong), source)
-            assert [next(frames).pts for _ in range(3)] == [key.pts for key in stretch.keys[:3]]
+            frames = aligned(decoder, (*part.keys[:3], wrong), source)
+            assert [next(frames).pts for _ in range(3)] == [key.pts for key in part.keys[:3]]
             with pytest.raises(DecodeError, match=f"another frame at pts {wrong.pts}"):
                 next(frames)
         work.remove()
@@ -254,9 +252,9 @@ def test_the_network_chosen_by_size_is_found_again(tmp_path: Path, scale: int) -
     chosen = options(model=None, scale=scale)
     job = plan_here(str(source), str(tmp_path / "out.mp4"), chosen)
     with open_work(job, chosen, print) as work:
-        stretch, _ = survey(job, chosen)
-        assert isinstance(stretch, Stretch)
-        assert len(stretch.keys) == 5
+        part, _ = survey(job, chosen)
+        assert isinstance(part, Part)
+        assert len(part.keys) == 5
         work.remove()
 
 
@@ -268,8 +266,8 @@ def test_a_machine_that_sees_other_things_is_named(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"\.out\.mp4\.vsr: node \S+ cannot read it"):
         next(survey(job, options()))
     with open_work(job, options(), print) as work:
-        stretch, *_, surveyed = survey(job, options())
-        assert isinstance(stretch, Stretch)
+        part, *_, surveyed = survey(job, options())
+        assert isinstance(part, Part)
         assert isinstance(surveyed, Survey)
         made = Made(
             summary=surveyed.summary,
@@ -278,9 +276,9 @@ def test_a_machine_that_sees_other_things_is_named(tmp_path: Path) -> None:
             seconds=0,
             network_seconds=0,
         )
-        with pytest.raises(MuxError, match=r"wanted 20 finished frames .* finds 0"):
+        with pytest.raises(MuxError, match=r"finds 0 of 20 finished frames"):
             join(job, options(), made, [])
         source.write_bytes(source.read_bytes() + b"more")
         with pytest.raises(MediaError, match=r"would make another film .* source was"):
-            enhance_stretch(job, options(), stretch, load_network)
+            enhance_part(job, options(), part, load_network)
         work.remove()

@@ -1,8 +1,8 @@
-"""One film on many machines: where it is parted, what each part does, how the parts are joined.
+"""One film on many machines: splitting it into parts, making them, joining them.
 
-At a cut the network starts anew, and where a cut ends a piece the encoder does so as well. From
-there on nothing depends on what came before, so what lies between two such cuts can be made
-anywhere, and is what one machine alone would have made. A film without a cut is one part.
+At a cut the network starts anew, and so does the encoder if a piece ends there. Nothing after such
+a cut depends on what came before, so a part between two of them can be made on any machine, and is
+what one machine alone would have made. A film without a cut is one part.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from vsr.plan import Job, plan_job
 from vsr.reporting import Made, Warnings
 from vsr.work import Ledger, differences, ends_piece, fingerprint, identify, read_job, work_path
 
-# Starting a task costs seconds; on a GPU that is worth many more frames than on a CPU.
+# Starting a task costs seconds, in which a GPU does many more frames than a CPU.
 PIECES_PER_TASK = {"cpu": 2, "cuda": 20}
-# Filters see this much of the film before the first frame that is wanted, as far as there is.
+# Filters see this much of the film before the first frame of a part, in seconds.
 _RUN_UP = Fraction(1, 2)
 
 
 class FrameKey(NamedTuple):
-    """What tells a frame from all others, and whether a cut is before it."""
+    """What identifies a frame, and its scene score."""
 
     pts: int
     scene_score: float
@@ -46,12 +46,12 @@ class FrameKey(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stretch:
+class Part:
     """Frames from one cut to another, or to an end of the film, with a piece ending at both.
 
     Attributes:
-        piece, frame: How many of each come before it.
-        pieces: How many it makes.
+        piece, frame: How many of each precede it.
+        pieces: How many it consists of.
         keys: Its frames.
     """
 
@@ -63,10 +63,10 @@ class Stretch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Survey:
-    """What a film turned out to be.
+    """A film as it was decoded.
 
     Attributes:
-        summary: What decoding met.
+        summary: Of the decoder.
         marks: Of all its frames.
     """
 
@@ -75,15 +75,15 @@ class Survey:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StretchDone:
-    """What came of a stretch.
+class PartDone:
+    """A finished part.
 
     Attributes:
-        frames: All of its frames.
-        resumed: Of these, how many were finished before.
-        network_seconds: Inside the network.
-        warnings: What was said.
-        host: Where it was done.
+        frames: Their number.
+        resumed: How many of them an earlier run had finished.
+        network_seconds: Time inside the network.
+        warnings: Sentences.
+        host: The machine that did it.
     """
 
     frames: int
@@ -94,7 +94,7 @@ class StretchDone:
 
 
 def plan_here(source: str, target: str, options: EnhanceOptions) -> Job:
-    """Plan a file on the machine that this runs on.
+    """Plan a file on this machine.
 
     Raises:
         MediaError: Naming this machine, if it cannot read the source.
@@ -104,25 +104,25 @@ def plan_here(source: str, target: str, options: EnhanceOptions) -> Job:
     return plan_job(source, target, options)
 
 
-def survey(job: Job, options: EnhanceOptions) -> Iterator[Stretch | Survey]:
-    """Decode the film once to find its cuts; give each stretch as it ends, the survey at last."""
+def survey(job: Job, options: EnhanceOptions) -> Iterator[Part | Survey]:
+    """Decode the film once to find its cuts: each part as it ends, at last the survey."""
     _check_machine(job, options)
     least = options.piece * PIECES_PER_TASK[job.inference.device.partition(":")[0]]
     with Decoder(job.info, job.decode) as decoder:
         marks = marks_of(job.info.video, decoder.format, decoder.time_base)
         keys = (key_of(frame) for frame in marked(decoder, marks))
-        yield from part(keys, job.inference, options.piece, least)
+        yield from split(keys, job.inference, options.piece, least)
         yield Survey(summary=decoder.summary, marks=marks)
 
 
-def part(keys: Iterable[FrameKey], plan: Plan, piece: int, least: int) -> Iterator[Stretch]:
-    """Part a film by the rules by which the runner draws windows and the recorder ends pieces.
+def split(keys: Iterable[FrameKey], plan: Plan, piece: int, least: int) -> Iterator[Part]:
+    """Split a film by the same rules by which the runner draws windows and pieces end.
 
     Args:
         keys: Of all frames.
         plan: How the network is called at first.
         piece: Frames per piece, as `EnhanceOptions.piece`.
-        least: Frames per stretch, as long as there are cuts.
+        least: Fewest frames of a part; the last one may have fewer.
     """
     held: list[FrameKey] = []
     before = pieces = frames = in_piece = 0
@@ -134,65 +134,65 @@ def part(keys: Iterable[FrameKey], plan: Plan, piece: int, least: int) -> Iterat
                 continue
             pieces, in_piece = pieces + 1, 0
             if window.last and len(held) >= least:
-                yield Stretch(piece=before, frame=frames, pieces=pieces, keys=tuple(held))
+                yield Part(piece=before, frame=frames, pieces=pieces, keys=tuple(held))
                 before, frames = before + pieces, frames + len(held)
                 held, pieces = [], 0
     if held:
         pieces += in_piece > 0
-        yield Stretch(piece=before, frame=frames, pieces=pieces, keys=tuple(held))
+        yield Part(piece=before, frame=frames, pieces=pieces, keys=tuple(held))
 
 
 def key_of(frame: PlanarFrame) -> FrameKey:
-    """Make the key of a frame: its samples, time and duration go into the checksum."""
+    """The key of a frame; its checksum covers samples, time and duration."""
     checksum = zlib.crc32(f"{frame.pts} {frame.duration}".encode())
     for plane in frame.planes:
         checksum = zlib.crc32(np.ascontiguousarray(plane).data, checksum)
     return FrameKey(frame.pts, frame.scene_score, checksum)
 
 
-def enhance_stretch(
+def enhance_part(
     job: Job,
     options: EnhanceOptions,
-    stretch: Stretch,
+    part: Part,
     load: Callable[[ModelInfo, str], VideoNetwork],
-) -> StretchDone:
-    """Make the pieces of a stretch, as far as they are not there.
+) -> PartDone:
+    """Make the missing pieces of a part.
 
-    Decoding starts near the stretch. Where that gives other frames than decoding from the film's
-    start did, which the keys tell, the film is decoded from its start.
+    Decoding starts near the part. If that gives other frames than decoding from the film's start,
+    as their keys show, the film is decoded from its start.
 
     Raises:
-        MediaError: This machine cannot read the source or the hidden folder, would make something
+        MediaError: This machine cannot read the source or the work folder, would make something
             else than was planned, or decodes other frames than the survey did.
         VsrError: As `pipeline.enhance`.
     """
     model = _check_machine(job, options)
-    ledger = _ledger(job, stretch.piece, stretch.frame)
-    ledger.read(stretch.pieces)
+    ledger = _ledger(job, part.piece, part.frame)
+    ledger.read(part.pieces)
     resumed = ledger.frames
     network = TimedNetwork(load(model, job.inference.device))
     warn = Warnings()
 
     def go(decode: DecodeOptions) -> None:
-        left = stretch.keys[ledger.frames :]
+        left = part.keys[ledger.frames :]
         if left:
             with Decoder(job.info, decode) as decoder:
                 frames = aligned(decoder, left, job.info.path)
                 record(frames, job, network, options, ledger, warn)
 
-    near = decode_from(job, stretch.keys[ledger.frames :])
+    near = decode_from(job, part.keys[ledger.frames :])
     try:
         go(near)
     except DecodeError:
         if near == job.decode:
             raise
         warn(
-            f"{job.info.path} gives other frames when it is decoded from its middle; parts of it "
-            "are decoded from its start, which takes longer"
+            f"{job.info.path} decodes to other frames from its middle than from its start; parts "
+            "of it are decoded from the start, which takes longer"
         )
         go(job.decode)
-    return StretchDone(
-        frames=len(stretch.keys),
+    return PartDone(
+        frames=len(part.keys),
         resumed=resumed,
         network_seconds=network.seconds,
         warnings=tuple(warn.said),
@@ -201,7 +201,7 @@ def enhance_stretch(
 
 
 def decode_from(job: Job, keys: Sequence[FrameKey]) -> DecodeOptions:
-    """Say how to decode from shortly before a frame to the same end."""
+    """How to decode from shortly before a frame to the same end."""
     options, video = job.decode, job.info.video
     if not keys:
         return options
@@ -216,10 +216,10 @@ def decode_from(job: Job, keys: Sequence[FrameKey]) -> DecodeOptions:
 def aligned(
     frames: Iterable[PlanarFrame], keys: Sequence[FrameKey], source: Path
 ) -> Iterator[PlanarFrame]:
-    """Give the frames that have these keys, with the scene scores that those say.
+    """The frames with these keys, and with the keys' scene scores.
 
     Raises:
-        DecodeError: They are not there, or others.
+        DecodeError: A frame is missing or differs.
     """
     wanted = iter(keys)
     key = next(wanted, None)
@@ -237,17 +237,17 @@ def aligned(
         raise DecodeError(
             source,
             f"node {platform.node()} decodes another frame at pts {key.pts} than the node that "
-            "looked for cuts; see that all have the same file and the same versions",
+            "found the cuts; make sure that all have the same file and the same versions",
         )
 
 
 def join(job: Job, options: EnhanceOptions, made: Made, said: Sequence[str]) -> EnhanceResult:
-    """Join all pieces, verify the whole and give it its name.
+    """Join all pieces, verify the output and give it its name.
 
     Args:
         job: The plan.
-        options: What was asked for.
-        made: What is known of the pieces.
+        options: As for the whole job.
+        made: About the pieces.
         said: All warnings so far.
 
     Raises:
@@ -260,8 +260,8 @@ def join(job: Job, options: EnhanceOptions, made: Made, said: Sequence[str]) -> 
     if ledger.pts != list(made.marks.pts):
         raise MuxError(
             job.target.pattern,
-            f"wanted {len(made.marks)} finished frames in {ledger.folder}, node "
-            f"{platform.node()} finds {ledger.frames}; give the same command again",
+            f"node {platform.node()} finds {ledger.frames} of {len(made.marks)} finished frames in "
+            f"{ledger.folder}; repeat the same command",
         )
     warn = Warnings()
     for sentence in said:
@@ -276,10 +276,13 @@ def _ledger(job: Job, piece: int = 0, frame: int = 0) -> Ledger:
 
 
 def _check_machine(job: Job, options: EnhanceOptions) -> ModelInfo:
-    """See that this machine has the files and makes what was planned; give its own network.
+    """Check that this machine has the files and would make what was planned.
+
+    Returns:
+        The model, as this machine has it.
 
     Raises:
-        MediaError: It does not; naming the machine, and the path.
+        MediaError: It has not, or would not; naming the machine and the path.
     """
     _read_source(job.info.path)
     folder = _ledger(job).folder
@@ -292,7 +295,7 @@ def _check_machine(job: Job, options: EnhanceOptions) -> ModelInfo:
     if changed:
         raise MediaError(
             job.info.path,
-            f"node {platform.node()} would make another film than was planned, since "
+            f"node {platform.node()} would make another film than was planned: "
             f"{'; '.join(changed[:3])}; with --ray all nodes need the same files and versions",
         )
     return model
@@ -308,6 +311,6 @@ def _read_source(source: Path) -> None:
 def _unreadable(path: Path, error: OSError) -> MediaError:
     return MediaError(
         path,
-        f"node {platform.node()} cannot read it ({error.strerror or error}); with --ray every path "
+        f"node {platform.node()} cannot read it ({error.strerror or error}); with --ray all paths "
         "must lead to the same shared storage on every node",
     )

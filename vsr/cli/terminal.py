@@ -1,0 +1,90 @@
+"""What commands print: notes, counts, bars for people, lines for programs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+ProgressKind = Literal["bar", "json", "none"]
+
+
+def note(text: str) -> None:
+    """Print a remark on stderr, above a bar if there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(_wrapped(f"vsr: note: {text}", sys.stderr), file=sys.stderr)
+
+
+def say(text: str, to: TextIO | None = None) -> None:
+    """Print a sentence, wrapped to the width of a terminal."""
+    to = to or sys.stdout
+    print(_wrapped(text, to), file=to)
+
+
+def _wrapped(text: str, to: TextIO) -> str:
+    """Wrap on a terminal only: where programs read, a remark is one line."""
+    if not to.isatty():
+        return text
+    return textwrap.fill(
+        shown(text),
+        shutil.get_terminal_size().columns,
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def shown(text: str) -> str:
+    """Text of a file or a name, with escapes for what would steer the terminal."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 file", "2 files"."""
+    plural = noun + ("es" if noun.endswith("ch") else "s")
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def print_event(event: str, **facts: Any) -> None:  # noqa: ANN401
+    """Print a line of JSON."""
+    print(json.dumps({"event": event, **facts}), flush=True)
+
+
+def each_second() -> Callable[[], bool]:
+    """A function that is true at the first call, then at most once per second."""
+    due = float("-inf")
+
+    def is_due() -> bool:
+        nonlocal due
+        now = time.monotonic()
+        if now < due:
+            return False
+        due = now + 1
+        return True
+
+    return is_due
+
+
+@contextmanager
+def bar(**options: Any) -> Iterator[tqdm[Any]]:  # noqa: ANN401
+    """A bar on stderr that goes when it is done; none where stderr is no terminal."""
+    from tqdm import tqdm
+
+    with tqdm(**{"dynamic_ncols": True, "leave": False, "disable": None, **options}) as shown_bar:
+        yield shown_bar
+
+
+def advance(to: tqdm[Any], done: int, total: int | None) -> None:
+    """Move a bar to a count, whose total may change."""
+    if to.total != total:
+        to.total = total
+    to.update(done - to.n)
