@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from vsr.color import HDR_TRANSFERS, LINEAR, LUMA_WEIGHTS, PRIMARIES_NAMES, TRANSFER_NAMES
@@ -29,12 +28,13 @@ from vsr.media.encode import plan_encoding
 from vsr.media.filters import upright_chain
 from vsr.media.mux import Writer
 from vsr.media.pieces import PieceWriter
-from vsr.media.probe import ColorTags, SourceInfo, VideoInfo, probe
+from vsr.media.probe import SourceInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
 from vsr.media.types import EncodePlan, FrameMarks
 from vsr.media.verify import Expected, verify
 from vsr.ops.color import ColorLayout
 from vsr.options import DecodeOptions
+from vsr.report.facts import shown_size
 from vsr.report.measure import in_step, timed
 
 Divider = Literal["moving", "fixed"]
@@ -45,16 +45,16 @@ SWEEP = 0.35
 # A grid of large films is shrunk to this: UHD, which players and x264 take everywhere.
 GRID_PIXELS = 3840 * 2160
 _WIDE = 16 / 9
-# Bars of less than this share of a side are not worth having; the picture is stretched.
+# Instead of bars of less than this share of a side the picture is stretched.
 _SAME_SHAPE = 0.02
 _BOX = 0.62  # how dark the box behind a label is
-# Pillow's own font knows ASCII; of the systems' fonts the first that has all letters is taken.
+# Pillow's own font is ASCII only; otherwise the first of these that has all letters.
 _FONTS = (
     "DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "arial.ttf",
     "Arial.ttf", "Arial Unicode.ttf", "NotoSansCJK-Regular.ttc", "msgothic.ttc",
 )  # fmt: skip
 _NO_LETTER = "\uffff"
-_SD_HD = (1, 2, 5, 6, 7)  # primaries by ITU-T H.273
+_SD_HD = (1, 2, 5, 6, 7)  # primaries by ITU-T H.273, too alike to look wrong
 # BT.2408: white of graphics in HDR, as a share of the signal in PQ and in HLG.
 _GRAPHICS_WHITE = {16: 0.58, 18: 0.75}
 
@@ -199,7 +199,15 @@ def _check_colors(films: Sequence[SourceInfo], target: Path) -> None:
     Raises:
         EncodeError: Naming them.
     """
-    kinds = {info.path: _kind(info.video.color) for info in films}
+    kinds = {}
+    for info in films:
+        color = info.video.color
+        apart = color.transfer in (*HDR_TRANSFERS, LINEAR)
+        transfer = TRANSFER_NAMES[color.transfer] if apart else "SDR"
+        wide = PRIMARIES_NAMES.get(color.primaries, str(color.primaries))
+        kinds[info.path] = (
+            f"{transfer}, primaries {'of SD or HD' if color.primaries in _SD_HD else wide}"
+        )
     if len(set(kinds.values())) > 1:
         found = ", ".join(f"'{path}' {kind}" for path, kind in kinds.items())
         raise EncodeError(
@@ -207,21 +215,6 @@ def _check_colors(films: Sequence[SourceInfo], target: Path) -> None:
             f"one film shows one kind of colour, and these differ ({found}); bring them to the "
             "same first, or compare them on a page with --output",
         )
-
-
-def _kind(color: ColorTags) -> str:
-    """What looks wrong under another's tags; the primaries of SD and HD do not."""
-    apart = color.transfer in (*HDR_TRANSFERS, LINEAR)
-    transfer = TRANSFER_NAMES[color.transfer] if apart else "SDR"
-    wide = PRIMARIES_NAMES.get(color.primaries, str(color.primaries))
-    return f"{transfer}, primaries {'of SD or HD' if color.primaries in _SD_HD else wide}"
-
-
-def shown_size(video: VideoInfo) -> tuple[Fraction, Fraction]:
-    """Width and height of a picture as a player shows it: upright, with square pixels."""
-    width = video.width * (video.sample_aspect_ratio or Fraction(1))
-    height = Fraction(video.height)
-    return (width, height) if video.rotation % 180 == 0 else (height, width)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -347,20 +340,15 @@ def _collage(job: _Job) -> Collage:
     for row in range(1, canvas.rows):
         end = collage.over(end, collage.picture(across), "0", f"{row * height}-{2 * thick}")
     for index, (info, (left, top)) in enumerate(zip(job.films, places, strict=True)):
-        label = _label(info, job)
+        shown = [round(side) for side in shown_size(info.video)]
+        facts = f"{shown[0]}x{shown[1]}" + ", bicubic" * (abs(shown[0] - width) > 2)
+        white = _GRAPHICS_WHITE.get(job.plan.color.transfer, 1.0)
+        label = np.array(make_label(Path(info.path).name, facts, canvas.cell, white=white))
         off = label.shape[0] // 3
         left = width - label.shape[1] - off if two and index else left + off
         end = collage.over(end, collage.picture(label), f"{left}", f"{top + off}")
     collage.end(end)
     return collage
-
-
-def _label(info: SourceInfo, job: _Job) -> NDArray[np.uint8]:
-    """Name a film, its size, and that it was scaled for this."""
-    width, height = (round(side) for side in shown_size(info.video))
-    facts = f"{width}x{height}" + ", bicubic" * (abs(width - job.canvas.cell[0]) > 2)
-    white = _GRAPHICS_WHITE.get(job.plan.color.transfer, 1.0)
-    return np.array(make_label(Path(info.path).name, facts, job.canvas.cell, white=white))
 
 
 def make_label(name: str, facts: str, cell: tuple[int, int], *, white: float) -> Image.Image:
@@ -378,23 +366,22 @@ def make_label(name: str, facts: str, cell: tuple[int, int], *, white: float) ->
     font = _font(name + facts, size)
     room = 0.46 * cell[0] - 2 * size
     gap = font.getlength("  ")
-    if font.getlength(name) + gap + font.getlength(facts) > room and facts:
+    if font.getlength(name) + gap + font.getlength(facts) > room:
         # Without room for both, the name matters more.
         facts = facts if font.getlength(facts) + gap < room / 2 else ""
-    taken = gap + font.getlength(facts) if facts else 0
-    kept = len(name)
-    while kept > 4 and font.getlength(_shortened(name, kept)) + taken > room:
+    beside = gap + font.getlength(facts) if facts else 0
+    text, kept = name, len(name)
+    while kept > 4 and font.getlength(text) + beside > room:
         kept -= 1
-    name = _shortened(name, kept)
-    box = (round(font.getlength(name) + taken + size), round(1.7 * size))
-    label = Image.new("RGBA", box)
+        text = f"{name[: kept - kept // 2]}...{name[len(name) - kept // 2 :]}"
+    width, height = round(font.getlength(text) + beside + size), round(1.7 * size)
+    label = Image.new("RGBA", (width, height))
     draw = ImageDraw.Draw(label)
-    shape = (0, 0, box[0] - 1, box[1] - 1)
-    draw.rounded_rectangle(shape, size // 3, fill=(0, 0, 0, round(255 * _BOX)))
-    texts = ((size / 2, name, 255), (size / 2 + font.getlength(name) + gap, facts, 190))
-    for left, text, tone in texts:
-        ink = (round(tone * white),) * 3
-        draw.text((left, box[1] / 2), text, fill=(*ink, 255), font=font, anchor="lm")
+    shade = (0, 0, 0, round(255 * _BOX))
+    draw.rounded_rectangle((0, 0, width - 1, height - 1), size // 3, fill=shade)
+    for left, words, tone in ((0, text, 255), (font.getlength(text) + gap, facts, 190)):
+        ink = (*[round(tone * white)] * 3, 255)
+        draw.text((size / 2 + left, height / 2), words, fill=ink, font=font, anchor="lm")
     return label
 
 
@@ -415,12 +402,6 @@ def _font(text: str, size: int) -> ImageFont.FreeTypeFont:
 def _has_letters(font: ImageFont.FreeTypeFont, text: str) -> bool:
     missing = bytes(font.getmask(_NO_LETTER))
     return all(bytes(font.getmask(letter)) != missing for letter in set(text) - {" "})
-
-
-def _shortened(name: str, kept: int) -> str:
-    if kept >= len(name):
-        return name
-    return f"{name[: kept - kept // 2]}...{name[len(name) - kept // 2 :]}"
 
 
 def _notes(job: _Job) -> Iterator[str]:

@@ -71,7 +71,7 @@ def timed(info: SourceInfo, options: DecodeOptions) -> Iterator[Shown]:
 
 
 def matrices_differ(films: Sequence[SourceInfo]) -> bool:
-    """Tell whether the luma planes of films mean different things."""
+    """Whether the luma planes of films mean different things."""
     kinds = set()
     for info in films:
         with Decoder(info) as decoder:
@@ -137,7 +137,7 @@ class Curves:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What the first pass found.
+    """The result of the first pass.
 
     Attributes:
         times: Per frame compared: seconds of what each film shows, since its first frame; the
@@ -154,7 +154,7 @@ class Measured:
 
     @property
     def frames(self) -> int:
-        """How many were compared."""
+        """Compared."""
         return len(self.difference)
 
 
@@ -169,7 +169,7 @@ def measure(
     Args:
         films: The reference, then the outputs.
         start: Where in the reference the outputs begin, in seconds after its first frame.
-        progress: Told the number of frames done.
+        progress: Called with the number of frames done.
 
     Raises:
         MediaError: One of them cannot be decoded.
@@ -231,7 +231,7 @@ def choose_moments(
 
 
 def nearest_frame(times: Sequence[Fraction], seconds: Fraction) -> int:
-    """Give the frame shown nearest to a time."""
+    """Number of the frame shown nearest to a time."""
     return min(range(len(times)), key=lambda i: abs(times[i] - seconds))
 
 
