@@ -10,7 +10,7 @@ from pathlib import Path
 
 import av
 
-from vsr.color import BT709, GBR, HDR_TRANSFERS, UNSPECIFIED, assumed_matrix
+from vsr.color import BT709, GBR, HDR_TRANSFERS, UNSPECIFIED, Siting, assumed_matrix
 from vsr.errors import ConfigError, EncodeError
 from vsr.media import encoders
 from vsr.media.containers import LABELS, MUXERS, PICTURES, TargetKind, target_kind
@@ -23,7 +23,7 @@ from vsr.media.formats import (
     has_alpha,
     plane_format,
 )
-from vsr.media.probe import ChromaSiting, ColorTags, HdrMetadata, SourceInfo
+from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo
 from vsr.media.types import EncodePlan, PlaneFormat, spans_full_range
 from vsr.options import EncodeOptions, parse_options
 
@@ -232,7 +232,7 @@ def _color(info: SourceInfo, source: PlaneFormat, planes: PlaneFormat) -> ColorT
     return color
 
 
-def _siting(info: SourceInfo, codec: str, planes: PlaneFormat) -> ChromaSiting:
+def _siting(info: SourceInfo, codec: str, planes: PlaneFormat) -> Siting:
     siting = info.video.chroma_siting
     if codec in CENTERED:
         return "center"
@@ -243,7 +243,7 @@ def _siting(info: SourceInfo, codec: str, planes: PlaneFormat) -> ChromaSiting:
     return "left"
 
 
-def _siting_parameters(codec: str, planes: PlaneFormat, siting: ChromaSiting) -> dict[str, str]:
+def _siting_parameters(codec: str, planes: PlaneFormat, siting: Siting) -> dict[str, str]:
     if planes.chroma != "420" or siting == "left":
         return {}
     if codec == "libsvtav1":

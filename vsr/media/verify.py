@@ -27,7 +27,7 @@ from vsr.media.clock import (
 from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
 from vsr.media.copying import TimeRange, chapter_warnings, check_chapters
 from vsr.media.decode import Decoder, DecodeSummary
-from vsr.media.filters import as_turned
+from vsr.media.filters import as_turned, parse_chain
 from vsr.media.formats import plane_format
 from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, VideoInfo, probe
 from vsr.media.reading import describe_lost
@@ -383,7 +383,7 @@ def check_video(
         shape: Of the source's frames after filters; None for that of the source.
         chain: The filters that the source's frames went through.
     """
-    before, after = as_turned(info, chain)[0].video, made.video
+    before, after = as_turned(info, parse_chain(chain))[0].video, made.video
     checks = []
     if plan is not None:
         checks.append(
