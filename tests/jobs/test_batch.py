@@ -257,7 +257,7 @@ def test_inputs_that_are_nothing_are_refused(
         (["batch", "in.mp4"], "--output-dir"),
         (["batch", "in.mp4", "--output-dir", "o", "--container", "doc"], "--container"),
         (["batch", "in.mp4", "--output-dir", "o", "--workers", "0"], "--workers"),
-        (["batch", "in.mp4", "--output-dir", "o", "--crf", "1000"], "--crf of 0 to 51"),
+        (["batch", "in.mp4", "--output-dir", "o", "--crf", "1000"], "--crf must be 0 to 51"),
         (["batch", "--status", "nowhere"], "no journal"),
         (["batch", "in.mp4", "--output-dir", "closed"], "'closed' cannot be made or written to"),
     ],

@@ -202,7 +202,7 @@ def test_folders_of_pictures_can_be_filmed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("film.html", MuxError, "wanted a video file"),
+        ("film.html", MuxError, "name a video file"),
         ("frames/%06d.png", ConfigError, "--video wants the name of a video file"),
         ("taken.mp4", MuxError, "exists already"),
         ("none/film.mp4", MuxError, "does not exist"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 
-from vsr.color import BT709, GBR, HDR_TRANSFERS, UNSPECIFIED, Siting, assumed_matrix
+from vsr.color import BT709, GBR, HDR_TRANSFERS, UNSPECIFIED, Chroma, Siting, assumed_matrix
 from vsr.errors import ConfigError, EncodeError
 from vsr.media.containers import LABELS, MUXERS, PICTURES, TargetKind, target_kind
 from vsr.media.encoders import (
@@ -78,15 +78,7 @@ def plan_encoding(
     """
     options = options or EncodeOptions()
     kind = target_kind(target)
-    is_hdr = info.video.hdr is not None or info.video.color.transfer in HDR_TRANSFERS
-    # Eight bits show steps in HDR.
-    bits = max(plane_format.bit_depth, 10) if is_hdr else plane_format.bit_depth
-    wanted = replace(plane_format, bit_depth=bits)
-    codec = find_encoder(kind, options.codec or _default_codec(kind, deep=bits > 8))
-    if options.pix_fmt is None:
-        chosen = _pixel_format(kind, codec, wanted)
-    else:
-        chosen = asked_format(codec, options.pix_fmt)
+    codec, chosen = _codec_and_format(info, kind, plane_format, options)
     _check_size(kind, codec, chosen.planes, width, height)
     color = _color(info, plane_format, chosen.planes)
     siting = _siting(info, codec.name, chosen.planes)
@@ -115,15 +107,30 @@ def plan_encoding(
         options=encoder_options(
             codec, options, parameters=parameters, limited_range=color.range != 2
         ),
-        warnings=(
-            *_format_warnings(info, codec.name, chosen),
-            *hdr_warnings,
-            *_rotation_warnings(info, kind),
-            *shape_warnings,
-        ),
+        warnings=(*_warnings(info, kind, codec.name, chosen), *hdr_warnings, *shape_warnings),
     )
     try_encoder(kind, plan)
     return settle_color(kind, plan)
+
+
+def _codec_and_format(
+    info: SourceInfo, kind: TargetKind, source: PlaneFormat, options: EncodeOptions
+) -> tuple[av.Codec, PixelFormatChoice]:
+    is_hdr = info.video.hdr is not None or info.video.color.transfer in HDR_TRANSFERS
+    bits = max(source.bit_depth, 10) if is_hdr else source.bit_depth  # eight show steps in HDR
+    codec = find_encoder(kind, options.codec or _default_codec(kind, deep=bits > 8))
+    if options.pix_fmt is not None:
+        return codec, asked_format(codec, options.pix_fmt)
+    # Grey pictures are written as RGB too: one reader for all.
+    chroma: Chroma = "rgb" if kind.muxer == PICTURES else source.chroma
+    chosen = choose_pixel_format(replace(source, bit_depth=bits, chroma=chroma), _supported(codec))
+    if chosen is None:
+        raise EncodeError(
+            kind.pattern,
+            f"{codec.name} takes no pixel format that can be filled here; choose another --codec, "
+            "such as libx264",
+        )
+    return codec, chosen
 
 
 def _default_codec(kind: TargetKind, *, deep: bool) -> str:
@@ -134,19 +141,6 @@ def _default_codec(kind: TargetKind, *, deep: bool) -> str:
     if deep and kind.muxer != "avi":
         return "libx265"
     return "libx264"
-
-
-def _pixel_format(kind: TargetKind, codec: av.Codec, wanted: PlaneFormat) -> PixelFormatChoice:
-    if kind.muxer == PICTURES:  # grey pictures are written as RGB too: one reader for all
-        wanted = replace(wanted, chroma="rgb")
-    chosen = choose_pixel_format(wanted, _supported(codec))
-    if chosen is None:
-        raise EncodeError(
-            kind.pattern,
-            f"{codec.name} takes no pixel format that can be filled here; choose another --codec, "
-            "such as libx264",
-        )
-    return chosen
 
 
 def asked_format(codec: av.Codec, asked: str) -> PixelFormatChoice:
@@ -240,7 +234,9 @@ def _codec_tag(kind: TargetKind, codec: av.Codec) -> str | None:
     return "hvc1" if codec.canonical_name == "hevc" and kind.muxer in ("mp4", "mov") else None
 
 
-def _format_warnings(info: SourceInfo, codec: str, chosen: PixelFormatChoice) -> tuple[str, ...]:
+def _warnings(
+    info: SourceInfo, kind: TargetKind, codec: str, chosen: PixelFormatChoice
+) -> tuple[str, ...]:
     warnings = [f"{codec} has no pixel format like the input's: {x}" for x in chosen.losses]
     if has_alpha(info.video.pix_fmt):
         warnings.append("the input's alpha channel is left out: it is not enhanced")
@@ -248,6 +244,11 @@ def _format_warnings(info: SourceInfo, codec: str, chosen: PixelFormatChoice) ->
         warnings.append(
             f"{chosen.name} has {chosen.planes.bit_depth} bits, too few for an HDR input (PQ or "
             "HLG): smooth areas will show bands; choose 10 bits, such as yuv420p10le"
+        )
+    if info.video.rotation and not _holds_rotation(kind):
+        warnings.append(
+            f"this kind of output cannot hold the rotation of {info.video.rotation} degrees that "
+            "makes the picture upright; write mp4 or mkv to keep it"
         )
     return tuple(warnings)
 
@@ -267,15 +268,6 @@ def _pixel_shape(
 
 def _holds_rotation(kind: TargetKind) -> bool:
     return "rotation" in LABELS.get(kind.muxer, ())
-
-
-def _rotation_warnings(info: SourceInfo, kind: TargetKind) -> tuple[str, ...]:
-    if info.video.rotation == 0 or _holds_rotation(kind):
-        return ()
-    return (
-        f"this kind of output cannot hold the rotation of {info.video.rotation} degrees that makes "
-        "the picture upright; write mp4 or mkv to keep it",
-    )
 
 
 # Encoders that `_default_codec` may choose.
