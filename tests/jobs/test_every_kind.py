@@ -35,7 +35,7 @@ GOOD: dict[str, str | None] = {
 }
 BAD = {
     "empty.mp4": "the file is empty",
-    "noise.mp4": "or is no video at all",
+    "noise.mp4": "or is no video",
     "text.avi": "FFmpeg cannot read the file",
     "cut off.mp4": "wanted a complete mp4",
     "sound only.mkv": "no video stream, only audio",

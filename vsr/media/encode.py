@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -34,7 +35,12 @@ from vsr.options import EncodeOptions, parse_options
 
 # Without a signal decoders assume left for H.264 and H.265 (H.264 E.2.1, chroma_sample_loc_type
 # inferred 0), and center for JPEG (JFIF).
-SIGNALS_SITING = ("libx264", "libx265")
+_CHROMALOC = {"center": {"chromaloc": "1"}, "topleft": {"chromaloc": "2"}}
+SIGNALS_SITING: dict[str, Mapping[str, Mapping[str, str]]] = {
+    "libx264": _CHROMALOC,
+    "libx265": _CHROMALOC,
+    "libsvtav1": {"topleft": {"chroma-sample-position": "colocated"}},
+}
 CENTERED = ("mjpeg",)
 # PyAV 18 cannot set the pixel shape of these containers; it reaches players inside the stream
 # only, and only in these formats.
@@ -81,10 +87,8 @@ def plan_encoding(
     codec, chosen = _codec_and_format(info, kind, plane_format, options)
     _check_size(kind, codec, chosen.planes, width, height)
     color = _color(info, plane_format, chosen.planes)
-    siting = _siting(info, codec.name, chosen.planes)
+    siting, signals = _siting(info, codec.name, chosen.planes)
     parameters, hdr, hdr_warnings = _hdr_parameters(info.video.hdr, codec.name)
-    parameters |= _siting_parameters(codec.name, chosen.planes, siting)
-    encoder_option = parse_options(options.encoder_option)
     shape, shape_warnings = _pixel_shape(sample_aspect_ratio, kind, codec)
     plan = EncodePlan(
         muxer=kind.muxer,
@@ -102,10 +106,10 @@ def plan_encoding(
         told=color,
         chroma_siting=siting,
         hdr=hdr,
-        captions=carries_captions(codec, encoder_option),
+        captions=carries_captions(codec, parse_options(options.encoder_option)),
         codec_tag=_codec_tag(kind, codec),
         options=encoder_options(
-            codec, options, parameters=parameters, limited_range=color.range != 2
+            codec, options, parameters={**parameters, **signals}, limited_range=color.range != 2
         ),
         warnings=(*_warnings(info, kind, codec.name, chosen), *hdr_warnings, *shape_warnings),
     )
@@ -193,25 +197,13 @@ def _color(info: SourceInfo, source: PlaneFormat, planes: PlaneFormat) -> ColorT
     return color
 
 
-def _siting(info: SourceInfo, codec: str, planes: PlaneFormat) -> Siting:
-    siting = info.video.chroma_siting
+def _siting(info: SourceInfo, codec: str, planes: PlaneFormat) -> tuple[Siting, Mapping[str, str]]:
+    """Chroma siting of the output, and the library parameters that signal it."""
     if codec in CENTERED:
-        return "center"
-    if planes.chroma != "420":
-        return "left"
-    if codec in SIGNALS_SITING or (codec == "libsvtav1" and siting == "topleft"):
-        return siting
-    return "left"
-
-
-def _siting_parameters(codec: str, planes: PlaneFormat, siting: Siting) -> dict[str, str]:
-    if planes.chroma != "420" or siting == "left":
-        return {}
-    if codec == "libsvtav1":
-        return {"chroma-sample-position": "colocated"}
-    if codec in SIGNALS_SITING:
-        return {"chromaloc": {"center": "1", "topleft": "2"}[siting]}
-    return {}
+        return "center", {}
+    siting = info.video.chroma_siting
+    signals = SIGNALS_SITING.get(codec, {}) if planes.chroma == "420" else {}
+    return (siting, signals[siting]) if siting in signals else ("left", {})
 
 
 def _hdr_parameters(

@@ -65,7 +65,7 @@ SCDET_FORMATS = frozenset(("rgb24", "bgr24", "rgba", "abgr", "bgra", "gray")) | 
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class FilterCall:
     """One filter of a chain.
 
@@ -164,12 +164,7 @@ def parse_chain(text: str | None) -> FilterChain:
         if text[position : position + 1] == "=":
             arguments, position = _token(text, position + 1, "[],;")
         outputs, position = _labels(text, position)
-        name = name.split("@")[0]
-        calls.append(
-            FilterCall(
-                name=name, arguments=arguments, inputs=inputs, outputs=outputs, joined=joined
-            )
-        )
+        calls.append(FilterCall(name.split("@")[0], arguments, inputs, outputs, joined))
         if position >= len(text):
             return FilterChain(text, tuple(calls))
         if text[position] not in ",;":

@@ -362,12 +362,13 @@ def _stream_info(stream: Stream) -> StreamInfo:
     kinds: dict[str, StreamKind] = {"audio": "audio", "subtitle": "subtitle"}
     kinds |= {"video": "cover" if cover else "video", "attachment": "attachment"}
     tags, unit = dict(stream.metadata), stream.time_base or Fraction(1, 1000)
+    codec, details = _codec_and_details(stream)
     return StreamInfo(
         index=stream.index,
         kind=kinds.get(stream.type, "data"),
-        codec=_codec_name(stream),
+        codec=codec,
         time_base=unit,
-        details=_details(stream),
+        details=details,
         language=stream.language or tags.get("language"),
         title=tags.get("title") or tags.get("name"),
         disposition=tuple(flag.name for flag in stream.disposition if flag.name),
@@ -377,27 +378,19 @@ def _stream_info(stream: Stream) -> StreamInfo:
     )
 
 
-def _codec_name(stream: Stream) -> str:
-    context: Any = stream.codec_context
-    if context is not None:
-        return str(context.codec.canonical_name)
-    if isinstance(stream, AttachmentStream):
-        return (stream.mimetype or "unknown").split("/")[-1]
-    # Without a decoder only data streams have a name.
-    return getattr(stream, "name", None) or "unknown"
-
-
-def _details(stream: Stream) -> str:
+def _codec_and_details(stream: Stream) -> tuple[str, str]:
     context: Any = stream.codec_context
     if isinstance(stream, AttachmentStream):
-        return f"{stream.name or 'unnamed'} {stream.mimetype or ''}".strip()
-    if context is None:
-        return ""
+        codec = (stream.mimetype or "unknown").split("/")[-1]
+        return codec, f"{stream.name or 'unnamed'} {stream.mimetype or ''}".strip()
+    if context is None:  # without a decoder only data streams have a name
+        return getattr(stream, "name", None) or "unknown", ""
+    details = ""
     if stream.type == "video":
-        return f"{context.width}x{context.height}"
-    if stream.type == "audio":
-        return f"{context.sample_rate} Hz {context.layout.name}"
-    return ""
+        details = f"{context.width}x{context.height}"
+    elif stream.type == "audio":
+        details = f"{context.sample_rate} Hz {context.layout.name}"
+    return str(context.codec.canonical_name), details
 
 
 def _chapters(container: InputContainer) -> Iterator[tuple[Fraction, Fraction, str]]:

@@ -25,7 +25,7 @@ from vsr.media.timing import DiscontinuityFixer, PtsRepair
 KEPT_GAPS = 1000
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class LostFrames:
     """Neighbouring frames that are missing.
 
@@ -143,12 +143,10 @@ class FrameAccount:
         runs: dict[int, list[int]] = {}
         for pts in sorted(self._lost):
             runs.setdefault(self._lost[pts], []).append(pts)
+        why = {0: "before the first frame that decodes"}
         return [
             LostFrames(
-                count=len(run),
-                start=Fraction(run[0]),
-                end=run[-1] + self._step,
-                reason="before the first frame that decodes" if not before else "undecodable",
+                len(run), Fraction(run[0]), run[-1] + self._step, why.get(before, "undecodable")
             )
             for before, run in runs.items()
         ]
@@ -179,20 +177,15 @@ class FrameAccount:
         return 0 < pts - self._last_pts < self._step * 3 / 4
 
     def _judge_gap(self, before: int, after: int) -> None:
-        steps = round((after - before) / self._step)
-        empty = self._empties_between(before, after)
+        steps, empty = round((after - before) / self._step), 0
+        while self._empty and self._empty[0] < after:
+            empty += heappop(self._empty) > before
         self._intervals += 1
         self._single_steps += steps - empty == 1
         if abs(after - before - steps * self._step) > 1 or steps < 1:
             self._off_grid = True
         elif steps - empty > 1 and len(self.gaps) < KEPT_GAPS:
             self.gaps.append((before, after, steps - empty - 1))
-
-    def _empties_between(self, before: int, after: int) -> int:
-        count = 0
-        while self._empty and self._empty[0] < after:
-            count += heappop(self._empty) > before
-        return count
 
 
 AV_CODEC_FLAG_OUTPUT_CORRUPT = 1 << 3  # libavcodec/avcodec.h: show frames that miss references
@@ -245,9 +238,9 @@ class FrameReader:
         self._threads = threads
         ticks = start / video.time_base
         self._first = ceil(self.origin + ticks) if start > 0 else None
-        self._end = (
-            None if duration is None else ceil(self.origin + ticks + duration / video.time_base)
-        )
+        self._end = None
+        if duration is not None:
+            self._end = ceil(self.origin + ticks + duration / video.time_base)
         self._whole_file_read = False
         self._open()
 
@@ -290,26 +283,15 @@ class FrameReader:
         missing_end = self._missing_end()
         damaged = bool(self.error_count or self.corrupt or lost or missing_end)
         gaps = [
-            LostFrames(
-                count=count,
-                start=before + self.step,
-                end=Fraction(after),
-                reason="missing from the file",
-            )
+            LostFrames(count, before + self.step, Fraction(after), "missing from the file")
             for before, after, count in self.ledger.gaps
             if self.ledger.constant_rate
         ]
         if damaged:
             lost, gaps = lost + gaps, []
         if damaged and (count := self.ledger.unmatched_packets()):
-            lost.append(
-                LostFrames(
-                    count=count,
-                    start=Fraction(self.origin),
-                    end=(self.ledger.last_sent or self.origin) + self.step,
-                    reason="undecodable, at unknown times",
-                )
-            )
+            start, end = Fraction(self.origin), (self.ledger.last_sent or self.origin) + self.step
+            lost.append(LostFrames(count, start, end, "undecodable, at unknown times"))
         lost += missing_end
         lost.sort(key=lambda run: run.start)
         return self._in_seconds(lost), self._in_seconds(gaps)
@@ -458,16 +440,8 @@ class FrameReader:
             missing = round((promised - reached) / self.step)
             if missing * self.step * self._info.video.time_base < HEADER_TOLERANCE:
                 missing = 0
-        if missing <= 0:
-            return []
-        return [
-            LostFrames(
-                count=missing,
-                start=reached,
-                end=max(promised, reached + self.step),
-                reason="the file ends early",
-            )
-        ]
+        end = max(promised, reached + self.step)
+        return [LostFrames(missing, reached, end, "the file ends early")] if missing > 0 else []
 
     def _promised_end(self) -> Fraction | None:
         """End of the video by the header, in ticks; None where it does not state one."""

@@ -75,6 +75,7 @@ class PlanarFrame:
 GRID = 64  # samples looked at per row and column
 
 
+@dataclass(eq=False)
 class FrameMarks:
     """Collect the marks of frames in presentation order, some 30 bytes each.
 
@@ -83,6 +84,7 @@ class FrameMarks:
 
     Attributes:
         time_base: Seconds per tick of the pts.
+        full_range: Whether the tags or the layout mean full range.
         luma_weights: Shares of red and of blue in luma; unused where the planes are RGB.
         pts: One per frame.
         last_duration: Of the newest frame, in ticks; 0 where unknown.
@@ -90,23 +92,15 @@ class FrameMarks:
         changes: Mean absolute luma difference to the frame before, 0 to 1; 0 for the first.
     """
 
-    def __init__(
-        self,
-        time_base: Fraction,
-        *,
-        full_range: bool = False,
-        luma_weights: tuple[float, float] = BT709_WEIGHTS,
-    ) -> None:
-        """Start before the first frame; range and weights by the stream's tags."""
-        self.time_base = time_base
-        self.luma_weights = luma_weights
-        self.pts = array("q")
-        self.last_duration = 0
-        self.means = array("f")
-        self.changes = array("f")
-        self.chroma = ""
-        self._full_range = full_range
-        self._previous: NDArray[np.float32] | None = None
+    time_base: Fraction
+    full_range: bool = field(default=False, kw_only=True)
+    luma_weights: tuple[float, float] = field(default=BT709_WEIGHTS, kw_only=True)
+    pts: array[int] = field(default_factory=lambda: array("q"), init=False)
+    last_duration: int = field(default=0, init=False)
+    means: array[float] = field(default_factory=lambda: array("f"), init=False)
+    changes: array[float] = field(default_factory=lambda: array("f"), init=False)
+    chroma: str = field(default="", init=False)
+    _previous: NDArray[np.float32] | None = field(default=None, init=False)
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -115,7 +109,7 @@ class FrameMarks:
         """Add the next frame."""
         self.chroma = frame.format.chroma
         rgb = self.chroma == "rgb"
-        full = self._full_range or frame.format.full_range or rgb
+        full = self.full_range or frame.format.full_range or rgb
         small = [
             _sampled(plane, frame.format.bit_depth, luma=index == 0 or rgb, full=full)
             for index, plane in enumerate(frame.planes)
