@@ -37,7 +37,7 @@ BAD = {
     "empty.mp4": "the file is empty",
     "noise.mp4": "or is no video",
     "text.avi": "FFmpeg cannot read the file",
-    "cut off.mp4": "wanted a complete mp4",
+    "cut off.mp4": "the mp4/mov has no index",
     "sound only.mkv": "no video stream, only audio",
 }
 
