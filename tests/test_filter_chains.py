@@ -54,7 +54,7 @@ def test_filters_that_turn_otherwise_leave_the_rotation_and_are_warned_of(tmp_pa
     source = make_video(tmp_path / "in.mp4", frames=2, rotation=-90)
     result = enhance(source, tmp_path / "out.mp4", bicubic(filter="hflip"))
     assert probe(tmp_path / "out.mp4").video.rotation == -90
-    (warning,) = [w for w in result.warnings if "as it lies in the file" in w]
+    (warning,) = [w for w in result.warnings if "as stored in the file" in w]
     assert warning.endswith("only transpose=clock makes it upright for good")
     plain = enhance(source, tmp_path / "plain.mp4", bicubic(filter="null"))
     assert not [w for w in plain.warnings if "players" in w]

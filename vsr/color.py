@@ -1,4 +1,4 @@
-"""Colours as plain numbers: code points of ITU-T H.273, chroma layouts, luma weights."""
+"""Colours as plain numbers: code points of ITU-T H.273, chroma subsampling, luma weights."""
 
 from __future__ import annotations
 
@@ -57,25 +57,25 @@ BT709_WEIGHTS = LUMA_WEIGHTS["bt709"]
 
 
 def one_matrix(code: int) -> int:
-    """Give one code for the matrices that are the same."""
+    """One code for matrices that are the same."""
     return _SAME_MATRIX.get(code, code)
 
 
 def assumed_matrix(width: int, height: int) -> int:
-    """Give the matrix that players assume for untagged video of this size."""
+    """Matrix that players assume for untagged video of this size."""
     if height > 576 or width > 1024:
         return BT709
     return BT470BG if height == 576 else SMPTE170M
 
 
 def luma_weights(matrix: int, width: int, height: int) -> tuple[float, float]:
-    """Give the shares of red and of blue in the luma of a film, as `ops.color` reads it."""
+    """Shares of red and blue (Kr, Kb) in the luma of a film, as `ops.color` reads it."""
     by_size = MATRIX_OF_CODE[assumed_matrix(width, height)]
     return LUMA_WEIGHTS[MATRIX_OF_CODE.get(one_matrix(matrix), by_size)]
 
 
 def numbered(names: Mapping[int, str], code: int) -> str:
-    """Put a code into words, with its number: "HLG (18)"."""
+    """Name and number of a code: "HLG (18)"."""
     if code == UNSPECIFIED:
         return "untagged"
     return f"{names[code]} ({code})" if code in names else str(code)

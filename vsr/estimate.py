@@ -1,4 +1,4 @@
-"""What a planned file will take, time and room, from three of its frames."""
+"""Time and room that a planned file will take: the cost model, and three frames to fill it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from itertools import islice
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,7 +23,7 @@ from vsr.media.decode import Decoder
 from vsr.media.pieces import PieceWriter, read_packets
 from vsr.media.reading import SEEKABLE
 from vsr.media.types import PlanarFrame
-from vsr.media.weigh import weigh_beside
+from vsr.media.weigh import Weight, weigh_beside
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import load_network
 from vsr.options import DecodeOptions, EnhanceOptions
@@ -37,25 +38,27 @@ _BEHIND_THE_LEADER = Fraction(10)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """What a frame of the output takes.
+    """The cost model: what a frame of the output takes.
 
     Attributes:
-        seconds: Of work; encoding is not counted.
-        key_bytes, other_bytes: Of the first frame of a piece, and of each other; None of pictures.
+        seconds: Of work.
+        key_bytes, other_bytes: Of a keyframe, and of each other frame; None for pictures.
         beside: Bytes of all other streams per second of film.
+        cuts: Keyframes per frame besides those that begin a piece.
     """
 
     seconds: float
     key_bytes: float | None
     other_bytes: float | None
     beside: float
+    cuts: float = 0.0
 
     def seconds_for(self, job: Job) -> float | None:
-        """Reckon the time for all of a file; None where its length is unknown."""
+        """Time for all of a file; None if its length is unknown."""
         return None if job.frames is None else self.seconds * job.frames
 
     def bytes_for(self, job: Job, piece: int) -> int | None:
-        """Reckon the size of the output; None where nothing is known of it.
+        """Size of the output; None if unknown.
 
         Args:
             job: The plan.
@@ -63,17 +66,37 @@ class Estimate:
         """
         if job.frames is None or self.key_bytes is None or self.other_bytes is None:
             return None
-        keys = ceil(job.frames / piece)
+        keys = min(job.frames, ceil(job.frames / piece) + self.cuts * job.frames)
         length = float(job.frames / job.encode.frame_rate)
         picture = keys * self.key_bytes + (job.frames - keys) * self.other_bytes
         return round(picture + length * self.beside)
 
 
-def estimate(job: Job, options: EnhanceOptions, network: VideoNetwork | None = None) -> Estimate:
-    """Enhance three frames twice, the second time by the clock, and encode them.
+def from_parts(weights: Sequence[Weight], seconds: float, rate: Fraction) -> Estimate:
+    """The cost by finished parts of a film, each of which begins with a keyframe.
 
     Args:
-        job: The plan; its lookahead's share per window is reckoned in.
+        weights: Of the parts.
+        seconds: That all of them took.
+        rate: Frames per second of film.
+    """
+    keys, others = sum(w.keyframes for w in weights), sum(w.others for w in weights)
+    frames = keys + others
+    each_key = sum(w.key_bytes for w in weights) / max(1, keys)
+    return Estimate(
+        seconds=seconds / frames,
+        key_bytes=each_key,
+        other_bytes=sum(w.other_bytes for w in weights) / others if others else each_key,
+        beside=float(sum(w.beside for w in weights) / frames * rate),
+        cuts=(keys - len(weights)) / frames if others else 1.0,
+    )
+
+
+def estimate(job: Job, options: EnhanceOptions, network: VideoNetwork | None = None) -> Estimate:
+    """Enhance three frames twice, time the second run, and encode them.
+
+    Args:
+        job: The plan; the cost of its lookahead is included.
         options: What was asked for.
         network: On the plan's device; loaded if it is not given.
 
@@ -95,33 +118,27 @@ def estimate(job: Job, options: EnhanceOptions, network: VideoNetwork | None = N
                 for done in upscaled
             ]
     each = (time.monotonic() - begin) / len(frames)
-    key, other = _weights(job, frames, pictures)
-    return Estimate(
-        # The frames looked at pass through about half of the network once more in the next window.
-        seconds=each * (1 + job.inference.lookahead / job.inference.window / 2),
-        key_bytes=key,
-        other_bytes=other,
-        beside=_beside(job),
-    )
+    # The lookahead passes through about half of the network once more in the next window.
+    each *= 1 + job.inference.lookahead / job.inference.window / 2
+    kept = [stream.index for stream in job.streams if stream.action in ("copy", "convert")]
+    beside = weigh_beside(job.info, kept) if kept else 0.0
+    if job.target.muxer == PICTURES:
+        return Estimate(seconds=each, key_bytes=None, other_bytes=None, beside=beside)
+    found = from_parts([_weigh(job, frames, pictures)], each * len(frames), job.encode.frame_rate)
+    return replace(found, beside=beside, cuts=0.0)  # three frames say nothing about cuts
 
 
 def mean(found: Sequence[Estimate]) -> Estimate:
-    """Take the mean of what files of one kind take."""
+    """The mean over files of one kind."""
 
-    def over(values: Sequence[float | None]) -> float | None:
-        known = [value for value in values if value is not None]
-        return sum(known) / len(known) if known else None
-
-    return Estimate(
-        seconds=sum(one.seconds for one in found) / len(found),
-        key_bytes=over([one.key_bytes for one in found]),
-        other_bytes=over([one.other_bytes for one in found]),
-        beside=sum(one.beside for one in found) / len(found),
-    )
+    each = {field.name: [getattr(one, field.name) for one in found] for field in fields(Estimate)}
+    known = {name: [v for v in values if v is not None] for name, values in each.items()}
+    means: dict[str, Any] = {name: sum(v) / len(v) if v else None for name, v in known.items()}
+    return Estimate(**means)
 
 
 def _sampled(job: Job) -> list[PlanarFrame]:
-    """Decode frames from within the part that is asked for; else its first ones."""
+    """Frames from within the part asked for, or else its first ones."""
     if job.frames is not None:
         place = job.frames / job.encode.frame_rate / 3
         if job.info.format not in SEEKABLE:
@@ -140,12 +157,10 @@ def _first(job: Job, options: DecodeOptions) -> list[PlanarFrame]:
         return list(islice(decoder, _FRAMES))
 
 
-def _weights(
+def _weigh(
     job: Job, frames: Sequence[PlanarFrame], pictures: Sequence[Sequence[torch.Tensor]]
-) -> tuple[float | None, float | None]:
-    """Encode the pictures and give the mean size of a keyframe, and of another frame."""
-    if job.target.muxer == PICTURES:
-        return None, None
+) -> Weight:
+    """Encode the pictures and weigh the packets."""
     clock = output_clock(job.encode, output_range(job.info, job.encode, job.time_range))
     with tempfile.TemporaryDirectory(prefix="vsr-estimate-") as folder:
         path = Path(folder) / "frames.piece"
@@ -155,10 +170,11 @@ def _weights(
             writer.finish()
         packets = list(read_packets([path]))
     keys = [len(packet.payload) for packet in packets if packet.is_keyframe]
-    others = [len(packet.payload) for packet in packets if not packet.is_keyframe] or keys
-    return sum(keys) / len(keys), sum(others) / len(others)
-
-
-def _beside(job: Job) -> float:
-    kept = [stream.index for stream in job.streams if stream.action in ("copy", "convert")]
-    return weigh_beside(job.info, kept) if kept else 0.0
+    others = [len(packet.payload) for packet in packets if not packet.is_keyframe]
+    return Weight(
+        keyframes=len(keys),
+        key_bytes=sum(keys),
+        others=len(others),
+        other_bytes=sum(others),
+        beside=0,
+    )

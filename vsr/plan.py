@@ -21,8 +21,8 @@ from vsr.media.containers import PICTURES, TargetKind, check_target
 from vsr.media.copying import TimeRange, chapter_warnings
 from vsr.media.decode import Decoder
 from vsr.media.encode import plan_encoding
-from vsr.media.filters import as_turned, deinterlacers, keeps_count
-from vsr.media.probe import SourceInfo, crop_notes, expected_losses, probe
+from vsr.media.filters import FilterChain, as_turned, crop_notes, parse_chain
+from vsr.media.probe import SourceInfo, expected_losses, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
 from vsr.media.types import EncodePlan
 from vsr.media.verify import Expected
@@ -109,10 +109,10 @@ def plan_job(
     kind = check_target(source, target, overwrite=options.overwrite)
     named = find_model(options.model) if options.model else None
     info = probe(Path(os.fspath(source)))
-    decode = decode_options(options)
+    decode, chain = decode_options(options), parse_chain(options.filter)
     with Decoder(info, decode) as decoder:
         size = decoder.width, decoder.height
-        shown, turn_notes = as_turned(info, options.filter)
+        shown, turn_notes = as_turned(info, chain)
         model = named or default_model(_factor(options, decoder, shown))
         model = replace(model, clean=options.clean)
         encode = _plan_encoding(shown, kind, options, decoder, model.scale)
@@ -142,8 +142,8 @@ def plan_job(
             *footage_warnings(info, model),
             *assumed,
             *turn_notes,
-            *crop_notes(info, options.filter),
-            *_deinterlacing_notes(info, decode),
+            *crop_notes(info, chain),
+            *_deinterlacing_notes(info, decode, chain),
             *encode.warnings,
             *expected_losses(info.video.attached, captions=encode.captions),
             *stream_warnings(streams),
@@ -179,8 +179,10 @@ def footage_warnings(info: SourceInfo, model: ModelInfo) -> tuple[str, ...]:
     )
 
 
-def _deinterlacing_notes(info: SourceInfo, decode: DecodeOptions) -> tuple[str, ...]:
-    own = deinterlacers(decode.filter_chain)
+def _deinterlacing_notes(
+    info: SourceInfo, decode: DecodeOptions, chain: FilterChain
+) -> tuple[str, ...]:
+    own = chain.deinterlacers
     interlaced = info.video.field_order in ("top-first", "bottom-first")
     if decode.deinterlace != "auto" or not interlaced or not own:
         return ()
@@ -269,7 +271,7 @@ def estimate_frames(info: SourceInfo, options: DecodeOptions, rate: Fraction) ->
         The number, exact for a whole file that states it and for a constant rate; None where
         nobody knows.
     """
-    if not keeps_count(options.filter_chain):
+    if not parse_chain(options.filter_chain).keeps_count:
         return None
     video = info.video
     length = video.duration or info.duration

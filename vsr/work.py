@@ -357,7 +357,7 @@ def fingerprint(path: Path) -> str:
     """
     pictures = find_pictures(path)
     digest = hashlib.sha256()
-    for each in pictures.paths if pictures is not None else [path]:
+    for each in pictures or [path]:
         found = each.stat()
         digest.update(os.fsencode(f"{each.name}\0{found.st_size}\0{found.st_mtime_ns}\0"))
     if pictures is None:

@@ -78,7 +78,7 @@ def test_encoder_options_may_be_given_again(tmp_path: Path) -> None:
         (["enhance", "none.mp4", "out.mp4"], 1, "none.mp4"),
         (["enhance", "in.mp4", "in.mp4"], 1, "in.mp4"),
         (["enhance", "in.mp4", "out.mp4", "--codec", "nothing"], 2, "nothing"),
-        (["enhance", "in.mp4", "out.mp4", "--crf", "1000"], 2, "--crf of 0 to 51"),
+        (["enhance", "in.mp4", "out.mp4", "--crf", "1000"], 2, "--crf must be 0 to 51"),
         (
             ["enhance", "in.mp4", "out.mp4", "--encoder-option", "zzzzzz=1"],
             2,

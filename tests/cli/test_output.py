@@ -31,7 +31,7 @@ def test_a_batch_for_programs_prints_json_alone(
     assert main(command) == 1
     text = capsys.readouterr()
     assert [json.loads(line)["event"] for line in text.out.splitlines()] == ["finished"]
-    assert "b.mp4: wanted a media file" in text.err  # an earlier failure is told again
+    assert "b.mp4: the file is empty" in text.err  # an earlier failure is told again
     assert main(["batch", "--status", str(out), "--progress", "json"]) == 1
     lines = json_lines(capsys)
     assert [line["event"] for line in lines] == ["done", "failed", "status"]

@@ -51,7 +51,7 @@ def test_good_files_are_done_bad_ones_named_and_a_second_run_does_nothing(
     assert frames(out / "one.mp4") == 3
     assert frames(out / "side b" / "two.avi") == 4
     assert f"2 done, 2 failed; in {out}, 1 with notes\n" in text.out
-    assert f"vsr: failed: {tapes / 'empty.mp4'}: wanted a media file, got an empty" in text.err
+    assert f"vsr: failed: {tapes / 'empty.mp4'}: the file is empty" in text.err
     assert f"vsr: failed: {tapes / 'rotten.mp4'}: wanted a complete mp4" in text.err
     found = {Path(job["source"]).name: job for job in json.loads(summary.read_text())["jobs"]}
     assert found["one.mp4"]["report"]["verified"]
@@ -257,7 +257,7 @@ def test_inputs_that_are_nothing_are_refused(
         (["batch", "in.mp4"], "--output-dir"),
         (["batch", "in.mp4", "--output-dir", "o", "--container", "doc"], "--container"),
         (["batch", "in.mp4", "--output-dir", "o", "--workers", "0"], "--workers"),
-        (["batch", "in.mp4", "--output-dir", "o", "--crf", "1000"], "--crf of 0 to 51"),
+        (["batch", "in.mp4", "--output-dir", "o", "--crf", "1000"], "--crf must be 0 to 51"),
         (["batch", "--status", "nowhere"], "no journal"),
         (["batch", "in.mp4", "--output-dir", "closed"], "'closed' cannot be made or written to"),
     ],

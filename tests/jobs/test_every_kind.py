@@ -34,11 +34,11 @@ GOOD: dict[str, str | None] = {
     "scratched.mkv": "1, undecodable",
 }
 BAD = {
-    "empty.mp4": "got an empty one",
-    "noise.mp4": "or is no video at all",
-    "text.avi": "wanted a media file",
-    "cut off.mp4": "wanted a complete mp4",
-    "sound only.mkv": "wanted a video stream, got audio",
+    "empty.mp4": "the file is empty",
+    "noise.mp4": "or is no video",
+    "text.avi": "FFmpeg cannot read the file",
+    "cut off.mp4": "the mp4/mov has no index",
+    "sound only.mkv": "no video stream, only audio",
 }
 
 

@@ -40,7 +40,7 @@ def test_each_file_and_the_sum_are_told_and_nothing_is_written(
     assert "32x24 to 128x96" in lines[1]
     assert lines[3] == "2 files to do, 1 failed: 12 frames,"
     assert lines[4].startswith("about 0:0")
-    assert "vsr: failed: tapes/empty.mp4: wanted a media file, got an empty" in text.err
+    assert "vsr: failed: tapes/empty.mp4: the file is empty" in text.err
     assert text.err.count("untagged colour matrix") == 1
     assert "vsr: note: 2 files: " in text.err
 

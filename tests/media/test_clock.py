@@ -58,7 +58,7 @@ def test_only_targets_that_count_from_zero_and_whole_films_are_moved(wrapping: P
     assert moved is not None
     assert moved.start == min(packet_times(wrapping, "audio")[0][0], frame_times(wrapping)[0])
     assert early_range(info, "mpegts", TICK) is None
-    assert "mp4 files do not hold" in early_warnings(info, "mp4", TICK, None)[0]
+    assert "mp4 files cannot hold" in early_warnings(info, "mp4", TICK, None)[0]
     assert early_warnings(info, "mp4", TICK, TimeRange(start=Fraction(0))) == ()
 
 

@@ -239,7 +239,7 @@ def test_alpha_is_left_out_with_a_warning(tmp_path: Path) -> None:
 
 def test_float_pixels_are_refused_with_advice(tmp_path: Path) -> None:
     path = synthetic.make_video(tmp_path / "a.mkv", codec="ffv1", pix_fmt="gray", frames=2)
-    with pytest.raises(DecodeError, match=r"got grayf32le; .*--filter"):
+    with pytest.raises(DecodeError, match=r"grayf32le pixels are not integers.*--filter"):
         decode(path, filter_chain="format=grayf32le")
 
 
@@ -294,7 +294,7 @@ def test_start_in_a_spliced_stream_gives_the_times_of_a_whole_pass(tmp_path: Pat
 
 def test_start_after_the_end_is_an_error_that_says_so(tmp_path: Path) -> None:
     path = synthetic.make_video(tmp_path / "a.mp4")
-    with pytest.raises(DecodeError, match=r"wanted frames from 99 s on.*earlier start"):
+    with pytest.raises(DecodeError, match=r"no frames from 99 s on.*earlier start"):
         decode(path, start=Fraction(99))
 
 
@@ -303,7 +303,8 @@ def test_frames_that_filters_give_one_time_move_by_ticks_and_are_counted(tmp_pat
     frames, summary, decoder = decode(path, filter_chain="settb=1/20,setpts=trunc(PTS/2)")
     assert (decoder.time_base, [frame.pts for frame in frames]) == (Fraction(1, 20), [*range(6)])
     assert summary.warnings == (
-        "the filters give 5 frames no later times than those before them; they are moved later",
+        "5 frames leave the filters with times no later than those before them; "
+        "they are moved later",
     )
 
 

@@ -120,12 +120,12 @@ def test_the_pixel_format_asked_for_is_taken(info: SourceInfo) -> None:
     [
         ({"codec": "libx246"}, "did you mean .*libx264"),
         ({"codec": "theora"}, "can only decode"),
-        ({"codec": "aac"}, "is for audio"),
+        ({"codec": "aac"}, "encodes audio, not video"),
         ({"codec": "libvpx"}, r"\.mp4 files do not take libvpx.*\.webm"),
         ({"pix_fmt": "yuv420p12le"}, r"choose --pix-fmt among yuv420p .*yuv444p10le"),
         ({"pix_fmt": "nonsense"}, "choose --pix-fmt among"),
-        ({"crf": 99}, "crf of 0 to 51"),
-        ({"crf": -3}, "crf of 0 to 51 for libx264, got -3"),
+        ({"crf": 99}, "crf must be 0 to 51"),
+        ({"crf": -3}, "crf must be 0 to 51 for libx264, not -3"),
         (
             {"preset": "wrong"},
             "libx264 has no --preset 'wrong'; choose one of ultrafast, .*placebo",
@@ -154,19 +154,19 @@ def test_hardware_that_is_not_there_is_refused_with_advice(info: SourceInfo) -> 
 
 
 def test_odd_sizes_are_refused_where_chroma_is_halved(info: SourceInfo) -> None:
-    with pytest.raises(EncodeError, match=r"129x97 with 4:2:0.*--size 130x98.*yuv444p"):
+    with pytest.raises(EncodeError, match=r"4:2:0 chroma.*129x97.*--size 130x98.*yuv444p"):
         plan(info, size=(129, 97))
     assert plan(info, size=(129, 97), pix_fmt="yuv444p").width == 129
     assert plan(info, "out.mkv", size=(129, 97), codec="ffv1").pix_fmt == "yuv420p"
 
 
 def test_an_unknown_container_is_refused(info: SourceInfo) -> None:
-    with pytest.raises(MuxError, match="wanted a video file"):
+    with pytest.raises(MuxError, match="name a video file"):
         plan(info, "out.xyz")
 
 
 def test_pictures_are_png_only(info: SourceInfo) -> None:
-    with pytest.raises(ConfigError, match="only PNG"):
+    with pytest.raises(ConfigError, match="PNG only"):
         plan(info, "out/", codec="libx264")
 
 
@@ -288,7 +288,7 @@ def test_a_rotation_that_cannot_be_told_is_named(info: SourceInfo) -> None:
     assert plan(turned, "out.mp4").display_matrix == turned.video.display_matrix
     found = plan(turned, "out.ts")
     assert found.display_matrix is None
-    assert "turned by 90 degrees" in found.warnings[0]
+    assert "rotation of 90 degrees" in found.warnings[0]
 
 
 def test_alpha_that_is_left_out_is_named(info: SourceInfo) -> None:
@@ -344,17 +344,17 @@ def test_planes_of_another_shape_are_a_wrong_call() -> None:
 @pytest.mark.parametrize(
     ("options", "container", "message"),
     [
-        ({"codec": "nothing"}, None, "no encoder of this FFmpeg"),
+        ({"codec": "nothing"}, None, "has no encoder"),
         ({"codec": "libvpx"}, ".mp4", r"\.mp4 files do not take libvpx"),
-        ({"crf": 1000}, None, "--crf of 0 to 51 for libx264, got 1000"),
-        ({"crf": -3}, ".webm", "--crf of 0 to .* for libvpx-vp9, got -3"),
-        ({"crf": 60}, ".mp4", "--crf of 0 to 51"),
+        ({"crf": 1000}, None, "--crf must be 0 to 51 for libx264, not 1000"),
+        ({"crf": -3}, ".webm", "--crf must be 0 to .* for libvpx-vp9, not -3"),
+        ({"crf": 60}, ".mp4", "--crf must be 0 to 51"),
         ({"codec": "ffv1", "crf": 3}, None, "ffv1 has no crf"),
         ({"preset": "nothing"}, ".mkv", "no --preset 'nothing'"),
         ({"pix_fmt": "nothing"}, None, "choose --pix-fmt among"),
         ({"encoder_option": ("foo=1",)}, None, "no option 'foo'"),
         ({"encoder_option": ("foo",)}, None, "name=value"),
-        ({"encoder_option": ("time_base=1/7",)}, None, "time_base=1/7 would contradict the frames"),
+        ({"encoder_option": ("time_base=1/7",)}, None, "time_base=1/7 would contradict"),
         ({"encoder_option": ("color_range=pc",)}, ".avi", "color_range=pc would contradict"),
     ],
 )

@@ -15,9 +15,7 @@ from vsr.media.filters import (
     FrameFilter,
     SceneScorer,
     StreamShape,
-    deinterlacers,
     parse_chain,
-    turn_of,
     turn_of_matrix,
     upright_chain,
 )
@@ -41,7 +39,7 @@ def frame(index: int, pix_fmt: str = "yuv420p") -> av.VideoFrame:
 
 
 def run(chain: str, frames: int = 4) -> list[av.VideoFrame]:
-    graph = FrameFilter(SHAPE, chain)
+    graph = FrameFilter(SHAPE, parse_chain(chain))
     given = [out for index in range(frames) for out in graph.push(frame(index))]
     return given + list(graph.push(None))
 
@@ -62,11 +60,11 @@ def luma(made: av.VideoFrame) -> np.ndarray:
     ],
 )
 def test_names_and_arguments_are_unquoted_once(text: str, calls: list[tuple[str, str]]) -> None:
-    assert [(call.name, call.arguments) for call in parse_chain(text)] == calls
+    assert [(call.name, call.arguments) for call in parse_chain(text).calls] == calls
 
 
 def test_labels_and_joints_are_read() -> None:
-    first, second = parse_chain("[in]split[a][b];[a][b]hstack[out]")
+    first, second = parse_chain("[in]split[a][b];[a][b]hstack[out]").calls
     assert (first.inputs, first.outputs, first.joined) == (("in",), ("a", "b"), False)
     assert (second.inputs, second.outputs, second.joined) == (("a", "b"), ("out",), False)
 
@@ -99,7 +97,7 @@ def test_a_source_filter_can_be_laid_over_the_video() -> None:
 
 
 def test_facts_tell_rate_and_aspect_after_the_filters() -> None:
-    graph = FrameFilter(SHAPE, "fps=50,setsar=2/1")
+    graph = FrameFilter(SHAPE, parse_chain("fps=50,setsar=2/1"))
     assert graph.facts is None
     for index in range(3):
         list(graph.push(frame(index)))
@@ -109,7 +107,7 @@ def test_facts_tell_rate_and_aspect_after_the_filters() -> None:
 
 
 def test_a_chain_that_leaves_the_rate_open_tells_none() -> None:
-    graph = FrameFilter(SHAPE, "setpts=PTS:strip_fps=1")
+    graph = FrameFilter(SHAPE, parse_chain("setpts=PTS:strip_fps=1"))
     assert list(graph.push(frame(0)))
     assert graph.facts is not None
     assert graph.facts.frame_rate is None
@@ -126,14 +124,14 @@ def test_colour_tags_pass_through() -> None:
         ("nosuchfilter", "no filter nosuchfilter"),
         ("scale=nope=1", "nope"),
         ("crop=999:999", "999"),
-        ("split", "2 are left over"),
-        ("[x]hflip", "no filter in it takes the video"),
-        ("hflip,[x][in]hstack", "nothing gives"),
+        ("split", "2 outputs are left over"),
+        ("[x]hflip", "no filter takes the video"),
+        ("hflip,[x][in]hstack", "no filter outputs [x]"),
     ],
 )
 def test_what_libavfilter_says_is_passed_on(chain: str, words: str) -> None:
     with pytest.raises(ConfigError, match="libavfilter") as caught:
-        FrameFilter(SHAPE, chain)
+        FrameFilter(SHAPE, parse_chain(chain))
     assert words in str(caught.value)
 
 
@@ -181,7 +179,7 @@ def filtered(chain: str) -> np.ndarray:
         matrix=2,
         range=0,
     )
-    return next(FrameFilter(shape, chain).push(frame)).to_ndarray(format="rgb24")
+    return next(FrameFilter(shape, parse_chain(chain)).push(frame)).to_ndarray(format="rgb24")
 
 
 def moved(turn: tuple[int, int, int, int]) -> np.ndarray:
@@ -211,19 +209,19 @@ def moved(turn: tuple[int, int, int, int]) -> np.ndarray:
     ],
 )
 def test_the_turn_of_a_chain_is_what_libavfilter_does(chain: str) -> None:
-    turn = turn_of(chain)
+    turn = parse_chain(chain).turn
     assert turn is not None
     assert np.array_equal(filtered(chain), moved(turn))
 
 
 @pytest.mark.parametrize("chain", ["rotate=PI/2", "transpose=1:portrait", "split[a],[a]vflip"])
 def test_turns_that_cannot_be_told_are_not_guessed(chain: str) -> None:
-    assert turn_of(chain) is None
+    assert parse_chain(chain).turn is None
 
 
 @pytest.mark.parametrize("chain", [None, "scale=20:10,crop=4:4", "split[a][b];[a][b]hstack"])
 def test_other_filters_turn_nothing(chain: str | None) -> None:
-    assert turn_of(chain) == (1, 0, 0, 1)
+    assert parse_chain(chain).turn == (1, 0, 0, 1)
 
 
 def test_a_display_matrix_is_undone_by_the_chain_that_is_named() -> None:
@@ -231,15 +229,13 @@ def test_a_display_matrix_is_undone_by_the_chain_that_is_named() -> None:
     assert upright_chain(phone) == "transpose=clock"
     half = (-ONE, 0, 0, 0, -ONE, 0, 0, 0, 1 << 30)
     assert upright_chain(half) == "hflip,vflip"
-    assert turn_of("hflip,vflip") == turn_of_matrix(half)
+    assert parse_chain("hflip,vflip").turn == turn_of_matrix(half)
     skewed = (46341, 46341, 0, -46341, 46341, 0, 0, 0, 1 << 30)
     assert turn_of_matrix(skewed) is None
     assert upright_chain(skewed) is None
 
 
 def test_filters_that_need_fields_are_found_in_any_chain() -> None:
-    assert deinterlacers("setfield=tff,fieldmatch,yadif=deint=interlaced,decimate") == (
-        "fieldmatch",
-        "yadif",
-    )
-    assert deinterlacers("crop=4:4") == deinterlacers(None) == ()
+    chain = parse_chain("setfield=tff,fieldmatch,yadif=deint=interlaced,decimate")
+    assert chain.deinterlacers == ("fieldmatch", "yadif")
+    assert parse_chain("crop=4:4").deinterlacers == parse_chain(None).deinterlacers == ()

@@ -15,7 +15,8 @@ from synthetic import make_video
 
 from vsr.cli.info import describe
 from vsr.errors import ProbeError
-from vsr.media.probe import ColorTags, Crop, crop_notes, crop_of, probe, read_crops
+from vsr.media.filters import crop_notes, parse_chain
+from vsr.media.probe import ColorTags, Crop, crop_of, probe, read_crops
 
 
 def test_video_is_described_as_it_was_made(tmp_path: Path) -> None:
@@ -175,38 +176,38 @@ def make_sound(path: Path) -> None:
 
 def test_files_without_video_say_what_they_hold(tmp_path: Path) -> None:
     make_sound(tmp_path / "sound.m4a")
-    with pytest.raises(ProbeError, match="wanted a video stream, got audio"):
+    with pytest.raises(ProbeError, match="no video stream, only audio"):
         probe(tmp_path / "sound.m4a")
     subtitles = tmp_path / "s.srt"
     subtitles.write_text("1\n00:00:00,500 --> 00:00:01,500\nHello\n")
-    with pytest.raises(ProbeError, match="wanted a video stream, got subtitle"):
+    with pytest.raises(ProbeError, match="no video stream, only subtitle"):
         probe(subtitles)
 
 
 def test_what_is_no_media_is_refused_with_a_reason(tmp_path: Path) -> None:
     empty = tmp_path / "empty.mp4"
     empty.write_bytes(b"")
-    with pytest.raises(ProbeError, match=r"empty.mp4: .*got an empty one \(0 bytes\)"):
+    with pytest.raises(ProbeError, match=r"empty.mp4: .*the file is empty \(0 bytes\)"):
         probe(empty)
     garbage = tmp_path / "garbage.mkv"
     garbage.write_bytes(np.random.default_rng(0).bytes(20000))
-    with pytest.raises(ProbeError, match="wanted a media file, got something FFmpeg cannot read"):
+    with pytest.raises(ProbeError, match="FFmpeg cannot read the file"):
         probe(garbage)
-    with pytest.raises(ProbeError, match="nothing of that name; check the path"):
+    with pytest.raises(ProbeError, match="no such file; check the path"):
         probe(tmp_path / "missing.mp4")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(ProbeError, match="got a folder without any"):
+    with pytest.raises(ProbeError, match="the folder holds no pictures"):
         probe(tmp_path / "folder")
     text = tmp_path / "text.avi"
     text.write_text("hello world\n" * 100)
-    with pytest.raises(ProbeError, match="wanted"):
+    with pytest.raises(ProbeError, match="FFmpeg cannot read"):
         probe(text)
 
 
 def test_mp4_without_its_index_is_explained(tmp_path: Path) -> None:
     path = synthetic.cut_file(synthetic.make_video(tmp_path / "a.mp4"), 0.6)
     for _ in range(2):  # FFmpeg leaves out what it has just said
-        with pytest.raises(ProbeError, match=r"without its index .moov atom not found.*cut short"):
+        with pytest.raises(ProbeError, match=r"has no index .moov atom not found.*cut short"):
             probe(path)
 
 
@@ -269,7 +270,7 @@ def make_cropped(path: Path) -> Path:
 def test_cropping_is_named_with_the_filter_that_does_it(tmp_path: Path) -> None:
     info = probe(make_cropped(tmp_path / "in.mkv"))
     assert crop_of(info) == Crop(left=8, top=4)
-    (note,) = crop_notes(info, None)
+    (note,) = crop_notes(info, parse_chain(None))
     assert "players hide 8 px left, 4 px top" in note
     assert "--filter crop=iw-8:ih-4:8:4 " in note
     assert "  hidden    8 px left, 4 px top (crop=iw-8:ih-4:8:4)" in describe(info)
@@ -277,14 +278,14 @@ def test_cropping_is_named_with_the_filter_that_does_it(tmp_path: Path) -> None:
 
 def test_filters_that_crop_are_left_to_the_user(tmp_path: Path) -> None:
     info = probe(make_cropped(tmp_path / "in.mkv"))
-    assert crop_notes(info, "crop=iw-8:ih-4:8:4") == ()
+    assert crop_notes(info, parse_chain("crop=iw-8:ih-4:8:4")) == ()
 
 
 @pytest.mark.parametrize("name", ["in.mkv", "in.mp4"])
 def test_a_film_without_cropping_is_not_said_to_have_it(tmp_path: Path, name: str) -> None:
     info = probe(make_video(tmp_path / name, frames=2))
     assert crop_of(info) is None
-    assert crop_notes(info, None) == ()
+    assert crop_notes(info, parse_chain(None)) == ()
 
 
 @pytest.mark.parametrize("kept", [0, 3, 60, 300])

@@ -94,7 +94,7 @@ def test_a_target_that_came_meanwhile_is_not_overwritten(film: Path, tmp_path: P
     with open_writer(film, target) as writer:
         writer.join([grey_piece(writer, tmp_path / "piece")])
         target.write_bytes(b"precious")
-        with pytest.raises(MuxError, match="meanwhile"):
+        with pytest.raises(MuxError, match="exists by now"):
             writer.publish(overwrite=False)
     assert target.read_bytes() == b"precious"
 

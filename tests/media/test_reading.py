@@ -225,7 +225,7 @@ def test_first_keyframe_broken_loses_only_what_hangs_on_it(tmp_path: Path) -> No
 def test_stream_of_noise_is_refused_with_the_decoders_words(tmp_path: Path) -> None:
     path = synthetic.make_video(tmp_path / "a.mp4", frames=6)
     synthetic.break_packets(path, range(6))
-    with pytest.raises((DecodeError, ProbeError), match=r"wanted .*got .*copy"):
+    with pytest.raises((DecodeError, ProbeError), match=r"no decodable frame.*copy"):
         decode(path)
 
 

@@ -11,20 +11,27 @@ import pytest
 from synthetic import draw_number, make_video, read_number
 
 from vsr.media.probe import probe
-from vsr.report.measure import Shown, choose_moments, in_step, measure, nearest_frame, read_luma
+from vsr.media.types import PlanarFrame, PlaneFormat
+from vsr.ops.color import ColorLayout
+from vsr.options import DecodeOptions
+from vsr.report.measure import Shown, choose_moments, in_step, measure, nearest_frame, timed
 
 
 def film(times: list[Fraction]) -> list[Shown]:
-    """Frames that carry their number."""
+    """Frames whose pts is their number."""
+    planes = PlaneFormat(name="gray", chroma="gray", bit_depth=8)
+    layout = ColorLayout(matrix="bt709", full_range=False, bit_depth=8, chroma="gray")
     return [
-        Shown(luma=np.full((2, 2), i, np.float32), seconds=t, scene_score=0)
+        Shown(
+            frame=PlanarFrame(planes=(), format=planes, pts=i, duration=1), layout=layout, seconds=t
+        )
         for i, t in enumerate(times)
     ]
 
 
 def shown(reference: list[Shown], *others: list[Shown]) -> list[list[int]]:
     steps = in_step(iter(reference), [iter(other) for other in others], Fraction(1, 24))
-    return [[int(frame.luma[0, 0]) for frame in step] for step in steps]
+    return [[each.frame.pts for each in step] for step in steps]
 
 
 def even(count: int, rate: int = 24) -> list[Fraction]:
@@ -68,7 +75,7 @@ def test_luma_is_16_to_235_whatever_the_range(
         tmp_path / "a.mkv", frames=2, codec="ffv1", pix_fmt="yuv444p", color=color, picture=halves
     )
     for by_rgb in (False, True):
-        luma = next(read_luma(probe(path), start=Fraction(0), by_rgb=by_rgb)).luma
+        luma = next(timed(probe(path), DecodeOptions())).luma(by_rgb=by_rgb)
         assert luma[:, :30].max() == pytest.approx(16, abs=0.1)
         assert luma[:, 34:].min() == pytest.approx(235, abs=0.1)
 

@@ -28,6 +28,7 @@ from vsr.media.weigh import weigh
 from vsr.ops.resize import resize
 from vsr.options import DecodeOptions, EncodeOptions, EnhanceOptions
 from vsr.pipeline import Progress, enhance
+from vsr.plan import plan_job
 from vsr.report.moments import Look, choose_stretches, look_around
 from vsr.report.preview import FRAMES, in_words, preview, reckon
 
@@ -150,7 +151,8 @@ def test_codecs_with_many_keyframes_are_reckoned_right(tmp_path: Path, codec: st
 
 def test_an_unknown_length_leaves_the_whole_unknown(numbered: Path, tmp_path: Path) -> None:
     found = preview(numbered, tmp_path / "p.html", 1, FAST)
-    cost = reckon(found.samples, None, 240)
+    job = plan_job(numbered, tmp_path / "whole.mkv", FAST)
+    cost = reckon(found.samples, replace(job, frames=None), 240)
     assert (cost.frames, cost.seconds, cost.size) == (None, None, None)
     assert "unknown length" in in_words(replace(found, cost=cost))[-1]
 

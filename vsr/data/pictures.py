@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vsr.color import Siting
 from vsr.errors import DecodeError
 from vsr.media.decode import Decoder
-from vsr.media.probe import ChromaSiting, ColorTags, SourceInfo, probe
+from vsr.media.probe import ColorTags, SourceInfo, probe
 from vsr.media.source import find_pictures
 from vsr.media.types import PlanarFrame, PlaneFormat
 from vsr.ops.color import ColorLayout, planes_to_rgb, resolve_layout, to_picture
@@ -25,7 +26,7 @@ def color_layout(
     planes: PlaneFormat,
     *,
     color: ColorTags | None = None,
-    siting: ChromaSiting | None = None,
+    siting: Siting | None = None,
 ) -> tuple[ColorLayout, tuple[str, ...]]:
     """Describe planes by the tags of a stream; what is untagged goes by the source's size.
 
@@ -106,10 +107,10 @@ def read_pictures(
             "the first; cut the film where it changes, or part the pictures by size",
         )
     pictures = find_pictures(path) if undamaged else None
-    if pictures is not None and found.decoded < len(pictures.paths):
+    if pictures is not None and found.decoded < len(pictures):
         raise DecodeError(
             path,
-            f"wanted {len(pictures.paths)} pictures, got {found.decoded}: the others are empty "
+            f"wanted {len(pictures)} pictures, got {found.decoded}: the others are empty "
             "files; copy them again",
         )
 

@@ -51,8 +51,8 @@ class FrameScore:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ClipScore:
-    """Means over the frames of a clip, or over clips; fields as in `FrameScore`.
+class ClipScore(FrameScore):
+    """Means over the frames of a clip, or over clips.
 
     Attributes:
         frames: Their number.
@@ -61,14 +61,6 @@ class ClipScore:
     """
 
     frames: int
-    psnr: float
-    ssim: float
-    tof: float | None
-    warping: float | None
-    warping_absolute: float | None
-    warping_of_truth: float | None
-    warping_absolute_of_truth: float | None
-    flicker: float | None
     worst: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
@@ -156,7 +148,7 @@ def average(clips: Sequence[ClipScore]) -> ClipScore:
     return ClipScore(frames=sum(clip.frames for clip in clips), **_means(clips))
 
 
-def _means(scores: Sequence[FrameScore] | Sequence[ClipScore]) -> dict[str, Any]:
+def _means(scores: Sequence[FrameScore]) -> dict[str, Any]:
     """Mean of each measure over the scores that have it, otherwise None.
 
     Infinite values, of frames equal to the truth, are ignored unless all are infinite.

@@ -1,4 +1,4 @@
-"""When a frame is shown in the output, and its timecode."""
+"""Times of the output's frames, and timecodes."""
 
 from __future__ import annotations
 
@@ -15,24 +15,23 @@ from vsr.media.probe import SourceInfo
 from vsr.media.types import EncodePlan
 from vsr.options import DecodeOptions
 
-# Matroska and MP4 count from zero on: what comes earlier is lost, or hidden by an edit list.
+# Matroska and MP4 count from zero on: earlier packets are lost, or hidden by an edit list.
 FROM_ZERO = ("mp4", "mov", "matroska", "webm")
 TIMED = ("video", "audio", "subtitle")
-# What these have before zero is there for the decoder alone, and is copied as such.
+# Packets before zero in these only prime the decoder, and are copied as such.
 PRIMED = ("mov", "matroska", "ogg")
-# AVI has no timestamps: how far from its grid of frames, in frames, a time may lie.
-GRID_TOLERANCE = Fraction(1, 4)
+GRID_TOLERANCE = Fraction(1, 4)  # frames between a time and AVI's grid, which has no timestamps
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutputClock:
-    """Turns times of decoded frames into those that the encoder is given.
+    """Convert times of decoded frames to those of the encoder.
 
     Attributes:
         time_base: Seconds per tick of the frames.
         shift: Ticks between the source's clock and the output's.
-        interval: Seconds between frames where the container knows no timestamps; the encoder
-            counts in these.
+        interval: Seconds between frames, and per tick of the encoder, where the container holds no
+            timestamps.
     """
 
     time_base: Fraction
@@ -45,10 +44,10 @@ class OutputClock:
         return self.interval or self.time_base
 
     def place(self, pts: int, duration: int, target: Path) -> tuple[int, int]:
-        """Give pts and duration in ticks of the encoder.
+        """Convert pts and duration to ticks of the encoder.
 
         Raises:
-            MuxError: AVI, and the time lies too far from where its constant rate has a frame.
+            MuxError: For AVI, the time is too far from a frame of its constant rate.
         """
         pts -= self.shift
         if self.interval is None:
@@ -58,7 +57,7 @@ class OutputClock:
         if abs(exact - place) > GRID_TOLERANCE:
             raise MuxError(
                 target,
-                f"AVI knows only a constant frame rate; the frame at "
+                f"AVI holds only a constant frame rate, and the frame at "
                 f"{float(pts * self.time_base):.4f} s does not fit "
                 f"{float(1 / self.interval):.5g} frames/s; write .mkv or .mp4 instead",
             )
@@ -66,9 +65,9 @@ class OutputClock:
 
 
 def kept_range(decoder: Decoder, options: DecodeOptions, muxer: str) -> TimeRange | None:
-    """Give the part of the source's clock that is kept, in whole ticks of the frames to come.
+    """Part of the source's clock that is kept, in whole ticks of the frames to come.
 
-    That of AVI, whose constant rate counts from zero on, begins with the first frame.
+    For AVI, whose constant rate counts from zero, it starts with the first frame.
     """
     if options.start == 0 and options.duration is None:
         return None
@@ -84,9 +83,9 @@ def kept_range(decoder: Decoder, options: DecodeOptions, muxer: str) -> TimeRang
 def output_range(
     info: SourceInfo, plan: EncodePlan, time_range: TimeRange | None
 ) -> TimeRange | None:
-    """Give the part of the source that is kept; AVI begins at zero (`avi_range`).
+    """Part of the source that is kept; AVI starts at zero (`avi_range`).
 
-    The others start where the source does, but not before zero (`early_range`).
+    The others start with the source, but not before zero (`early_range`).
     """
     if time_range is not None:
         return time_range
@@ -96,9 +95,9 @@ def output_range(
 
 
 def avi_range(info: SourceInfo, interval: Fraction, tick: Fraction) -> TimeRange | None:
-    """Give the whole of a source as AVI holds it: from zero on, its frames on the grid.
+    """The whole of a source as AVI holds it: from zero on, its frames on the grid.
 
-    That is from the first frame on, or as many places before it as earlier sound takes.
+    It starts with the first frame, or as many places before it as earlier sound takes.
 
     Args:
         info: The source.
@@ -106,7 +105,7 @@ def avi_range(info: SourceInfo, interval: Fraction, tick: Fraction) -> TimeRange
         tick: Seconds per tick of the frames.
 
     Returns:
-        The range; None where the source's times can stay as they are.
+        The range; None if the source's times can stay.
     """
     first = (info.video.start_pts or 0) * info.video.time_base
     sounds = [stream.start for stream in info.streams if stream.kind == "audio"]
@@ -120,9 +119,9 @@ def avi_range(info: SourceInfo, interval: Fraction, tick: Fraction) -> TimeRange
 
 
 def early_range(info: SourceInfo, muxer: str, tick: Fraction) -> TimeRange | None:
-    """Give the whole of a source that begins before zero, as a range: it is moved to zero.
+    """The whole of a source that starts before zero, as a range: it is moved to zero.
 
-    That of MPEG-TS does where its clock of 33 bits wraps soon after the start.
+    MPEG-TS does so if its clock of 33 bits wraps soon after the start.
 
     Args:
         info: The source.
@@ -130,12 +129,12 @@ def early_range(info: SourceInfo, muxer: str, tick: Fraction) -> TimeRange | Non
         tick: Seconds per tick of the frames.
 
     Returns:
-        The range; None where the target holds the source's times as they are.
+        The range; None if the target holds the source's times.
     """
     if muxer not in FROM_ZERO or info.format in PRIMED:
         return None
-    told = [stream.start for stream in info.streams if stream.kind in TIMED]
-    starts = [start for start in told if start is not None]
+    streams = [stream for stream in info.streams if stream.kind in TIMED]
+    starts = [stream.start for stream in streams if stream.start is not None]
     if info.video.start_pts is not None:
         starts.append(info.video.start_pts * info.video.time_base)
     first = min(starts, default=Fraction(0))
@@ -145,18 +144,18 @@ def early_range(info: SourceInfo, muxer: str, tick: Fraction) -> TimeRange | Non
 def early_warnings(
     info: SourceInfo, muxer: str, tick: Fraction, time_range: TimeRange | None
 ) -> tuple[str, ...]:
-    """Say that all streams are moved, where `early_range` has it so."""
+    """Sentence about streams moved by `early_range`."""
     moved = early_range(info, muxer, tick) if time_range is None else None
     if moved is None:
         return ()
     return (
-        f"the input's clock begins {float(-moved.start):.3f} s before zero, which {muxer} files "
-        "do not hold: picture, sound and text are all moved later by that",
+        f"the input's clock starts {float(-moved.start):.3f} s before zero, which {muxer} files "
+        "cannot hold: picture, sound and text are all moved later by that",
     )
 
 
 def output_clock(plan: EncodePlan, time_range: TimeRange | None) -> OutputClock:
-    """Make the clock for what `output_range` gave.
+    """Make the clock for the range of `output_range`.
 
     Raises:
         ValueError: The range starts between two ticks.
@@ -170,14 +169,13 @@ def output_clock(plan: EncodePlan, time_range: TimeRange | None) -> OutputClock:
 
 
 _FORM = re.compile(r"(\d\d):(\d\d):(\d\d)([:;.])(\d\d)")
-# Containers round times; a frame that begins this much of itself too early begins in the range.
-ROUNDING = Fraction(1, 20)
+ROUNDING = Fraction(1, 20)  # of a frame, by which containers may round a time down
 
 
 def at_start(info: SourceInfo, time_range: TimeRange | None) -> SourceInfo:
-    """Give the source with the timecodes in its tags moved to the first frame that is kept.
+    """Source with the timecodes in its tags moved to the first kept frame.
 
-    Timecodes of a form that is not known are taken out (`timecode_warnings`).
+    Unknown forms of timecode are removed (`timecode_warnings`).
     """
     skipped = _skipped_frames(info, time_range)
     if not skipped:
@@ -193,31 +191,31 @@ def at_start(info: SourceInfo, time_range: TimeRange | None) -> SourceInfo:
 
 
 def timecode_warnings(info: SourceInfo, time_range: TimeRange | None) -> tuple[str, ...]:
-    """Name the timecodes that `at_start` takes out."""
+    """Sentences about the timecodes that `at_start` removes."""
     skipped, rate = _skipped_frames(info, time_range), info.video.frame_rate
     tags = [info.tags, *(stream.tags for stream in info.streams)]
     known = {value for some in tags for key, value in some.items() if key.lower() == "timecode"}
     return tuple(
-        f"the timecode {value!r} is left out: it is none at {float(rate):.5g} frames/s that could "
-        "be moved to the first frame that is kept"
+        f"the timecode {value!r} is left out: it is invalid at {float(rate):.5g} frames/s, so it "
+        "cannot be moved to the first kept frame"
         for value in sorted(known)
         if skipped and advanced(value, skipped, rate) is None
     )
 
 
 def advanced(timecode: str, frames: int, rate: Fraction) -> str | None:
-    """Count a timecode on by some frames.
+    """Add frames to a timecode.
 
     Drop-frame timecodes (with ";" or ".") leave out the first two numbers (at 60 frames/s four) of
     every minute but each tenth.
 
     Args:
-        timecode: "01:00:00:00"; of a day of 24 hours, which it begins anew.
+        timecode: "01:00:00:00"; starts again after 24 hours.
         frames: To count, not negative.
         rate: Frames per second of the film; timecodes count in the nearest whole number.
 
     Returns:
-        None where it is no timecode of that rate.
+        None if it is no timecode of that rate.
     """
     form, base = _FORM.fullmatch(timecode.strip()), round(rate)
     if form is None:
@@ -232,7 +230,7 @@ def advanced(timecode: str, frames: int, rate: Fraction) -> str | None:
     ten_minutes = 600 * base - 9 * dropped
     count %= 24 * 6 * ten_minutes
     tens, left = divmod(count, ten_minutes)
-    # The first minute of ten is whole; the others are shorter by what they drop.
+    # The first minute of ten is whole; the others are shorter by the dropped numbers.
     whole = 60 * base
     ones = 0 if left < whole else 1 + (left - whole) // (whole - dropped)
     left += dropped * ones

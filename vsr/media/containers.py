@@ -1,4 +1,4 @@
-"""Which containers can be written, and the checks on a target before any work is done."""
+"""The containers that can be written, and checks of a target before any work."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ MUXERS = {
     ".avi": "avi",
     ".ts": "mpegts",
 }
-# What is taken from folders for a video; a file that is named is taken whatever its name.
+# Taken from folders as videos; a named file may have any suffix.
 VIDEO_SUFFIXES = frozenset((
     *MUXERS, ".mpg", ".mpeg", ".m2v", ".mpv", ".vob", ".mts", ".m2ts", ".mxf", ".dv", ".wmv",
     ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".ogm", ".rm", ".rmvb", ".divx", ".y4m",
     ".h264", ".264", ".h265", ".hevc", ".avif", ".gif",
 ))  # fmt: skip
-# What FFmpeg 8's muxers write, and its demuxers read again, beside the packets; tried one by one.
+# Labels that FFmpeg 8's muxers write and its demuxers read again; tried one by one.
 LABELS = {
     "mp4": {"language", "title", "chapters", "rotation"},
     "mov": {"language", "title", "chapters", "rotation"},
@@ -50,7 +50,7 @@ DISPOSITIONS = {
     "avi": set[str](),
     "mpegts": {"hearing_impaired", "visual_impaired", "clean_effects"},
 }  # fmt: skip
-# These two take any codec in the header and then lose it, or its times.
+# These two accept any codec in the header and then lose it, or its times.
 CODECS = {
     "avi": {
         "h264", "mpeg4", "mpeg2video", "mjpeg", "mp2", "mp3", "ac3", "pcm_u8", "pcm_s16le",
@@ -67,7 +67,7 @@ LONGEST_NAME = 255 - len(".") - len(".part")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TargetKind:
-    """What will be written.
+    """Kind of the target.
 
     Attributes:
         muxer: FFmpeg muxer name ("mp4", "matroska"), or "images".
@@ -79,19 +79,19 @@ class TargetKind:
 
 
 def target_kind(target: str | os.PathLike[str]) -> TargetKind:
-    """Tell from its name what a target is: a container by its extension, or PNG pictures.
+    """Kind of a target by its name: a container by its extension, or PNG pictures.
 
     A folder (an existing one, or a string that ends with a slash) and a printf pattern such as
     "out/%06d.png" mean pictures. A `Path` loses its last slash: pass the user's own string first,
-    and `TargetKind.pattern` from there on.
+    and `TargetKind.pattern` later.
 
     Raises:
         ConfigError: The name is empty.
         MuxError: The extension is not known.
     """
     text = os.fspath(target)
-    if not text:  # as from a shell's variable that is not set; pictures here are not meant
-        raise ConfigError("wanted a name for the output, got an empty one; give it one")
+    if not text:  # as from a shell's variable that is not set, not the current folder
+        raise ConfigError("the name of the output is empty")
     path = Path(text)
     if text.endswith(("/", os.sep)) or path.is_dir():
         return TargetKind(muxer=PICTURES, pattern=path / "%06d.png")
@@ -101,11 +101,11 @@ def target_kind(target: str | os.PathLike[str]) -> TargetKind:
     muxer = MUXERS.get(path.suffix.lower())
     if muxer is None:
         known = " ".join(MUXERS)
-        found = f"the extension {path.suffix!r}" if path.suffix else "a name without extension"
+        found = f"the extension {path.suffix!r} is unknown" if path.suffix else "has no extension"
         raise MuxError(
             path,
-            f"wanted a video file ({known}), a folder name that ends with a slash, or a pattern "
-            f"such as frames/%06d.png; got {found}; give the output one of these",
+            f"{found}; name a video file ({known}), a folder with a slash at its end, or a pattern "
+            "such as frames/%06d.png",
         )
     return TargetKind(muxer=muxer, pattern=path)
 
@@ -113,12 +113,12 @@ def target_kind(target: str | os.PathLike[str]) -> TargetKind:
 def check_target(
     source: str | os.PathLike[str], target: str | os.PathLike[str], *, overwrite: bool
 ) -> TargetKind:
-    """Refuse a target that cannot or must not be written, before any work is done.
+    """Refuse a target that cannot or must not be written, before any work.
 
     Args:
         source: The input file, folder or pattern.
-        target: The output as the user gave it.
-        overwrite: An existing output may be replaced.
+        target: The output as the user named it.
+        overwrite: Whether an existing output may be replaced.
 
     Raises:
         MuxError: The output is the input (also by a symbolic or hard link), exists already, has
@@ -136,7 +136,7 @@ def check_target(
     if path.exists() and not overwrite:
         raise MuxError(path, "exists already; give another name, or --overwrite to replace it")
     if os.path.lexists(path) and not path.exists():
-        raise MuxError(path, "is a link that leads nowhere; remove it or give another name")
+        raise MuxError(path, "is a link to nothing; remove it or give another name")
     if path.exists() and not path.is_file():
         raise MuxError(path, "is no regular file; give the output another name")
     _check_folder(path.parent, path)
@@ -144,27 +144,27 @@ def check_target(
 
 
 def partial_path(target: Path) -> Path:
-    """Name the hidden sibling of `target` that is written first and renamed when it is right."""
+    """Hidden sibling of `target` that is written first, and renamed once verified."""
     return target.with_name(f".{target.name}.part")
 
 
 def _check_pattern(path: Path) -> None:
     if len(PATTERN.findall(path.name)) != 1 or path.name.count("%") != 1:
-        raise MuxError(path, "wanted one number in the pattern, such as %06d; correct the pattern")
+        raise MuxError(path, "the pattern must have one number, such as %06d")
 
 
 def _check_folder(folder: Path, target: Path) -> None:
     if not folder.exists():
         raise MuxError(target, f"the folder {folder} does not exist; create it first")
     if not folder.is_dir():
-        raise MuxError(target, f"{folder} is no folder; give the output another place")
+        raise MuxError(target, f"{folder} is no folder; choose another place")
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise MuxError(
             target,
             f"the folder {folder} cannot be written to ({error.strerror}); change its permissions "
-            "or give the output another place",
+            "or choose another place",
         ) from error
 
 
@@ -203,7 +203,7 @@ def _same_file(source: Path, target: Path) -> bool:
 
 
 def check_record(path: Path, flag: str, *, is_json: bool) -> None:
-    """Refuse a place for JSON or a table that is a film, or the name of one to come.
+    """Refuse a path for JSON or a table that is a film's, or a future film's.
 
     Writing there would replace the source, or the output that was just verified.
 
@@ -214,26 +214,24 @@ def check_record(path: Path, flag: str, *, is_json: bool) -> None:
 
     Raises:
         ConfigError: It must not be written there.
-        MuxError: What is there cannot be read.
+        MuxError: The existing file cannot be read.
     """
     if path.suffix.lower() in (*MUXERS, ".png"):
         raise ConfigError(
-            f"{flag} wants a file for text, and '{path}' is the name of a film or picture; give "
-            "another name"
+            f"{flag} writes text, and '{path}' is the name of a film or picture; give another name"
         )
     try:
         if path.is_file() and not _holds(path, is_json=is_json):
             kind = "JSON" if is_json else "text"
             raise ConfigError(
-                f"{flag} writes {kind}, and '{path}' exists and holds something else; give "
-                "another name"
+                f"{flag} writes {kind}, and '{path}' holds something else; give another name"
             )
     except OSError as error:
         raise write_error(path, error) from error
 
 
 def _holds(path: Path, *, is_json: bool) -> bool:
-    """Judge a file by its beginning, as it may be a film of any length."""
+    """Judge a file by its first bytes, as it may be a film of any length."""
     with path.open("rb") as file:
         start = file.read(2**16)
     try:

@@ -1,4 +1,4 @@
-"""The source's other streams, carried packet for packet: cues, chapters.
+"""The source's other streams, packet for packet, and its subtitle cues and chapters.
 
 The source is read a second time for them, so that only one packet is held at any moment.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
 from math import floor
+from operator import itemgetter
 from typing import Any
 
 import av
@@ -33,11 +35,11 @@ FIELDS_BEFORE_TEXT = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cue:
-    """A text and when it is shown.
+    """A text and its time on screen.
 
     Attributes:
         start, end: In ticks; the end is excluded.
-        event: As FFmpeg's decoders give it: an ASS event without its times.
+        event: An ASS event without its times, as FFmpeg's decoders make it.
     """
 
     start: int
@@ -46,10 +48,10 @@ class Cue:
 
 
 class CueFlattener:
-    """Part overlapping cues at every start and end; those shown together become one, by lines.
+    """Split overlapping cues at every start and end, and join those shown together by lines.
 
-    Nothing is shown earlier, later or shorter than before. A cue that comes when its time has been
-    given already is shown from there on.
+    Nothing is shown earlier, later or shorter than before. A cue that comes after its time was
+    written is shown from there on.
     """
 
     def __init__(self) -> None:
@@ -57,16 +59,14 @@ class CueFlattener:
         self._now: int | None = None
 
     def add(self, cue: Cue) -> Iterator[Cue]:
-        """Take the next cue, in order of starts; give what is settled by that."""
+        """Add the next cue, in order of starts; yield the cues that end before it."""
         yield from self.until(cue.start)
         now = cue.start if self._now is None else max(self._now, cue.start)
         self._now = now
-        self._shown.append(
-            Cue(start=now, end=max(cue.end, now + 1), event=cue.event)  # never lost
-        )
+        self._shown.append(Cue(start=now, end=max(cue.end, now + 1), event=cue.event))
 
     def until(self, time: int | None) -> Iterator[Cue]:
-        """Give all that is shown before a time; None for the rest."""
+        """Yield all that is shown before a time; None for the rest."""
         while self._shown:
             assert self._now is not None
             end = min(cue.end for cue in self._shown)
@@ -79,12 +79,12 @@ class CueFlattener:
 
 
 def text_of(event: bytes) -> bytes:
-    """Give the text of an ASS event."""
+    """Text of an ASS event."""
     return event.split(b",", FIELDS_BEFORE_TEXT)[-1]
 
 
 def _joined(events: Sequence[bytes]) -> bytes:
-    """Put the texts of ASS events under one another; styles end where their text does."""
+    """Join ASS events as lines of one; styles end with their text."""
     *before, first = events[0].split(b",", FIELDS_BEFORE_TEXT)
     texts = [first, *(text_of(event) for event in events[1:])]
     shown = b"\\N".join(
@@ -94,7 +94,7 @@ def _joined(events: Sequence[bytes]) -> bytes:
     return b",".join([*before, shown])
 
 
-# How far, in seconds, packets of one time may lie apart in a file.
+# Seconds by which packets of one time may lie apart in a file.
 INTERLEAVING = Fraction(10)
 TIMES_MAY_REPEAT = ("matroska", "webm")
 COVER_NAMES = {
@@ -103,7 +103,7 @@ COVER_NAMES = {
     "bmp": ("cover.bmp", "image/bmp"),
     "webp": ("cover.webp", "image/webp"),
 }
-# What a text encoder needs of an ASS header where the source has none (libavcodec/ass.h).
+# ASS header for a text encoder where the source has none (libavcodec/ass.h).
 ASS_HEADER = (
     b"[Script Info]\r\nScriptType: v4.00+\r\nPlayResX: 384\r\nPlayResY: 288\r\n\r\n"
     b"[V4+ Styles]\r\nFormat: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, "
@@ -122,7 +122,7 @@ class TimeRange:
     Attributes:
         start: Seconds on the source's clock, a whole number of the video's ticks.
         stop: Seconds on the source's clock, excluded; None for the end.
-        whole: All is kept, what comes a little before the start too.
+        whole: Everything is kept, packets a little before the start too.
     """
 
     start: Fraction
@@ -143,7 +143,7 @@ class _Track:
 
 
 class OtherStreams:
-    """The source's streams besides the enhanced one, on their way into an output.
+    """Copy and convert the source's streams beside the enhanced one into an output.
 
     Attributes:
         warnings: Sentences about packets that could not be carried over.
@@ -158,7 +158,7 @@ class OtherStreams:
         self._output: Any = None
         self._packets: Iterator[Packet[Any]] | None = None
         self._pending: Packet[Any] | None = None
-        self._undecodable: dict[int, int] = {}
+        self._undecodable: Counter[int] = Counter()
 
     def close(self) -> None:
         """Close the source."""
@@ -192,11 +192,11 @@ class OtherStreams:
 
     @contextlib.contextmanager
     def _template(self, output: av.container.OutputContainer, source: Stream) -> Iterator[Stream]:
-        """Give what describes a stream to be copied.
+        """The stream that describes one to be copied.
 
-        FFmpeg's AVI muxer takes the size of block that AVI states for AC-3 for that of a sample,
-        and loses the times. Its own command clears it (fftools/ffmpeg_mux_init.c), which PyAV
-        cannot; a detour through another container does.
+        FFmpeg's AVI muxer takes AVI's block size of AC-3 for that of a sample, and loses the times.
+        FFmpeg's command clears it (fftools/ffmpeg_mux_init.c), which PyAV cannot; a detour through
+        another container does.
         """
         codec = source.codec_context
         if not (codec and codec.name == "ac3" and "avi" == output.format.name == self._info.format):
@@ -218,7 +218,7 @@ class OtherStreams:
     ) -> None:
         if source.disposition & Disposition.attached_pic:
             name, kind = COVER_NAMES.get(info.codec, ("cover.bin", "application/octet-stream"))
-            # Players go by names such as small_cover.png.
+            # Players look for names such as small_cover.png.
             name, kind = info.tags.get("filename", name), info.tags.get("mimetype", kind)
             again, _ = open_source(self._info.path)
             with again:
@@ -230,7 +230,7 @@ class OtherStreams:
             output.add_stream_from_template(source)
 
     def clocks(self, plans: Iterable[StreamPlan]) -> list[tuple[Fraction, Fraction | None]]:
-        """List time base and start, in seconds by the header, of the streams to be written."""
+        """Time base and start (seconds by the header) of the streams to be written."""
         clocks: list[tuple[Fraction, Fraction | None]] = []
         for plan in plans:
             stream = self._source.streams[plan.index]
@@ -262,15 +262,11 @@ class OtherStreams:
                 self._pending = packet
                 self._settle_cues(until - INTERLEAVING)
                 return
-            if self._is_past_range(time):
+            if is_past(packet, self._range):
                 break
             self._forward(self._tracks[packet.stream.index], packet)
         if until is None:
             self._flush()
-
-    def _is_past_range(self, time: Fraction | None) -> bool:
-        stop = self._range.stop if self._range else None
-        return stop is not None and time is not None and time > stop + INTERLEAVING
 
     def _read(self) -> Iterator[Packet[Any]]:
         if not has_discontinuous_clock(self._source):
@@ -286,7 +282,7 @@ class OtherStreams:
             except av.FFmpegError as error:
                 self.warnings.append(f"the other streams end early: {error}")
                 return
-            if packet.size:  # an empty one asks decoders to flush
+            if packet.size:  # an empty one flushes decoders
                 settle_time(packet, self._tracks[packet.stream.index].plan.kind)
                 yield packet
 
@@ -299,7 +295,7 @@ class OtherStreams:
         elif track.plan.action == "convert" and track.plan.kind == "audio":
             self._convert_audio(track, packet)
         elif move_into_range(packet, track.plan.kind, self._range):
-            # A copied video can be decoded from its first keyframe on only.
+            # A copied video decodes from a keyframe on only.
             track.started = track.started or track.plan.kind != "video" or packet.is_keyframe
             if self._range is not None and not track.started:
                 return
@@ -309,7 +305,7 @@ class OtherStreams:
                 self._write(track, packet)
 
     def _write(self, track: _Track, packet: Packet[Any]) -> None:
-        """Write a packet, its decoding time put after the one before where the source errs."""
+        """Write a packet, its decoding time moved after the one before where the source errs."""
         if packet.dts is not None:
             last, strict = track.last_dts, self._output.format.name not in TIMES_MAY_REPEAT
             if last is not None and packet.dts < last + strict:
@@ -326,7 +322,7 @@ class OtherStreams:
         except av.EOFError:
             frames = []
         except av.FFmpegError:
-            self._count_undecodable(track)
+            self._undecodable[track.plan.index] += 1
             return
         for decoded in frames:
             frame: Any = track.clock.place(decoded)
@@ -335,7 +331,7 @@ class OtherStreams:
             if self._range is not None:
                 time = frame.pts * frame.time_base
                 after = self._range.stop is not None and time >= self._range.stop
-                # What only reaches into the range is cut to the sample where that is done anyway.
+                # A frame that only reaches into the range is cut where samples are laid anyway.
                 reaches = frame.samples * frame.time_base if track.from_zero else 0
                 if time + reaches < self._range.start or after:
                     continue
@@ -344,12 +340,12 @@ class OtherStreams:
                 self._output.mux(track.target.encode(piece))
 
     def _convert_subtitle(self, track: _Track, packet: Packet[Any]) -> None:
-        """Convert the text and keep the packet's own times, which the encoders round."""
+        """Convert the text with the packet's own times, which the encoders round."""
         context: Any = track.source.codec_context
         try:
             texts = context.decode2(packet)
         except av.FFmpegError:
-            self._count_undecodable(track)
+            self._undecodable[track.plan.index] += 1
             return
         start, lasts = packet.pts, packet.duration or 0
         if start is None or texts is None or not len(texts):
@@ -362,7 +358,7 @@ class OtherStreams:
                 self._write_cue(track, cue)
 
     def _settle_cues(self, until: Fraction | None) -> None:
-        """Write the cues that were shown before a time; those to come may begin there."""
+        """Write the cues shown before a time, at which later ones may begin."""
         for track in self._tracks.values():
             unit = track.source.time_base or Fraction(1, 1000)
             limit = None if until is None else floor(until / unit)
@@ -378,14 +374,11 @@ class OtherStreams:
         try:
             converted = track.target.codec_context.encode_subtitle(texts)
         except av.FFmpegError:
-            self._count_undecodable(track)
+            self._undecodable[track.plan.index] += 1
             return
         converted.pts = converted.dts = start
         converted.duration, converted.time_base = lasts, track.source.time_base
         self._write(track, converted)
-
-    def _count_undecodable(self, track: _Track) -> None:
-        self._undecodable[track.plan.index] = self._undecodable.get(track.plan.index, 0) + 1
 
     def _flush(self) -> None:
         self._settle_cues(None)
@@ -394,36 +387,68 @@ class OtherStreams:
                 with contextlib.suppress(av.EOFError):
                     self._convert_audio(track, None)
                 self._output.mux(track.target.encode(None))
-            self._tell_clock(track)
-            lost = self._undecodable.get(track.plan.index)
-            if lost:
-                self.warnings.append(
-                    f"{lost} damaged packets of {track.plan.kind} track {track.plan.index} "
-                    "could not be converted"
-                )
+            self.warnings += self._track_warnings(track)
 
-    def _tell_clock(self, track: _Track) -> None:
+    def _track_warnings(self, track: _Track) -> Iterator[str]:
         name = f"{track.plan.kind} track {track.plan.index}"
         if track.clock.overlapping:
-            self.warnings.append(
+            yield (
                 f"{float(track.clock.overlapping):.3f} s of {name} are left out: by the input's "
                 "clock they overlap the sound before them"
             )
         if track.clock.restarted:
-            self.warnings.append(
+            yield (
                 f"the clock of {name} goes back by more than {int(LONGEST_OVERLAP)} s; its sound "
                 "goes on without a break and may be out of step from there"
             )
+        if lost := self._undecodable[track.plan.index]:
+            yield f"{lost} damaged packets of {name} could not be converted"
+
+
+def kept_packets(
+    info: SourceInfo, kinds: Mapping[int, str], time_range: TimeRange | None
+) -> Iterator[Packet[Any]]:
+    """Read the packets of some streams that lie in a range, on the output's clock.
+
+    A damaged end is left out.
+
+    Args:
+        info: The file.
+        kinds: Of the streams, by index.
+        time_range: The part that is kept; None for all.
+    """
+    waiting = {index for index, kind in kinds.items() if kind == "video" and time_range}
+    source, _ = open_source(info.path)
+    with source, contextlib.suppress(av.FFmpegError):
+        for packet in read_packets(source, [source.streams[index] for index in kinds]):
+            index = packet.stream.index
+            if not packet.size or is_filler(packet):
+                continue
+            settle_time(packet, kinds[index])
+            if is_past(packet, time_range):
+                return
+            if move_into_range(packet, kinds[index], time_range):
+                if packet.is_keyframe:
+                    waiting.discard(index)
+                if index not in waiting:
+                    yield packet
+
+
+def is_past(packet: Packet[Any], time_range: TimeRange | None) -> bool:
+    """Whether all later packets of a file, too, lie after the end of a range."""
+    ticks = packet.dts if packet.dts is not None else packet.pts
+    stop = time_range.stop if time_range else None
+    return stop is not None and ticks is not None and ticks * packet.time_base > stop + INTERLEAVING
 
 
 def settle_time(packet: Packet[Any], kind: str) -> None:
-    """Give sound and text without a presentation time (AVI) their decoding time: it is the same."""
+    """Set a missing presentation time of sound and text (AVI) to the decoding time."""
     if packet.pts is None and kind in ("audio", "subtitle"):
         packet.pts = packet.dts
 
 
 def is_filler(packet: Packet[Any]) -> bool:
-    """Recognise the empty cues that MP4 puts between others; its muxer makes them anew."""
+    """Whether this is an empty cue, which MP4 has between others and its muxer makes again."""
     context: Any = packet.stream.codec_context
     return context is not None and context.name == "mov_text" and bytes(packet)[:2] == b"\0\0"
 
@@ -431,10 +456,10 @@ def is_filler(packet: Packet[Any]) -> bool:
 def move_into_range(packet: Packet[Any], kind: str, time_range: TimeRange | None) -> bool:
     """Move a packet to the output's clock, in place.
 
-    A subtitle on screen at either end of the range is kept with the part that lies within.
+    A subtitle on screen at either end of the range keeps the part that lies within.
 
     Returns:
-        False where the packet lies outside the range.
+        Whether the packet lies in the range.
     """
     if time_range is None:
         return True
@@ -466,7 +491,7 @@ def _add_subtitles(output: av.container.OutputContainer, source: Stream, codec: 
 
 Chapter = tuple[Fraction, Fraction, str]
 
-# The text track that holds their names there has one sample after another, from zero on.
+# Their names lie in a text track, one sample after another, from zero on.
 CONTIGUOUS = ("mp4", "mov")
 TOLERANCE = Fraction(1, 1000)
 
@@ -474,7 +499,7 @@ TOLERANCE = Fraction(1, 1000)
 def kept_chapters(
     info: SourceInfo, muxer: str, time_range: TimeRange | None
 ) -> tuple[Chapter, ...]:
-    """List (start, end, title), in seconds on the output's clock, as the target will hold them.
+    """Chapters of the target: (start, end, title), in seconds on the output's clock.
 
     MP4 and MOV hold chapters one after another from zero on: each ends where the next begins, and
     an untitled one comes before a first that begins later. So every chapter begins at its time.
@@ -484,29 +509,29 @@ def kept_chapters(
 
 
 def chapter_warnings(info: SourceInfo, muxer: str, time_range: TimeRange | None) -> tuple[str, ...]:
-    """Say in sentences how the chapters will differ from those of the kept part of the source."""
+    """Sentences about how the chapters will differ from those of the source's kept part."""
     if "chapters" not in LABELS.get(muxer, ()):
         return ()
-    before = sorted(_in_range(info.chapters, time_range), key=_start)
+    before = sorted(_in_range(info.chapters, time_range), key=itemgetter(0))
     after = kept_chapters(info, muxer, time_range)
     added, after = len(after) - len(before), after[len(after) - len(before) :]
-    said = []
+    warnings = []
     if added:
-        said.append(
-            f"the first chapter begins {float(before[0][0]):.3f} s after the start, and {muxer} "
+        warnings.append(
+            f"the first chapter begins {float(before[0][0]):.3f} s after the start, but {muxer} "
             "files hold chapters from the start on: an untitled one will fill that time"
         )
     moved = sum(abs(a[1] - b[1]) > TOLERANCE for a, b in zip(before, after, strict=True))
     if moved:
-        said.append(
+        warnings.append(
             f"{muxer} files hold chapters only one after another: {moved} of {len(before)} will "
             "end where the next begins (mkv files hold their ends); all begin at their times"
         )
-    return tuple(said)
+    return tuple(warnings)
 
 
 def for_muxer(chapters: Sequence[Chapter], muxer: str) -> list[dict[str, Any]]:
-    """Put chapters into PyAV's words; the text track of MP4 skips those without a title tag."""
+    """Chapters for PyAV; MP4's text track skips those without a title tag."""
     written = []
     for number, (begin, end, title) in enumerate(chapters):
         tick = Fraction(1, math.lcm(begin.denominator, end.denominator))
@@ -527,14 +552,15 @@ def for_muxer(chapters: Sequence[Chapter], muxer: str) -> list[dict[str, Any]]:
 def check_chapters(
     info: SourceInfo, made: SourceInfo, muxer: str, time_range: TimeRange | None
 ) -> Check:
-    """Check number, times and titles of the chapters that lie in the kept range."""
+    """Check number, times and titles of the chapters in the kept range."""
     wanted, found = kept_chapters(info, muxer, time_range), made.chapters
     if len(wanted) != len(found):
         return check("chapters", False, f"wanted {len(wanted)} chapters, found {len(found)}")
     for number, (want, got) in enumerate(zip(wanted, found, strict=True), 1):
         late = max(abs(want[0] - got[0]), abs(want[1] - got[1]))
         if late > TOLERANCE or want[2] != got[2]:
-            return check("chapters", False, f"chapter {number}, {_say(want)}, became {_say(got)}")
+            change = f"chapter {number}, {_described(want)}, became {_described(got)}"
+            return check("chapters", False, change)
     return check("chapters", True, f"{len(found)} kept", count=len(found))
 
 
@@ -550,21 +576,17 @@ def _in_range(chapters: Iterable[Chapter], time_range: TimeRange | None) -> Iter
 
 
 def _one_after_another(chapters: Sequence[Chapter]) -> tuple[Chapter, ...]:
-    ordered = sorted(chapters, key=_start)
+    ordered = sorted(chapters, key=itemgetter(0))
     made = []
     for number, (start, end, title) in enumerate(ordered):
         last = number == len(ordered) - 1
-        # A last one that lasts for no time would be read as lasting until the film ends.
+        # A last one of no length would be read as lasting until the film ends.
         made.append((start, max(end, start + TOLERANCE) if last else ordered[number + 1][0], title))
     if made and made[0][0] > TOLERANCE:
         return ((Fraction(0), made[0][0], ""), *made)
     return tuple(made)
 
 
-def _start(chapter: Chapter) -> Fraction:
-    return chapter[0]
-
-
-def _say(chapter: Chapter) -> str:
+def _described(chapter: Chapter) -> str:
     start, end, title = chapter
     return f"{title or 'untitled'!r} from {float(start):.3f} s to {float(end):.3f} s"

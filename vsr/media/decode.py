@@ -12,7 +12,7 @@ from av.video.reformatter import VideoReformatter
 
 from vsr.color import GBR, HDR_TRANSFERS, MATRIX_NAMES, assumed_matrix, one_matrix
 from vsr.errors import DecodeError
-from vsr.media.filters import FrameFilter, SceneScorer, StreamShape, deinterlacers
+from vsr.media.filters import FilterChain, FrameFilter, SceneScorer, StreamShape, parse_chain
 from vsr.media.formats import Packing, frame_planes, packing_of
 from vsr.media.probe import SourceInfo, VideoInfo, caption_carrier, frame_facts
 from vsr.media.reading import FrameReader, LostFrames
@@ -20,11 +20,12 @@ from vsr.media.timing import PtsRepair
 from vsr.media.types import PlanarFrame, PlaneFormat
 from vsr.options import DecodeOptions
 
-MATRICES = {1: "bt709", 4: "fcc", 5: "bt470bg", 7: "smpte240m", 9: "bt2020nc"}  # H.273: libavfilter
-# libavfilter/vf_colorspace.c: these it converts exactly; swscale, which takes all, is coarser.
+# libavfilter's names of `color.MATRIX_OF_CODE`.
+MATRICES = {1: "bt709", 4: "fcc", 5: "bt470bg", 7: "smpte240m", 9: "bt2020nc"}
+# libavfilter/vf_colorspace.c converts these exactly; swscale, which takes all, is coarser.
 EXACT = {f"yuv{chroma}p{bits}" for chroma in (420, 422, 444) for bits in ("", "10le", "12le")}
 SCALING = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp:interl=-1"
-# Shapes so near each other are one: 720 and 704 pixels of one line, say, or rounded aspects.
+# Shapes this close count as one: 720 and 704 pixels of one line, or rounded aspects.
 SAME_SHAPE = Fraction(103, 100)
 AHEAD = 32  # frames, more than any decoder holds back
 BAR = 4  # pixels: fields and chroma keep their places
@@ -32,12 +33,12 @@ BAR = 4  # pixels: fields and chroma keep their places
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Look:
-    """What decides how the samples of a frame are shown.
+    """Properties on which the look of a frame's samples depends.
 
     Attributes:
         width, height, pix_fmt: As decoded.
         aspect: Width over height of a pixel.
-        matrix: H.273 code, those of one matrix made one; 0 for RGB and grey.
+        matrix: H.273 code, of `color.one_matrix`; 0 for RGB and grey.
         full_range: Whether codes span all that the bits can hold.
         hdr: Whether brightness follows PQ or HLG.
     """
@@ -50,19 +51,25 @@ class Look:
     full_range: bool
     hdr: bool
 
+    @property
     def shape(self) -> Fraction:
-        """Give width over height of the picture as shown."""
+        """Width over height of the picture as shown."""
         return self.width * self.aspect / self.height
+
+    @property
+    def filter_range(self) -> str:
+        """libavfilter's name of the range."""
+        return "pc" if self.full_range else "tv"
 
 
 class Conformer:
-    """Makes all frames of a film like the first; those that are pass untouched.
+    """Convert frames that differ from the first; all others pass untouched.
 
-    Size, pixel format and shape are the first frame's; colours are those that the header, or the
-    first frame of the file, is tagged with, as all of the output will be.
+    Size, pixel format and shape are the first frame's; colours are the tags of the header, or of
+    the file's first frame, as for all of the output.
 
     Attributes:
-        aspect: Sample aspect ratio of the frames given out; None where nothing tells.
+        aspect: Sample aspect ratio of the frames out of it; None if unknown.
     """
 
     def __init__(self, video: VideoInfo, stated: Fraction | None) -> None:
@@ -70,13 +77,13 @@ class Conformer:
 
         Args:
             video: What was probed.
-            stated: The aspect that the container sets over the codec's; None where it does not.
+            stated: The aspect that the container sets over the codec's; None if it does not.
         """
         self.aspect = video.sample_aspect_ratio if stated is None else stated
         self._video = video
         self._stated = stated
-        self._unsettled = AHEAD  # frames that may still have another aspect than `_told`
-        self._told: Fraction | None = None
+        self._unsettled = AHEAD  # frames that may still have another aspect than `_met`
+        self._met: Fraction | None = None
         self._own: Fraction | None = None
         self._matrix = _matrix(video.color.matrix) or _matrix(
             assumed_matrix(video.width, video.height)
@@ -85,14 +92,14 @@ class Conformer:
         self._graph: tuple[Look, FrameFilter] | None = None
         self._changed: dict[Look, tuple[int, int]] = {}  # frames, and pts of the first
 
-    def __call__(self, frame: VideoFrame, told: Fraction | None) -> VideoFrame:
-        """Give a frame as the first is.
+    def __call__(self, frame: VideoFrame, met: Fraction | None) -> VideoFrame:
+        """Make a frame like the first.
 
         Args:
             frame: As decoded.
-            told: The aspect that the decoder has met last, which may be that of frames to come.
+            met: The aspect that the decoder met last, which may be that of later frames.
         """
-        aspect = self._aspect(frame, told)
+        aspect = self._aspect(frame, met)
         if self._wanted is None:
             self.aspect = aspect
             self._wanted = self._look(frame, aspect, first=True)
@@ -105,7 +112,7 @@ class Conformer:
 
     @property
     def resized(self) -> int:
-        """Count the frames that were of another size than the first."""
+        """Number of frames of another size than the first."""
         wanted = self._wanted
         return sum(
             count
@@ -114,30 +121,29 @@ class Conformer:
         )
 
     def notes(self) -> Iterator[str]:
-        """Say what was done, once for each kind of frame."""
+        """One sentence for each kind of converted frame."""
         for look, (count, pts) in self._changed.items():
             assert self._wanted is not None
             ticks = pts - (self._video.start_pts or 0)
             yield _note(look, self._wanted, count, float(ticks * self._video.time_base))
 
-    def _aspect(self, frame: VideoFrame, told: Fraction | None) -> Fraction | None:
-        """Tell the aspect of a frame, which PyAV 18 does not; asking a graph takes its time."""
+    def _aspect(self, frame: VideoFrame, met: Fraction | None) -> Fraction | None:
+        """Aspect of a frame, which PyAV 18 does not offer and a slow graph reads."""
         if self._stated is not None:
             return self._stated
-        if told != self._told:
-            self._unsettled, self._told = AHEAD, told
+        if met != self._met:
+            self._unsettled, self._met = AHEAD, met
         if self._unsettled:
             self._own = frame_facts(frame).sample_aspect_ratio or self.aspect
-            self._unsettled = 0 if self._own == told else self._unsettled - 1
+            self._unsettled = 0 if self._own == met else self._unsettled - 1
         return self._own
 
     def _look(self, frame: VideoFrame, aspect: Fraction | None, *, first: bool = False) -> Look:
-        """Describe a frame; of the first, the colours are those of the whole film."""
+        """Describe a frame; the first one has the colours of the whole film."""
         video = self._video
         packing = packing_of(frame.format.name)
         colours = packing is not None and packing.format.chroma not in ("gray", "rgb")
-        tagged = 0 if first else frame.color_range
-        told = tagged or video.color.range
+        range_tag = (0 if first else frame.color_range) or video.color.range
         full = packing is not None and packing.format.full_range
         matrix = self._matrix if first else _matrix(frame.colorspace)
         if matrix == 0 and (frame.width, frame.height) != (video.width, video.height):
@@ -149,7 +155,7 @@ class Conformer:
             pix_fmt=frame.format.name,
             aspect=aspect or Fraction(1),
             matrix=(matrix or self._matrix) if colours else 0,
-            full_range=(full or told == 2) if colours else told != 1,
+            full_range=(full or range_tag == 2) if colours else range_tag != 1,
             hdr=transfer in HDR_TRANSFERS,
         )
 
@@ -158,17 +164,8 @@ class Conformer:
         if not chain:
             return frame
         if self._graph is None or self._graph[0] != look:
-            shape = StreamShape(
-                width=look.width,
-                height=look.height,
-                pix_fmt=look.pix_fmt,
-                time_base=self._video.time_base,
-                frame_rate=self._video.frame_rate,
-                sample_aspect_ratio=look.aspect,
-                matrix=frame.colorspace,
-                range=frame.color_range,
-            )
-            self._graph = (look, FrameFilter(shape, chain))
+            shape = StreamShape.of(frame, self._video, look.aspect)
+            self._graph = (look, FrameFilter(shape, parse_chain(chain)))
         (made,) = self._graph[1].push(frame)
         color = self._video.color
         made.colorspace, made.color_range = color.matrix, color.range
@@ -177,26 +174,27 @@ class Conformer:
 
 
 def _matrix(code: int) -> int:
-    """Reduce an H.273 code to one per matrix; 0 where it names none that is known."""
+    """Reduce an H.273 code to one per matrix; 0 if unknown."""
     code = one_matrix(code)
     return code if code in MATRICES else 0
 
 
 def _chain(look: Look, wanted: Look) -> str:
-    """Compose filters that make one look the other; empty where they differ in name only."""
+    """Filters that convert one look to the other; empty if they differ in name only."""
     parts = []
     even = not (look.width % 2 or look.height % 2)
-    if _colours(look) != _colours(wanted) and look.pix_fmt in EXACT and even:
+    recoloured = (look.matrix, look.full_range) != (wanted.matrix, wanted.full_range)
+    if recoloured and look.pix_fmt in EXACT and even:
         same = "iprimaries=bt709:primaries=bt709:itrc=bt709:trc=bt709:fast=1"
         parts.append(
             f"colorspace={same}:ispace={MATRICES[look.matrix]}:space={MATRICES[wanted.matrix]}"
-            f":irange={_range(look)}:range={_range(wanted)}"
+            f":irange={look.filter_range}:range={wanted.filter_range}"
         )
-        look = replace(look, matrix=wanted.matrix, full_range=wanted.full_range)
+        look, recoloured = replace(look, matrix=wanted.matrix, full_range=wanted.full_range), False
     width, height = _fitted(look, wanted)
-    sizes = (look.width, look.height), (width, height)
-    if sizes[0] != sizes[1] or _samples(look) != _samples(wanted):
-        ranges = f":in_range={_range(look)}:out_range={_range(wanted)}"
+    resized = (look.width, look.height) != (width, height)
+    if resized or recoloured or look.pix_fmt != wanted.pix_fmt:
+        ranges = f":in_range={look.filter_range}:out_range={wanted.filter_range}"
         matrices = "".join(
             f":{side}_color_matrix={MATRICES[which.matrix]}"
             for side, which in (("in", look), ("out", wanted))
@@ -213,21 +211,9 @@ def _chain(look: Look, wanted: Look) -> str:
     return ",".join(parts)
 
 
-def _colours(look: Look) -> tuple[int, bool]:
-    return look.matrix, look.full_range
-
-
-def _samples(look: Look) -> tuple[int, bool, str]:
-    return look.matrix, look.full_range, look.pix_fmt
-
-
-def _range(look: Look) -> str:
-    return "pc" if look.full_range else "tv"
-
-
 def _fitted(look: Look, wanted: Look) -> tuple[int, int]:
-    """Give the size at which a picture keeps its shape within the pixels of another."""
-    wider = look.shape() / wanted.shape()
+    """Size at which a picture keeps its shape within the pixels of another."""
+    wider = look.shape / wanted.shape
     if 1 / SAME_SHAPE < wider < SAME_SHAPE:
         return wanted.width, wanted.height
     if wider > 1:
@@ -239,8 +225,8 @@ def _note(look: Look, wanted: Look, count: int, seconds: float) -> str:
     pairs = [
         ("size", f"{wanted.width}x{wanted.height}", f"{look.width}x{look.height}"),
         ("pixel format", wanted.pix_fmt, look.pix_fmt),
-        ("pixel aspect", _ratio(wanted.aspect), _ratio(look.aspect)),
-        ("colour matrix", _matrix_name(wanted), _matrix_name(look)),
+        ("pixel aspect", *(f"{x.aspect.numerator}:{x.aspect.denominator}" for x in (wanted, look))),
+        ("colour matrix", *map(_matrix_name, (wanted, look))),
         ("colour range", *("full" if x.full_range else "limited" for x in (wanted, look))),
         ("brightness", *("HDR" if x.hdr else "SDR" for x in (wanted, look))),
     ]
@@ -249,22 +235,18 @@ def _note(look: Look, wanted: Look, count: int, seconds: float) -> str:
     done = "made like the first, within black bars" if bars else "made like the first"
     if look.hdr != wanted.hdr:
         done += " but for their brightness"
-    cut = "; to keep them as they are, cut there with --start and --duration"
+    cut = "; to keep them unchanged, cut there with --start and --duration"
     return (
         f"the video changes {seconds:.3f} s after its start ({changes}); such frames, {count} in "
         f"all, are {done}{cut if bars or look.hdr != wanted.hdr else ''}"
     )
 
 
-def _ratio(aspect: Fraction) -> str:
-    return f"{aspect.numerator}:{aspect.denominator}"
-
-
 def _matrix_name(look: Look) -> str:
     return "none" if look.matrix == GBR else MATRIX_NAMES.get(look.matrix, str(look.matrix))
 
 
-# Decoders of these mark interlaced frames themselves; of others only the header may know.
+# Decoders of these mark interlaced frames; for others only the header may state them.
 FIELD_MARKING_CODECS = ("h264", "hevc", "mpeg2video", "mpeg4", "vc1", "dvvideo", "prores")
 
 
@@ -273,22 +255,22 @@ class DecodeSummary:
     """What happened while a file was decoded; complete once the iteration has ended.
 
     Attributes:
-        frames: Frames given out, after filters.
+        frames: Frames yielded, after filters.
         decoded: Frames within start and duration that came from the decoder, before filters.
         packets: Video packets read.
         corrupt: pts, before filters, of frames that the decoder marked as damaged.
         lost: Frames that are missing although the file has, or claims, packets for them.
         gaps: Whole frames that the clock of an otherwise undamaged constant-rate stream skips; at
             most 1000. They may have been lost before, or never recorded.
-        errors: What the decoder said, with times; at most 100 are kept.
-        error_count: All of them.
+        errors: Messages of the decoder, with times; at most 100 are kept.
+        error_count: Number of all.
         synthesised_pts, repaired_pts: Frames without a pts, and with one that went backwards.
         discontinuities: (seconds after repair, jump in seconds) of every splice in the clock.
-        attached: What frames of the input carry beside their pixels, and how many of them each;
-            see `probe.NAMES`.
-        captioned: How many frames had closed captions after filters.
-        resized: How many frames were of another size than the first, and were made like it.
-        warnings: Whatever else the caller should say.
+        attached: Kinds of data that input frames carry beside their pixels (`probe.NAMES`), and
+            the number of frames with each.
+        captioned: Number of frames with closed captions after filters.
+        resized: Number of frames of another size than the first, made like it.
+        warnings: Anything else to report, in sentences.
     """
 
     frames: int
@@ -309,20 +291,20 @@ class DecodeSummary:
 
     @property
     def lost_count(self) -> int:
-        """Count the lost frames."""
+        """Number of lost frames."""
         return sum(lost.count for lost in self.lost)
 
 
 class Decoder:
-    """Iterate over the frames of a file, once; a context manager that always closes it.
+    """Iterate over the frames of a file, once; a context manager that closes it.
 
     Damage raises nothing while anything decodes: undecodable frames are left out and listed in
-    `summary`, damaged ones are given and marked. At most a few frames are held.
+    `summary`, damaged ones are marked. At most a few frames are held.
 
     Attributes:
-        time_base, frame_rate, width, height, format, sample_aspect_ratio: Of the frames given
-            out, after filters; known once constructed. The frame rate is nominal.
-        first_pts: Of the first of them, in ticks of `time_base`.
+        time_base, frame_rate, width, height, format, sample_aspect_ratio: Of the frames after
+            filters; known once constructed. The frame rate is nominal.
+        first_pts: Of the first frame, in ticks of `time_base`.
         origin: Seconds on the stream's clock that `DecodeOptions.start` counts from.
     """
 
@@ -339,9 +321,9 @@ class Decoder:
         """Open the file and decode the first frame.
 
         Raises:
-            ProbeError: The file cannot be opened any more.
+            ProbeError: The file can no longer be opened.
             ConfigError: The filter chain does not work on this video.
-            DecodeError: No frame can be had, or its pixel format holds no integers.
+            DecodeError: No frame decodes, or its pixel format holds no integers.
         """
         options = options or DecodeOptions()
         self._info = info
@@ -356,9 +338,10 @@ class Decoder:
         self._warnings: dict[str, None] = {}
         self._lost: list[LostFrames] = []
         self._gaps: list[LostFrames] = []
-        self._given = 0
+        self._yielded = 0
         self._captioned = 0
-        self._leaves_fields = bool(deinterlacers(options.filter_chain))
+        self._chain = parse_chain(options.filter_chain)
+        self._leaves_fields = bool(self._chain.deinterlacers)
         self._interlaced = False
         self._order: PtsRepair | None = None
         self._packing: Packing | None = None
@@ -385,10 +368,10 @@ class Decoder:
         self._reader.close()
 
     def __iter__(self) -> Iterator[PlanarFrame]:
-        """Give the frames that have not been given yet."""
+        """Yield the remaining frames."""
         while self._ready is not None:
             frame, self._ready = self._ready, None
-            self._given += 1
+            self._yielded += 1
             yield frame
             self._ready = next(self._frames, None)
 
@@ -397,7 +380,7 @@ class Decoder:
         """What happened so far."""
         reader = self._reader
         return DecodeSummary(
-            frames=self._given,
+            frames=self._yielded,
             decoded=reader.frames,
             packets=reader.ledger.packets,
             corrupt=tuple(reader.corrupt),
@@ -419,23 +402,23 @@ class Decoder:
         if summary.decoded or (self._options.start > 0 and not summary.error_count):
             return DecodeError(
                 self._info.path,
-                f"wanted frames from {float(self._options.start):g} s on, got none: the video "
-                "ends before that, or the filters keep nothing; choose an earlier start",
+                f"no frames from {float(self._options.start):g} s on: the video ends before that, "
+                "or the filters keep nothing; choose an earlier start",
             )
-        said = summary.errors[0] if summary.errors else "the decoder gave no reason"
+        reason = summary.errors[0] if summary.errors else "the decoder gave no reason"
         return DecodeError(
             self._info.path,
-            f"wanted frames, got none from {summary.packets} packets ({said}); "
-            "the file is damaged beyond use: copy it again",
+            f"no frame decodes from {summary.packets} packets ({reason}); the file is damaged "
+            "beyond use: copy it again",
         )
 
     def _planar(self) -> Iterator[PlanarFrame]:
-        """Turn filtered frames into planes; each lasts until the next, the last as it says."""
+        """Turn filtered frames into planes; each but the last lasts until the next."""
         held: PlanarFrame | None = None
         for frame in self._filtered():
             planar = self._to_planar(frame)
             if held is not None:
-                yield _lasting(held, planar.pts - held.pts)
+                yield replace(held, duration=planar.pts - held.pts)
             held = planar
         self._lost, self._gaps = self._reader.account()
         if self._gaps:
@@ -447,18 +430,18 @@ class Decoder:
         ledger = self._reader.ledger
         if ledger.first_empty is not None:
             self._warn(
-                f"packets of the video that are empty: {ledger.empties} (the first at "
+                f"empty video packets: {ledger.empties} (the first at "
                 f"{float(ledger.first_empty * self._info.video.time_base):.3f} s); the picture "
                 "before stays until the next one"
             )
         if self._order is not None and self._order.repaired:
             self._warn(
-                f"the filters give {self._order.repaired} frames no later times than those before "
-                "them; they are moved later"
+                f"{self._order.repaired} frames leave the filters with times no later than those "
+                "before them; they are moved later"
             )
         if held is not None:
             step = max(1, round(1 / (self.frame_rate * self.time_base)))
-            yield held if held.duration else _lasting(held, step)
+            yield held if held.duration else replace(held, duration=step)
 
     def _filtered(self) -> Iterator[VideoFrame]:
         """Run the reader's frames, all made like the first, through the graph."""
@@ -469,8 +452,9 @@ class Decoder:
             if first:
                 first = False
                 self.sample_aspect_ratio = self._conformer.aspect
-                chain = self._chain(frame)
-                graph = FrameFilter(self._shape(frame), chain) if chain else None
+                if chain := self._all_filters(frame):
+                    shape = StreamShape.of(frame, self._info.video, self.sample_aspect_ratio)
+                    graph = FrameFilter(shape, chain)
             auto = self._options.deinterlace == "auto" and not self._leaves_fields
             if frame.interlaced_frame and auto:
                 self._check_interlaced(frame)
@@ -485,23 +469,20 @@ class Decoder:
                 self._learn(graph, filtered, None)
                 yield filtered
 
-    def _chain(self, first: VideoFrame) -> str:
-        """Compose deinterlacing and the user's chain; empty where there is nothing to do."""
-        video = self._info.video
-        mode = self._options.deinterlace
-        parts = []
+    def _all_filters(self, first: VideoFrame) -> FilterChain:
+        """Deinterlacing and the user's chain; empty if there is nothing to do."""
+        video, mode = self._info.video, self._options.deinterlace
+        interlaced = video.field_order not in ("unknown", "progressive")
         if mode in ("frame", "field"):
-            parts.append(f"bwdif=mode=send_{mode}:parity=auto:deint=all")
-        elif mode == "auto" and video.field_order not in ("unknown", "progressive"):
-            if self._leaves_fields:
-                return self._options.filter_chain or ""
+            how = f"mode=send_{mode}:parity=auto:deint=all"
+        elif mode == "auto" and interlaced and not self._leaves_fields:
             marked = first.interlaced_frame or video.codec in FIELD_MARKING_CODECS
             parity = "tff" if video.field_order == "top-first" else "bff"
-            told = "parity=auto:deint=interlaced" if marked else f"parity={parity}:deint=all"
-            parts.append(f"bwdif=mode=send_frame:{told}")
-        if self._options.filter_chain is not None:
-            parts.append(self._options.filter_chain)
-        return ",".join(parts)
+            which = "parity=auto:deint=interlaced" if marked else f"parity={parity}:deint=all"
+            how = f"mode=send_frame:{which}"
+        else:
+            return self._chain
+        return parse_chain(f"bwdif={how}") + self._chain
 
     def _check_interlaced(self, frame: VideoFrame) -> None:
         if self._info.video.field_order in ("unknown", "progressive") and not self._interlaced:
@@ -509,23 +490,11 @@ class Decoder:
             at = float((frame.pts or 0) * self._info.video.time_base)
             self._warn(
                 f"frames are marked interlaced from {at:.3f} s on, though the video starts "
-                "progressive; use --deinterlace frame if they show combs"
+                "progressive; use --deinterlace frame if you see combing"
             )
 
-    def _shape(self, first: VideoFrame) -> StreamShape:
-        return StreamShape(
-            width=first.width,
-            height=first.height,
-            pix_fmt=first.format.name,
-            time_base=self._info.video.time_base,
-            frame_rate=self._info.video.frame_rate,
-            sample_aspect_ratio=self.sample_aspect_ratio,
-            matrix=first.colorspace,
-            range=first.color_range,
-        )
-
     def _learn(self, graph: FrameFilter, filtered: VideoFrame, source: VideoFrame | None) -> None:
-        """Take over what a frame out of the graph, the first above all, tells of its output."""
+        """Take over the output's properties from the first frames out of the graph."""
         filtered.dts = None  # left from the decoder, in ticks of its own clock
         if self._order is not None:
             return
@@ -563,8 +532,8 @@ class Decoder:
         if packing is None:
             raise DecodeError(
                 self._info.path,
-                f"wanted pixels of 8 to 16 bit integers, got {first.format.name}; convert them "
-                "with --filter format=gbrp16le (or another planar format)",
+                f"{first.format.name} pixels are not integers of 8 to 16 bits; convert them with "
+                "--filter format=gbrp16le (or another planar format)",
             )
         if packing.drops_alpha:
             self._warn(f"the alpha channel of {first.format.name} is left out")
@@ -576,12 +545,8 @@ class Decoder:
             self._warnings[message] = None
 
 
-def _lasting(frame: PlanarFrame, duration: int) -> PlanarFrame:
-    return replace(frame, duration=duration)
-
-
 def _depth(frame: VideoFrame) -> tuple[int, int]:
-    """Rank a pixel format by what it can hold: bits per sample, samples per pixel."""
+    """Rank of a frame's pixel format: bits per sample, samples of chroma."""
     layout = frame.format
     parts = len([part for part in layout.components if not part.is_alpha])
     chroma = layout.chroma_width(64) * layout.chroma_height(64) if parts > 1 else 0

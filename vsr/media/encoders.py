@@ -1,8 +1,8 @@
-"""The encoders of this FFmpeg build: found, configured, tried; the colour tags they can write.
+"""The encoders of this FFmpeg build: finding, configuring and trying them; their colour tags.
 
-H.264, H.265 and AV1 hold all tags in their own headers. Of the others some hold none, some know
-one matrix or one range only, and containers make up for it or not. What cannot be tagged is
-converted to what players will take it for.
+H.264, H.265 and AV1 hold all colour tags in their own headers. Other codecs hold none, or one
+matrix or range only, and only some containers make up for it. Colours that cannot be tagged are
+converted to those that players will assume.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import difflib
 import io
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
 import numpy as np
@@ -26,23 +25,21 @@ from av.video.reformatter import Interpolation
 from vsr.color import HDR_TRANSFERS, MATRIX_NAMES, UNSPECIFIED, assumed_matrix, one_matrix
 from vsr.errors import ConfigError, EncodeError
 from vsr.media.containers import MUXERS, PICTURES, TargetKind
-from vsr.media.formats import fill_frame, plane_format
+from vsr.media.formats import fill_frame, plane_format, plane_shapes
 from vsr.media.probe import ColorTags, VideoInfo, probe
 from vsr.media.source import libav_messages
-from vsr.media.types import spans_full_range
+from vsr.media.types import EncodePlan, spans_full_range
+from vsr.options import EncodeOptions, parse_options
 
-if TYPE_CHECKING:
-    from vsr.media.types import EncodePlan
-
-# Constant quality and preset where the user gives none: visually transparent or nearly so.
+# Default quality and preset: visually transparent or nearly so.
 DEFAULT_CRF = {
     "libx264": 16, "libx264rgb": 16, "libx265": 18, "libvpx-vp9": 20, "libvpx": 8, "libsvtav1": 22,
 }  # fmt: skip
-HIGHEST_CRF = {"libx264": 51, "libx264rgb": 51, "libx265": 51}  # these clamp without a word
+HIGHEST_CRF = {"libx264": 51, "libx264rgb": 51, "libx265": 51}  # these clamp silently
 DEFAULT_PRESET = {
     "libx264": "medium", "libx264rgb": "medium", "libx265": "medium", "libsvtav1": "8",
 }  # fmt: skip
-# A name that x264 does not know it prints to stderr by itself; the numbers stand for the names.
+# x264 itself prints an unknown name to stderr; numbers are names too.
 _SPEEDS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
     "placebo",
@@ -53,13 +50,13 @@ PARAMETERS = {
     "libsvtav1": "svtav1-params",
 }  # fmt: skip
 QUIET = {"libx265": {"log-level": "none"}}
-CAPTIONS = {"libx265": {"a53cc": "1"}}  # the others write them unasked
+CAPTIONS = {"libx265": {"a53cc": "1"}}  # the others write them by default
 FASTER = {"libvpx-vp9": {"cpu-used": "4", "row-mt": "1"}, "ffv1": {"level": "3", "slicecrc": "1"}}
-# Encoders of FFmpeg's own that are steered by a quantiser: nearly lossless, 2 of 1 to 31.
+# FFmpeg's own encoders with a quantiser: nearly lossless, 2 of 1 to 31.
 QUANTIZER = ("mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "msmpeg4", "h263", "flv")
 LAMBDA = 118  # FF_QP2LAMBDA of libavutil/common.h
 RATE_CONTROL = {"b", "crf", "qp", "cq", "q", "global_quality", "minrate", "maxrate", "rc"}
-# What the frames handed over have already; told otherwise, the file would say what is not so.
+# Properties of the frames handed over, which an option would tag wrongly.
 SETTLED = {
     "time_base", "pkt_timebase", "video_size", "aspect", "sar", "pixel_format", "colorspace",
     "color_range", "chroma_sample_location",
@@ -72,13 +69,13 @@ def find_encoder(kind: TargetKind, name: str) -> av.Codec:
 
     Raises:
         ConfigError: There is none, it only decodes, is not for video, or the container of `kind`
-            does not take what it makes.
+            does not take its output.
     """
     codec = video_encoder(name)
     if kind.muxer == PICTURES:
         if codec.name != "png":
             raise ConfigError(
-                f"wanted pictures encoded with {name}; only PNG is written; leave --codec out"
+                f"pictures are written as PNG only, not with {name}; leave --codec out"
             )
     elif not _container_takes(kind.muxer, codec.name):
         others = [x for x, muxer in MUXERS.items() if _container_takes(muxer, codec.name)]
@@ -90,7 +87,7 @@ def find_encoder(kind: TargetKind, name: str) -> av.Codec:
 
 
 def video_encoder(name: str) -> av.Codec:
-    """Look up a video encoder, whatever it is written to.
+    """Look up a video encoder for any container.
 
     Raises:
         ConfigError: There is none, it only decodes, or is not for video.
@@ -101,8 +98,8 @@ def video_encoder(name: str) -> av.Codec:
         raise ConfigError(_unknown_codec(name)) from error
     if codec.type != "video":
         raise ConfigError(
-            f"wanted a video encoder, got {name!r}, which is for {codec.type}; "
-            "choose --codec libx264 or another video encoder"
+            f"{name!r} encodes {codec.type}, not video; choose --codec libx264 or another video "
+            "encoder"
         )
     return codec
 
@@ -111,13 +108,17 @@ def _unknown_codec(name: str) -> str:
     try:
         av.Codec(name, "r")
         return (
-            f"wanted video encoded with {name!r}, which this FFmpeg can only decode; "
-            "choose --codec libx264, libx265, libvpx-vp9, libsvtav1, prores_ks or ffv1"
+            f"this FFmpeg can only decode {name!r}; choose --codec libx264, libx265, libvpx-vp9, "
+            "libsvtav1, prores_ks or ffv1"
         )
     except UnknownCodecError:
-        near = difflib.get_close_matches(name, _video_encoders(), n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "try libx264 or libx265"
-        return f"wanted video encoded with {name!r}, which is no encoder of this FFmpeg; {hint}"
+        hint = _did_you_mean(name, _video_encoders()) or "try libx264 or libx265"
+        return f"this FFmpeg has no encoder {name!r}; {hint}"
+
+
+def _did_you_mean(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(known), n=3)
+    return f"did you mean {' or '.join(near)}?" if near else ""
 
 
 def _video_encoders() -> list[str]:
@@ -140,7 +141,7 @@ def _container_takes(muxer: str, codec: str) -> bool:
 
 @contextlib.contextmanager
 def discarded(muxer: str, **options: str) -> Iterator[av.container.OutputContainer]:
-    """Open an output whose bytes nobody wants; closing it must not fail either."""
+    """Open an output in memory, to be thrown away; closing it never fails."""
     output = av.open(io.BytesIO(), "w", format=muxer, container_options=options)
     try:
         yield output
@@ -151,53 +152,52 @@ def discarded(muxer: str, **options: str) -> Iterator[av.container.OutputContain
 
 def encoder_options(
     codec: av.Codec,
+    options: EncodeOptions,
     *,
-    crf: float | None,
-    preset: str | None,
     parameters: Mapping[str, str],
     limited_range: bool,
-    chosen: Mapping[str, str],
 ) -> dict[str, str]:
-    """Merge the defaults, what the plan needs, and what the user chose; the user wins.
+    """Merge the defaults, the needs of the plan, and the user's choices, which win.
 
     Args:
-        parameters: What the plan gives to the encoding library itself (x265-params and the like).
-        limited_range: The samples are of limited range; JPEG has to be told to allow that.
-        chosen: The user's own options; library parameters in them are merged key by key.
+        codec: The encoder.
+        options: Of the user; library parameters in them are merged key by key.
+        parameters: Of the plan for the encoding library itself (x265-params and the like).
+        limited_range: Whether samples are of limited range, for which JPEG needs permission.
 
     Raises:
         ConfigError: An option, or crf or preset, does not exist for this encoder, or has no such
             value.
     """
-    name = codec.name
-    known = _known_options(codec)
+    name, known = codec.name, _known_options(codec)
+    chosen = parse_options(options.encoder_option)
     for key in chosen:
         if key not in known:
-            near = difflib.get_close_matches(key, sorted(known), n=3)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"see ffmpeg -h encoder={name}"
+            hint = _did_you_mean(key, known) or f"see ffmpeg -h encoder={name}"
             raise ConfigError(f"{name} has no option {key!r}; {hint}")
         if key in SETTLED:
             raise ConfigError(
-                f"--encoder-option {key}={chosen[key]} would contradict the frames, whose times, "
-                "size and colours are settled before; leave it out, or use --size, --pix-fmt or "
-                "--filter"
+                f"--encoder-option {key}={chosen[key]} would contradict the times, size or colours "
+                "of the frames; leave it out, or use --size, --pix-fmt or --filter"
             )
-    options = FASTER.get(name, {}) | CAPTIONS.get(name, {})
-    options |= _quality_options(name, known, crf, bool(RATE_CONTROL & chosen.keys()))
-    options |= _preset_options(name, known, preset)
+    merged = FASTER.get(name, {}) | CAPTIONS.get(name, {})
+    merged |= _quality_options(name, known, options.crf, bool(RATE_CONTROL & chosen.keys()))
+    merged |= _preset_options(name, known, options.preset)
     if name == "mjpeg" and limited_range:
-        options["strict"] = "unofficial"
+        merged["strict"] = "unofficial"
     if name in PARAMETERS:
-        key = PARAMETERS[name]
-        merged = QUIET.get(name, {}) | dict(parameters) | _parse_parameters(chosen.get(key, ""))
-        chosen = {k: v for k, v in chosen.items() if k != key}
-        if merged:
-            options[key] = ":".join(f"{k}={v}" for k, v in merged.items())
-    return options | dict(chosen)
+        # "a=1:b:c=2"; a key alone switches something on in x264 and x265.
+        pairs = (
+            part.partition("=") for part in chosen.pop(PARAMETERS[name], "").split(":") if part
+        )
+        own = QUIET.get(name, {}) | dict(parameters) | {k: v or "1" for k, _, v in pairs}
+        if own:
+            merged[PARAMETERS[name]] = ":".join(f"{k}={v}" for k, v in own.items())
+    return merged | chosen
 
 
 def carries_captions(codec: av.Codec, chosen: Mapping[str, str]) -> bool:
-    """Tell whether an encoder writes the closed captions of its frames into the stream."""
+    """Whether an encoder writes the closed captions of its frames into the stream."""
     return "a53cc" in _known_options(codec) and chosen.get("a53cc") != "0"
 
 
@@ -209,10 +209,10 @@ def _known_options(codec: av.Codec) -> set[str]:
 def _quality_options(
     name: str, known: set[str], crf: float | None, steered: bool
 ) -> dict[str, str]:
-    """Map constant quality to what the encoder calls it; none where the user steers the rate."""
+    """The encoder's own option for constant quality; none if the user steers the rate."""
     highest = HIGHEST_CRF.get(name, 255)
     if crf is not None and not 0 <= crf <= highest:
-        raise ConfigError(f"wanted a --crf of 0 to {highest} for {name}, got {crf:g}; correct it")
+        raise ConfigError(f"--crf must be 0 to {highest} for {name}, not {crf:g}")
     quality = crf if crf is not None else DEFAULT_CRF.get(name)
     if "crf" in known:
         return {} if quality is None or (steered and crf is None) else {"crf": f"{quality:g}"}
@@ -241,15 +241,9 @@ def _preset_options(name: str, known: set[str], preset: str | None) -> dict[str,
     return {"preset": preset}
 
 
-def _parse_parameters(text: str) -> dict[str, str]:
-    """Read "a=1:b:c=2"; a key alone switches something on in x264 and x265."""
-    pairs = (part.partition("=") for part in text.split(":") if part)
-    return {key: value or "1" for key, _, value in pairs}
-
-
 def add_video_stream(output: av.container.OutputContainer, plan: EncodePlan) -> av.VideoStream:
-    """Add the planned video stream to an output whose header is not written yet."""
-    if plan.codec == "libsvtav1":  # its own switch for what it prints to stderr; 1 is errors
+    """Add the planned video stream to an output without a header yet."""
+    if plan.codec == "libsvtav1":  # what it prints to stderr; 1 is errors
         os.environ.setdefault("SVT_LOG", "1")
     stream = output.add_stream(plan.codec, rate=plan.frame_rate, options=dict(plan.options))
     assert isinstance(stream, av.VideoStream)
@@ -266,7 +260,7 @@ def add_video_stream(output: av.container.OutputContainer, plan: EncodePlan) -> 
         stream.set_display_matrix(plan.display_matrix)
     if plan.codec_tag is not None:
         context.codec_tag = plan.codec_tag
-    if plan.constant_interval is not None:  # without timestamps there is no room for reordering
+    if plan.constant_interval is not None:  # without timestamps frames cannot be reordered
         context.max_b_frames = 0
     return stream
 
@@ -278,17 +272,17 @@ def make_frame(
     duration: int,
     captions: av.VideoFrame | None = None,
 ) -> av.VideoFrame:
-    """Wrap planes as a frame with its tags and times; see `formats.fill_frame`.
+    """Make a frame with tags and times from planes; see `formats.fill_frame`.
 
     Args:
-        captions: A frame of which the side data is taken over; see `probe.caption_carrier`.
+        captions: A frame whose side data is taken over; see `probe.caption_carrier`.
     """
     base = None
     if captions is not None:
         base = captions.reformat(
-            plan.width, plan.height, plan.pix_fmt, interpolation=Interpolation.POINT
+            plan.width, plan.height, plan.planes.name, interpolation=Interpolation.POINT
         )
-        base.pict_type = 0  # the source's would be forced upon the encoder
+        base.pict_type = 0  # the encoder would be forced to use the source's
     frame = fill_frame(planes, plan.pix_fmt, plan.width, plan.height, base)
     frame.pts, frame.duration = pts, duration
     frame.time_base = plan.constant_interval or plan.time_base
@@ -298,7 +292,7 @@ def make_frame(
 
 
 def try_encoder(kind: TargetKind, plan: EncodePlan) -> None:
-    """Open the encoder once, in memory, and a hardware encoder on one black frame as well.
+    """Open the encoder once, in memory; encode a black frame too if it is hardware.
 
     Raises:
         ConfigError: It ignores or refuses one of its options.
@@ -315,10 +309,10 @@ def try_encoder(kind: TargetKind, plan: EncodePlan) -> None:
                 output.mux(stream.encode(black_frame(plan)))
                 output.mux(stream.encode(None))
     except (av.FFmpegError, ValueError) as error:
-        said = refusal(plan, error)
-        if any(map(_is_about_options, (said, *messages))):
-            raise ConfigError(said) from error
-        raise EncodeError(kind.pattern, said) from error
+        reason = refusal(plan, error)
+        if any(map(_is_about_options, (reason, *messages))):
+            raise ConfigError(reason) from error
+        raise EncodeError(kind.pattern, reason) from error
     complaints = [text.strip() for text in messages if _is_about_options(text)]
     if ignored or complaints:
         what = ", ".join(sorted(ignored)) or "; ".join(complaints)
@@ -332,22 +326,18 @@ def _is_hardware(codec: av.Codec) -> bool:
 
 def _is_about_options(text: str) -> bool:
     words = (
-        "Error parsing option",
-        "Unknown option",
-        "Invalid value for",
-        "Error setting option",
-        "Error setting preset/tune",
-        "Undefined constant",
-        "Unable to parse",
-    )
+        "Error parsing option", "Unknown option", "Invalid value for", "Error setting option",
+        "Error setting preset/tune", "Undefined constant", "Unable to parse",
+    )  # fmt: skip
     return any(word in text for word in words)
 
 
 def refusal(plan: EncodePlan, error: Exception) -> str:
-    """Say in a sentence why an encoder cannot be used, and what to do."""
-    said = getattr(error, "log", None)
-    reason = said[2].strip().rstrip(".") if said else str(error)
-    picture = f"{plan.width}x{plan.height} {plan.pix_fmt}, {_rate(plan.frame_rate)} frames/s"
+    """Sentence about why an encoder cannot be used, and what to do."""
+    log = getattr(error, "log", None)
+    reason = log[2].strip().rstrip(".") if log else str(error)
+    rate = f"{float(plan.frame_rate):.5g} frames/s"
+    picture = f"{plan.width}x{plan.height} {plan.pix_fmt}, {rate}"
     shown = ", ".join(f"{key}={value}" for key, value in plan.options.items())
     if _is_hardware(av.Codec(plan.codec, "w")):
         advice = "it needs its own hardware and driver: choose --codec libx264 or libx265 instead"
@@ -356,18 +346,11 @@ def refusal(plan: EncodePlan, error: Exception) -> str:
     return f"{plan.codec} cannot be used for {picture} ({shown}): {reason}; {advice}"
 
 
-def _rate(rate: Fraction) -> str:
-    return f"{float(rate):.5g}"
-
-
 def black_frame(plan: EncodePlan) -> av.VideoFrame:
-    """Make the first frame of a film to try an encoder with."""
-    layout = plane_format(plan.pix_fmt)
-    assert layout is not None
-    dtype = np.uint8 if layout.bit_depth == 8 else np.uint16
-    whole = av.VideoFormat(layout.name, plan.width, plan.height)
-    planes = tuple(np.zeros((part.height, part.width), dtype) for part in whole.components)
-    return make_frame(plan, planes, 0, 1)
+    """Make a first frame with which to try an encoder."""
+    dtype = np.uint8 if plan.planes.bit_depth == 8 else np.uint16
+    shapes = plane_shapes(plan.planes, plan.width, plan.height)
+    return make_frame(plan, tuple(np.zeros(shape, dtype) for shape in shapes), 0, 1)
 
 
 TAGS_ALL = ("h264", "hevc", "av1")
@@ -376,19 +359,18 @@ _USUAL_POINTS = {1: (1, 1), 5: (5, 6), 6: (6, 6)}  # matrix: primaries and trans
 
 
 def settle_color(kind: TargetKind, plan: EncodePlan) -> EncodePlan:
-    """Give a plan whose colours the finished file will be read with as they are meant.
+    """Adapt the colours of a plan to the tags that the finished file can hold.
 
     Args:
-        kind: What is written.
-        plan: Its `color` is what is wanted.
+        kind: Of the target.
+        plan: With the colours wanted in `color`.
 
     Returns:
-        The plan; where the file can say less, `told` is what it says, `color` what players take
-        that for, and a warning names the difference.
+        The plan; where the file holds fewer tags, `told` are those, `color` is how players read
+        them, and a warning states the difference.
 
     Raises:
-        ConfigError: The tags that would be lost are those of HDR or BT.2020, without which the
-            picture looks wrong.
+        ConfigError: Tags of HDR or BT.2020 would be lost, without which the picture looks wrong.
         EncodeError: The encoder opens, but refuses a frame.
     """
     try:
@@ -416,7 +398,7 @@ def _settled(kind: TargetKind, plan: EncodePlan) -> EncodePlan:
 
 
 def _written(plan: EncodePlan, color: ColorTags) -> VideoInfo:
-    """Write one black frame with these tags, and read it again."""
+    """Write one black frame with these tags, and probe it."""
     plan = replace(plan, color=color)
     with tempfile.TemporaryDirectory(prefix="vsr-") as folder:
         path = Path(folder) / "frame"
@@ -428,7 +410,7 @@ def _written(plan: EncodePlan, color: ColorTags) -> VideoInfo:
 
 
 def _filled(color: ColorTags) -> ColorTags:
-    """Add what goes with a matrix: MP4 and MOV tag all of them or none."""
+    """Add primaries and transfer to a matrix: MP4 and MOV tag all three or none."""
     primaries, transfer = _USUAL_POINTS.get(color.matrix, (UNSPECIFIED, UNSPECIFIED))
     return replace(
         color,
@@ -438,7 +420,7 @@ def _filled(color: ColorTags) -> ColorTags:
 
 
 def _holds(told: VideoInfo, wanted: ColorTags, plan: EncodePlan) -> bool:
-    """Tell whether nothing that is wanted is lost, and the planes are read as they are made."""
+    """Whether no wanted tag is lost, and the planes are read as they are made."""
     meant = _taken_for(told, replace(plan, color=wanted))
     return (
         wanted.primaries in (told.color.primaries, UNSPECIFIED)
@@ -449,7 +431,7 @@ def _holds(told: VideoInfo, wanted: ColorTags, plan: EncodePlan) -> bool:
 
 
 def _taken_for(told: VideoInfo, plan: EncodePlan) -> ColorTags:
-    """Give the tags by which a player reads this file, whatever it says."""
+    """Tags by which a player reads a file."""
     planes = plane_format(told.pix_fmt)
     assert planes is not None, told.pix_fmt
     full = spans_full_range(planes, told.color.range)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, Self
 
 import av
 import av.error
@@ -17,10 +17,42 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from vsr.errors import ConfigError
-from vsr.media.probe import FrameFacts, SourceInfo, parse_facts
-from vsr.media.source import libav_messages
+from vsr.media.probe import FrameFacts, SourceInfo, VideoInfo, crop_of, parse_facts
+from vsr.media.source import frame_graph, libav_messages
 
 Pad = tuple[FilterContext, int]
+# Of a point (x, y), with (a, b, c, d) in the order of the display matrix: ax + cy, bx + dy.
+Turn = tuple[int, int, int, int]
+UPRIGHT: Turn = (1, 0, 0, 1)
+HFLIP, VFLIP = (-1, 0, 0, 1), (1, 0, 0, -1)
+# libavfilter/vf_transpose.c: by number and by name.
+TRANSPOSE: dict[str, Turn] = {
+    "0": (0, 1, 1, 0),
+    "1": (0, 1, -1, 0),
+    "2": (0, -1, 1, 0),
+    "3": (0, -1, -1, 0),
+}
+TRANSPOSE |= {
+    name: TRANSPOSE[str(number)]
+    for number, name in enumerate(("cclock_flip", "clock", "cclock", "clock_flip"))
+}
+# These may turn the picture by an amount that only libavfilter knows.
+OTHER_TURNS = (
+    "rotate", "perspective", "v360", "remap", "transpose_cuda", "transpose_npp", "transpose_opencl",
+    "transpose_vaapi", "transpose_vt", "transpose_vulkan", "flip_vulkan", "hflip_vulkan",
+    "vflip_vulkan",
+)  # fmt: skip
+DEINTERLACERS = (
+    "bwdif", "bwdif_cuda", "bwdif_vulkan", "deinterlace_d3d12", "deinterlace_qsv",
+    "deinterlace_vaapi", "detelecine", "estdif", "field", "fieldmatch", "il", "kerndeint", "nnedi",
+    "pullup", "separatefields", "tinterlace", "vpp_qsv", "w3fdif", "yadif", "yadif_cuda",
+    "yadif_videotoolbox",
+)  # fmt: skip
+# The number of frames out of these depends on the picture, or differs from their stated rate.
+UNCOUNTED = (
+    "concat", "dejudder", "interleave", "loop", "mpdecimate", "pullup", "repeatfields", "segment",
+    "select", "shuffleframes", "thumbnail", "tpad", "trim", "zoompan",
+)  # fmt: skip
 # libavfilter/vf_scdet.c, pix_fmts: for any other libavfilter would convert on its own.
 SCDET_FORMATS = frozenset(("rgb24", "bgr24", "rgba", "abgr", "bgra", "gray")) | {
     f"yuv{kind}p{bits}"
@@ -33,7 +65,7 @@ SCDET_FORMATS = frozenset(("rgb24", "bgr24", "rgba", "abgr", "bgra", "gray")) | 
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class FilterCall:
     """One filter of a chain.
 
@@ -49,9 +81,66 @@ class FilterCall:
     outputs: tuple[str, ...]
     joined: bool
 
+    @property
+    def turn(self) -> Turn | None:
+        """How this filter turns and mirrors the picture; None if unknown."""
+        if self.name == "transpose":
+            parts = [part.partition("=") for part in self.arguments.split(":") if part]
+            options = {key if sep else "dir": value if sep else key for key, sep, value in parts}
+            # A second argument lets some pictures pass unchanged.
+            return TRANSPOSE.get(options.get("dir", "0")) if len(parts) <= 1 else None
+        if self.name in OTHER_TURNS:
+            return None
+        return {"hflip": HFLIP, "vflip": VFLIP}.get(self.name, UPRIGHT)
 
-def parse_chain(text: str) -> list[FilterCall]:
-    """Parse libavfilter's graph syntax, which PyAV does not offer.
+
+@dataclass(frozen=True, slots=True)
+class FilterChain:
+    """A parsed chain of filters; empty (and false) where there is none."""
+
+    text: str = ""
+    calls: tuple[FilterCall, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.calls)
+
+    def __add__(self, then: FilterChain) -> FilterChain:
+        """Run another chain after this one."""
+        if not (self and then):
+            return self or then
+        first, *others = then.calls
+        calls = (*self.calls, replace(first, joined=True), *others)
+        return FilterChain(f"{self.text},{then.text}", calls)
+
+    @property
+    def deinterlacers(self) -> tuple[str, ...]:
+        """Names of the filters that deinterlace, or need the original fields."""
+        return tuple(dict.fromkeys(c.name for c in self.calls if c.name in DEINTERLACERS))
+
+    @property
+    def keeps_count(self) -> bool:
+        """Whether as many frames per second come out as the frame rate states."""
+        return not any(call.name in UNCOUNTED for call in self.calls)
+
+    @property
+    def turn(self) -> Turn | None:
+        """How the chain turns and mirrors the picture; None if unknown."""
+        turns = [call.turn for call in self.calls]
+        if all(turn == UPRIGHT for turn in turns):
+            return UPRIGHT
+        if any(call.inputs or call.outputs for call in self.calls):
+            return None  # branches: which of the filters the picture passes is not followed
+        a, b, c, d = UPRIGHT
+        for turn in turns:
+            if turn is None:
+                return None
+            e, f, g, h = turn
+            a, b, c, d = e * a + g * b, f * a + h * b, e * c + g * d, f * c + h * d
+        return a, b, c, d
+
+
+def parse_chain(text: str | None) -> FilterChain:
+    """Parse libavfilter's graph syntax, which PyAV does not offer; None is an empty chain.
 
     Quoting follows `av_get_token` (libavutil/avstring.c), the grammar ffmpeg-filters(1), "Filter-
     graph syntax": filters joined by commas, chains by semicolons, links named in brackets.
@@ -59,6 +148,8 @@ def parse_chain(text: str) -> list[FilterCall]:
     Raises:
         ConfigError: The text does not follow the grammar.
     """
+    if text is None:
+        return FilterChain()
     calls: list[FilterCall] = []
     position, joined = 0, False
     while True:
@@ -66,28 +157,20 @@ def parse_chain(text: str) -> list[FilterCall]:
         name, position = _token(text, position, "=,;[")
         if not name:
             raise ConfigError(
-                f"wanted a libavfilter chain, got {text!r} with no filter name at character "
-                f"{position + 1}; separate filters by single commas"
+                f"no filter name at character {position + 1} of the filter chain {text!r}; "
+                "separate filters by single commas"
             )
         arguments = ""
         if text[position : position + 1] == "=":
             arguments, position = _token(text, position + 1, "[],;")
         outputs, position = _labels(text, position)
-        calls.append(
-            FilterCall(
-                name=name.split("@")[0],
-                arguments=arguments,
-                inputs=inputs,
-                outputs=outputs,
-                joined=joined,
-            )
-        )
+        calls.append(FilterCall(name.split("@")[0], arguments, inputs, outputs, joined))
         if position >= len(text):
-            return calls
+            return FilterChain(text, tuple(calls))
         if text[position] not in ",;":
             raise ConfigError(
-                f"wanted a comma or semicolon at character {position + 1} of the filter chain "
-                f"{text!r}, got {text[position]!r}; quote it with a backslash"
+                f"unexpected {text[position]!r} at character {position + 1} of the filter chain "
+                f"{text!r}; quote it with a backslash, or separate filters by a comma or semicolon"
             )
         joined = text[position] == ","
         position += 1
@@ -102,7 +185,7 @@ def _labels(text: str, position: int) -> tuple[tuple[str, ...], int]:
             return tuple(labels), position
         end = text.find("]", position)
         if end < 0:
-            raise ConfigError(f"wanted ']' after '[' in the filter chain {text!r}, got none")
+            raise ConfigError(f"'[' without ']' in the filter chain {text!r}; close the label")
         labels.append(text[position + 1 : end].strip())
         position = end + 1
 
@@ -129,7 +212,7 @@ def _token(text: str, position: int, terminators: str) -> tuple[str, int]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StreamShape:
-    """What a buffer source must know of the frames it takes."""
+    """Options of libavfilter's `buffer`: the frames that a graph takes."""
 
     width: int
     height: int
@@ -140,8 +223,21 @@ class StreamShape:
     matrix: int
     range: int
 
-    def describe(self) -> str:
-        """Write it as options of libavfilter's `buffer`."""
+    @classmethod
+    def of(cls, frame: VideoFrame, video: VideoInfo, aspect: Fraction | None) -> Self:
+        """Shape of frames such as this one of a film."""
+        return cls(
+            width=frame.width,
+            height=frame.height,
+            pix_fmt=frame.format.name,
+            time_base=video.time_base,
+            frame_rate=video.frame_rate,
+            sample_aspect_ratio=aspect,
+            matrix=frame.colorspace,
+            range=frame.color_range,
+        )
+
+    def __str__(self) -> str:
         aspect = self.sample_aspect_ratio or Fraction(0)
         return (
             f"video_size={self.width}x{self.height}:pix_fmt={self.pix_fmt}"
@@ -159,20 +255,19 @@ class FrameFilter:
         facts: Frame rate and sample aspect ratio of the output; None before the first frame.
     """
 
-    def __init__(self, shape: StreamShape, chain: str) -> None:
+    def __init__(self, shape: StreamShape, chain: FilterChain) -> None:
         """Build the graph.
 
         Raises:
-            ConfigError: libavfilter refuses the chain; the message carries its words.
+            ConfigError: libavfilter refuses the chain; the message quotes it.
         """
         self.facts: FrameFacts | None = None
         self._chain = chain
         self._graph = Graph()
         self._messages: list[str] = []
-        calls = parse_chain(chain)
         with libav_messages(av.logging.INFO) as messages:
             try:
-                self._connect(calls, shape)
+                self._connect(chain.calls, shape)
                 self._graph.configure()
             except (av.error.FFmpegError, ValueError) as error:
                 failure = error
@@ -182,7 +277,7 @@ class FrameFilter:
         raise self._refusal(failure, messages) from failure
 
     def push(self, frame: VideoFrame | None) -> Iterator[VideoFrame]:
-        """Send one frame in, or None at the end, and give what comes out.
+        """Send one frame in, or None at the end, and yield what comes out.
 
         Raises:
             ConfigError: A filter failed on this frame.
@@ -202,7 +297,7 @@ class FrameFilter:
         try:
             self._graph.vpush(frame)
         except av.error.EOFError:
-            return  # a filter such as trim has had enough
+            return  # a filter such as trim has ended the stream
         except av.error.FFmpegError as error:
             raise self._refusal(error, []) from error
         while True:
@@ -214,7 +309,7 @@ class FrameFilter:
                 raise self._refusal(error, []) from error
             yield filtered
 
-    def _connect(self, calls: list[FilterCall], shape: StreamShape) -> None:
+    def _connect(self, calls: tuple[FilterCall, ...], shape: StreamShape) -> None:
         """Add and link the filters; an input takes its label, its neighbour or the video."""
         named: dict[str, Pad] = {"in": (self._source(shape), 0)}
         waiting: dict[str, Pad] = {}
@@ -246,8 +341,8 @@ class FrameFilter:
         self._finish([*ends, *carried], named, waiting)
 
     def _source(self, shape: StreamShape) -> FilterContext:
-        """Add the video; its frames bring the codec's pixel aspect, the shape the right one."""
-        source = self._graph.add("buffer", shape.describe())
+        """Add the video, its pixel aspect set: its frames carry the codec's."""
+        source = self._graph.add("buffer", str(shape))
         aspect = shape.sample_aspect_ratio
         if aspect is None:
             return source
@@ -257,32 +352,32 @@ class FrameFilter:
         return setting
 
     def _finish(self, ends: list[Pad], named: dict[str, Pad], waiting: dict[str, Pad]) -> None:
-        """Link the one output left over to the sink; showinfo on the way tells rate and aspect."""
+        """Link the only output to the sink, through showinfo for its rate and aspect."""
         if "in" in named:
-            raise ValueError("no filter in it takes the video")
+            raise ValueError("no filter takes the video")
         ends = [*ends, *named.values()]
         if waiting:
-            raise ValueError(f"nothing gives {', '.join(f'[{label}]' for label in waiting)}")
+            raise ValueError(f"no filter outputs {', '.join(f'[{label}]' for label in waiting)}")
         if len(ends) != 1:
-            raise ValueError(f"one output is wanted, {len(ends)} are left over")
-        tell = self._graph.add("showinfo", "checksum=0")
-        ends[0][0].link_to(tell, ends[0][1], 0)
-        tell.link_to(self._graph.add("buffersink"))
+            raise ValueError(f"{len(ends)} outputs are left over, not one")
+        showinfo = self._graph.add("showinfo", "checksum=0")
+        ends[0][0].link_to(showinfo, ends[0][1], 0)
+        showinfo.link_to(self._graph.add("buffersink"))
 
     def _refusal(self, error: Exception, messages: list[str]) -> ConfigError:
-        said = [text.strip() for text in messages if "config " not in text and text.strip()]
-        detail = "; ".join(dict.fromkeys(said)) or getattr(error, "strerror", None) or str(error)
+        lines = [text.strip() for text in messages if "config " not in text and text.strip()]
+        detail = "; ".join(dict.fromkeys(lines)) or getattr(error, "strerror", None) or str(error)
         return ConfigError(
-            f"wanted a libavfilter chain that takes this video, got {self._chain!r}, of which "
-            f"libavfilter says: {detail}; see the filter's page in the FFmpeg manual"
+            f"libavfilter refuses the filter chain {self._chain.text!r} for this video: {detail}; "
+            "see the filter's page in the FFmpeg manual"
         )
 
 
 class SceneScorer:
-    """Scores of scene change by libavfilter's `scdet`, in a graph beside the frames' own way.
+    """Scene-change scores by libavfilter's `scdet`, in a graph of its own.
 
-    Frames in a format that scdet does not take are scored on a grey copy; the frames given out
-    are never touched.
+    Frames in a format that scdet does not take are scored on a grey copy; frames themselves are
+    never changed.
     """
 
     def __init__(self) -> None:
@@ -293,102 +388,18 @@ class SceneScorer:
         """Score a frame against the one before it, 0 to 100; 0 for the first."""
         shape = (frame.width, frame.height, frame.format.name)
         if self._graph is None or shape != self._shape:
-            self._graph, self._shape = self._build(frame), shape
+            grey = () if frame.format.name in SCDET_FORMATS else ("format=gray",)
+            self._graph, self._shape = frame_graph(frame, *grey, "scdet"), shape
         self._graph.vpush(frame)
         return float(self._graph.vpull().metadata.get("lavfi.scd.score", 0.0))
 
     def score_rgb(self, rgb: NDArray[np.uint8]) -> float:
-        """Score a picture, (H, W, 3), as one decoded from a file of pictures."""
+        """Score an RGB picture, (H, W, 3)."""
         return self.score(VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24"))
-
-    def _build(self, frame: VideoFrame) -> Graph:
-        graph = Graph()
-        size = f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}"
-        color = f":time_base=1/1:colorspace={frame.colorspace}:range={frame.color_range}"
-        nodes = [graph.add("buffer", size + color)]
-        if frame.format.name not in SCDET_FORMATS:
-            nodes.append(graph.add("format", "pix_fmts=gray"))
-        nodes += [graph.add("scdet"), graph.add("buffersink")]
-        graph.link_nodes(*nodes).configure()
-        return graph
-
-
-# Of a point (x, y), with (a, b, c, d) in the order of the display matrix: ax + cy, bx + dy.
-Turn = tuple[int, int, int, int]
-UPRIGHT: Turn = (1, 0, 0, 1)
-HFLIP, VFLIP = (-1, 0, 0, 1), (1, 0, 0, -1)
-# libavfilter/vf_transpose.c: by number and by name.
-TRANSPOSE: dict[str, Turn] = {
-    "0": (0, 1, 1, 0),
-    "1": (0, 1, -1, 0),
-    "2": (0, -1, 1, 0),
-    "3": (0, -1, -1, 0),
-}
-TRANSPOSE |= {
-    name: TRANSPOSE[str(number)]
-    for number, name in enumerate(("cclock_flip", "clock", "cclock", "clock_flip"))
-}
-# These may turn the picture too, by amounts that only libavfilter knows.
-OTHER_TURNS = (
-    "rotate", "perspective", "v360", "remap", "transpose_cuda", "transpose_npp", "transpose_opencl",
-    "transpose_vaapi", "transpose_vt", "transpose_vulkan", "flip_vulkan", "hflip_vulkan",
-    "vflip_vulkan",
-)  # fmt: skip
-DEINTERLACERS = (
-    "bwdif", "bwdif_cuda", "bwdif_vulkan", "deinterlace_d3d12", "deinterlace_qsv",
-    "deinterlace_vaapi", "detelecine", "estdif", "field", "fieldmatch", "il", "kerndeint", "nnedi",
-    "pullup", "separatefields", "tinterlace", "vpp_qsv", "w3fdif", "yadif", "yadif_cuda",
-    "yadif_videotoolbox",
-)  # fmt: skip
-# How many frames these give depends on the picture, or is not as the frame rate they state.
-UNCOUNTED = (
-    "concat", "dejudder", "interleave", "loop", "mpdecimate", "pullup", "repeatfields", "segment",
-    "select", "shuffleframes", "thumbnail", "tpad", "trim", "zoompan",
-)  # fmt: skip
-
-
-def deinterlacers(chain: str | None) -> tuple[str, ...]:
-    """Name the filters of a chain that deinterlace, or need fields as they were.
-
-    Raises:
-        ConfigError: The text does not follow libavfilter's grammar.
-    """
-    calls = parse_chain(chain) if chain else []
-    return tuple(dict.fromkeys(call.name for call in calls if call.name in DEINTERLACERS))
-
-
-def keeps_count(chain: str | None) -> bool:
-    """Tell whether a chain gives as many frames per second as the frame rate it states.
-
-    Raises:
-        ConfigError: The text does not follow libavfilter's grammar.
-    """
-    calls = parse_chain(chain) if chain else []
-    return not any(call.name in UNCOUNTED for call in calls)
-
-
-def turn_of(chain: str | None) -> Turn | None:
-    """Tell how a chain turns and mirrors the picture; None where that cannot be told.
-
-    Raises:
-        ConfigError: The text does not follow libavfilter's grammar.
-    """
-    calls = parse_chain(chain) if chain else []
-    turns = [_turn(call) for call in calls]
-    if all(turn == UPRIGHT for turn in turns):
-        return UPRIGHT
-    if any(call.inputs or call.outputs for call in calls):
-        return None  # branches: which of the filters the picture passes is not followed
-    total = UPRIGHT
-    for turn in turns:
-        if turn is None:
-            return None
-        total = _then(total, turn)
-    return total
 
 
 def turn_of_matrix(matrix: tuple[int, ...] | None) -> Turn | None:
-    """Reduce a display matrix to its turn; None where it is no quarter turn."""
+    """Turn of a display matrix; None where it is no quarter turn."""
     if matrix is None:
         return UPRIGHT
     a, b, c, d = ((value > 0) - (value < 0) for value in (*matrix[0:2], *matrix[3:5]))
@@ -396,34 +407,16 @@ def turn_of_matrix(matrix: tuple[int, ...] | None) -> Turn | None:
 
 
 def upright_chain(matrix: tuple[int, ...]) -> str | None:
-    """Give filters that do what a display matrix asks of players; None where there are none."""
+    """Filters that do what a display matrix asks of players; None if there are none."""
     wanted = turn_of_matrix(matrix)
     chains = [f"transpose={name}" for name in ("clock", "cclock", "cclock_flip", "clock_flip")]
     chains += ["hflip,vflip", "hflip", "vflip"]
-    return next((chain for chain in chains if turn_of(chain) == wanted), None)
+    return next((chain for chain in chains if parse_chain(chain).turn == wanted), None)
 
 
-def _turn(call: FilterCall) -> Turn | None:
-    if call.name == "transpose":
-        parts = [part.partition("=") for part in call.arguments.split(":") if part]
-        options = {key if sep else "dir": value if sep else key for key, sep, value in parts}
-        # A second argument lets some pictures pass as they are.
-        return TRANSPOSE.get(options.get("dir", "0")) if len(parts) <= 1 else None
-    if call.name in OTHER_TURNS:
-        return None
-    return {"hflip": HFLIP, "vflip": VFLIP}.get(call.name, UPRIGHT)
-
-
-def _then(first: Turn, second: Turn) -> Turn:
-    a, b, c, d = first
-    e, f, g, h = second
-    return (e * a + g * b, f * a + h * b, e * c + g * d, f * c + h * d)
-
-
-def as_turned(info: SourceInfo, chain: str | None) -> tuple[SourceInfo, tuple[str, ...]]:
-    """Take the rotation out where the filters have done it; warn where they turn otherwise."""
-    video = info.video
-    turn = turn_of(chain)
+def as_turned(info: SourceInfo, chain: FilterChain) -> tuple[SourceInfo, tuple[str, ...]]:
+    """Remove the rotation if the filters have done it; warn where they turn otherwise."""
+    video, turn = info.video, chain.turn
     if video.display_matrix is None or turn == UPRIGHT:
         return info, ()
     asked = turn_of_matrix(video.display_matrix)
@@ -437,6 +430,17 @@ def as_turned(info: SourceInfo, chain: str | None) -> tuple[SourceInfo, tuple[st
     upright = upright_chain(video.display_matrix)
     advice = f"; only {upright} makes it upright for good" if upright else ""
     return info, (
-        "the filters turn the picture as it lies in the file, and players will turn it by "
-        f"{video.rotation} degrees after that, as the input asks{advice}",
+        "the filters turn the picture as stored in the file, and players will turn it by another "
+        f"{video.rotation} degrees, as the input asks{advice}",
+    )
+
+
+def crop_notes(info: SourceInfo, chain: FilterChain) -> tuple[str, ...]:
+    """Report that cropping is not carried over, unless the filters crop."""
+    crop = crop_of(info)
+    if crop is None or any(call.name == "crop" for call in chain.calls):
+        return ()
+    return (
+        f"players hide {crop} of the input's picture, as its container asks; the output shows "
+        f"them again: add --filter {crop.as_filter} to cut them off",
     )

@@ -1,8 +1,8 @@
-"""Write the output file: the enhanced video and, in step with it, all the rest of the source.
+"""Writing the output file: the enhanced video and, in step with it, the source's other streams.
 
-Everything goes to a hidden sibling of the target, which is renamed only when it is complete and
-found right. With FFmpeg a file that was cut short would look valid: its trailer is written even
-while an exception passes.
+Everything goes to a hidden sibling of the target, which is renamed once it is complete and
+verified. FFmpeg writes the trailer even while an exception passes, so a file that was cut short
+looks valid.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from vsr.media.probe import SourceInfo
 from vsr.media.streams import StreamPlan, container_tags, stream_tags
 from vsr.media.types import EncodePlan
 
-# Packets come in the order of their decoding times already; more than this is not held back for a
-# stream that has nothing to say, such as subtitles.
+# Packets already come in the order of their decoding times; the muxer waits no longer than this
+# for a sparse stream, such as subtitles.
 INTERLEAVE_MICROSECONDS = "1000000"
-# In MPEG-TS, what fills space (ISO/IEC 13818-1, 2.4.3.3). FFmpeg takes a film of a few flat frames
-# for something else: it looks at 2048 bytes at least.
+# Padding of MPEG-TS (ISO/IEC 13818-1, 2.4.3.3). FFmpeg does not recognise a film of a few flat
+# frames: it looks at 2048 bytes at least.
 NULL_PACKET = b"\x47\x1f\xff\x10" + b"\xff" * 184
 SHORTEST_TS = 12
-# Tags for which MP4 has a place of its own (libavformat/movenc.c). With any other, all tags go into
-# the list of free keys that phones use: FFmpeg and Apple read it, some players do not.
+# Tags for which MP4 has an atom (libavformat/movenc.c). With any other, all tags go into the list
+# of free keys that phones use: FFmpeg and Apple read it, some players do not.
 MP4_TAGS = {
     "title", "artist", "album_artist", "composer", "album", "date", "comment", "genre",
     "copyright", "grouping", "lyrics", "description", "synopsis", "show", "episode_id", "network",
@@ -59,7 +59,7 @@ class Writer:
 
     Attributes:
         partial: The file being written, to be verified after `join`.
-        warnings: Sentences about what was met while writing.
+        warnings: Sentences about problems met while writing.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Writer:
             plan: Of the video.
             streams: Of all streams of the source.
             time_range: The part to keep.
-            partial: Where to write until then, on the same disk; a hidden sibling by default.
+            partial: Temporary path on the same disk; a hidden sibling by default.
 
         Raises:
             MuxError: The file or its header cannot be written.
@@ -142,7 +142,7 @@ class Writer:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was met while writing."""
+        """Sentences about problems met while writing."""
         return tuple(self._others.warnings) if self._others else ()
 
     def join(self, pieces: Sequence[Path]) -> None:
@@ -156,12 +156,12 @@ class Writer:
         """
         times, last_duration = read_times(pieces)
         if not times:
-            raise MuxError(self.target, "no frame came out of the input; nothing was written")
+            raise MuxError(self.target, "the input gave no frames; nothing was written")
         expected = self._video.codec_context.extradata or b""
         for piece in pieces:
             if read_extradata(piece) != expected:
                 raise MuxError(
-                    piece, "was made by another version of the encoder; start with --no-resume"
+                    piece, "is from another version of the encoder; start again with --no-resume"
                 )
         base = self._clock.encoder_base
         decoded = decoding_times(times, max(1, round(1 / (self.plan.frame_rate * base))))
@@ -169,7 +169,7 @@ class Writer:
             let_last_frame_last(decoded, times, last_duration)
         with self._guard():
             if self.plan.muxer == "avi":
-                # A frame's time is its place: what comes before the first one holds nothing.
+                # A frame's place is its time: places before the first one are empty.
                 for place in range(decoded[0]):
                     self._output.mux(self._packet(CodedPacket(place, 1, False, b""), place))
             for coded, dts in zip(read_packets(pieces), decoded, strict=True):
@@ -187,19 +187,17 @@ class Writer:
             self._others.close()
 
     def publish(self, *, overwrite: bool) -> None:
-        """Give the finished file its name.
+        """Rename the finished file to its final name.
 
         Raises:
-            MuxError: The target has come into being meanwhile and must not be overwritten.
+            MuxError: The target exists by now and must not be overwritten.
         """
         if self._output is not None:
             raise ValueError("publish() before join()")
         if self.target.exists() and not overwrite:
-            raise MuxError(
-                self.target, "came into being meanwhile; remove it, or --overwrite to replace it"
-            )
+            raise MuxError(self.target, "exists by now; remove it, or --overwrite to replace it")
         with self._guard():
-            # A link keeps pointing where it did; its file is replaced.
+            # A link stays; its file is replaced.
             os.replace(self.partial, os.path.realpath(self.target))
             sync(self.target.resolve().parent)
         self._published = True
@@ -214,14 +212,14 @@ class Writer:
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
-        """Turn failures of writing into errors that say what to do."""
+        """Turn failures of writing into errors with advice."""
         try:
             yield
         except (av.FFmpegError, OSError) as error:
             raise write_error(self.target, error) from error
 
     def _discard(self) -> None:
-        """Remove the partial file; first, so that closing need not rewrite gigabytes of it."""
+        """Remove the partial file, before closing, which would rewrite gigabytes of it."""
         with contextlib.suppress(OSError):
             self.partial.unlink(missing_ok=True)
         if self._output is not None:
@@ -235,7 +233,7 @@ class Writer:
 
 
 def _lengthen(path: Path) -> None:
-    """Add null packets to MPEG-TS that is too short to be told for what it is."""
+    """Add null packets to MPEG-TS that is too short to be recognised."""
     missing = max(0, SHORTEST_TS - path.stat().st_size // len(NULL_PACKET))
     with path.open("ab") as file:
         file.write(NULL_PACKET * missing)
@@ -254,7 +252,7 @@ def _muxer_options(
         flags = "+faststart" + "+use_metadata_tags" * free
         return {"movflags": flags, "movie_timescale": str(scale)}
     if plan.muxer in ("matroska", "webm"):
-        # Nothing is moved to make all times positive, no track becomes "default" by itself.
+        # No times are moved to be positive, no track becomes "default" by itself.
         return {"avoid_negative_ts": "disabled", "default_mode": "passthrough"}
     if plan.muxer == "avi":
         return {"avoid_negative_ts": "disabled"}
@@ -264,13 +262,13 @@ def _muxer_options(
 def _movie_timescale(
     clocks: Sequence[tuple[Fraction, Fraction | None]], longest_chapter: Fraction
 ) -> int:
-    """Choose MP4's movie timescale, in which the edit lists, and so start offsets, count.
+    """Choose MP4's movie timescale, the unit of edit lists, and so of start offsets.
 
-    FFmpeg's own choice of 1000 rounds offsets to a millisecond. The chapter track counts in it as
-    well, and its durations must fit 31 bits.
+    FFmpeg's own choice of 1000 rounds offsets to a millisecond. It is the unit of the chapter track
+    too, whose durations must fit 31 bits.
 
     Args:
-        clocks: Time base and start in seconds of each stream; a start of None may be any.
+        clocks: Time base and start in seconds of each stream; None for any start.
         longest_chapter: In seconds.
     """
     ticks = [tick.denominator for tick, _ in clocks]

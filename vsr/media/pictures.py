@@ -1,4 +1,4 @@
-"""Write a sequence of PNG pictures: into a hidden folder first, as videos go into pieces."""
+"""Writing a sequence of PNG pictures, first into a hidden folder."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from vsr.media.types import Captions, EncodePlan, Plane
 
 
 class PictureWriter:
-    """Write frames as PNG files of 8 or 16 bits; does for pictures what `PieceWriter` does.
+    """Write frames as PNG files of 8 or 16 bits; `PieceWriter` for pictures.
 
     Attributes:
         size: Bytes of the pictures so far.
     """
 
     def __init__(self, folder: Path, target: Path, plan: EncodePlan, *, done: int = 0) -> None:
-        """Create the folder where it is missing.
+        """Create the folder if it is missing.
 
         Args:
-            folder: Where the pictures wait until all are there; old ones are replaced.
-            target: `TargetKind.pattern`; its name is that of the pictures.
+            folder: Temporary folder of the pictures; old ones are replaced.
+            target: `TargetKind.pattern`, the pictures' names.
             plan: For the muxer "images".
-            done: How many pictures there are already.
+            done: Number of pictures already written.
 
         Raises:
             MuxError: The folder cannot be created.
@@ -76,7 +76,7 @@ class PictureWriter:
         self._next += 1
 
     def finish(self) -> None:
-        """Wait until the pictures are on the disk.
+        """Flush the pictures to the disk.
 
         Raises:
             MuxError: The disk is full.
@@ -89,21 +89,21 @@ class PictureWriter:
             raise write_error(self.target, error) from error
 
     def close(self) -> None:
-        """Do nothing: pictures that are not finished are written again by the next run."""
+        """Do nothing: the next run writes unfinished pictures again."""
 
 
 class PictureFolder:
-    """The finished pictures on their way to their names; does for them what `mux.Writer` does.
+    """Publish the finished pictures; `mux.Writer` for pictures.
 
     Attributes:
-        partial: The folder they are in, to be verified.
+        partial: The temporary folder, to be verified.
         warnings: Always empty.
     """
 
     warnings: tuple[str, ...] = ()
 
     def __init__(self, partial: Path, pattern: Path) -> None:
-        """Take the folder that `PictureWriter` wrote, and where its pictures shall go."""
+        """Start with the folder that `PictureWriter` wrote, and the final pattern."""
         self.partial = partial
         self.target = pattern
         self.folder = pattern.parent.resolve()
@@ -121,13 +121,13 @@ class PictureFolder:
             MuxError: There are none.
         """
         if not pieces:
-            raise MuxError(self.target, "no frame came out of the input; nothing was written")
+            raise MuxError(self.target, "the input gave no frames; nothing was written")
 
     def publish(self, *, overwrite: bool) -> None:
-        """Give the folder its name; an existing one keeps its other files.
+        """Rename the folder to its final name; an existing one keeps its other files.
 
         Raises:
-            MuxError: Pictures of these names have come into being and must not be overwritten.
+            MuxError: Pictures of these names exist by now and must not be overwritten.
         """
         try:
             if not self.folder.exists():
@@ -144,12 +144,10 @@ class PictureFolder:
         self.move(count)
 
     def move(self, count: int) -> bool:
-        """Move pictures into a folder that exists, or those that are left of them.
-
-        Old pictures beyond the new ones are removed.
+        """Move the remaining pictures into an existing folder; remove older ones beyond them.
 
         Args:
-            count: All of them, moved ones too.
+            count: Of all pictures, moved ones too.
 
         Returns:
             Whether all are there now.

@@ -1,8 +1,8 @@
-"""Stretches of encoded video on their own, from which an output is joined without coding again.
+"""Pieces of encoded video, from which an output is joined without encoding again.
 
-Each is coded by a fresh encoder, so it starts with a keyframe and depends on nothing before it. The
-files hold packets as the encoder gave them, times as whole ticks of its time base: containers round
-times (Matroska) or recount them (NUT), and the header is made again by the same encoder anyway.
+Each comes from a fresh encoder, so it starts with a keyframe and depends on nothing before it. The
+files hold the encoder's packets with times in whole ticks of its time base: containers round times
+(Matroska) or recount them (NUT), and the same encoder makes the header again anyway.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PACKET = struct.Struct("<qqBII")  # pts, duration, is keyframe, size and crc32 
 
 @dataclass(frozen=True, slots=True)
 class CodedPacket:
-    """A packet of the encoder, in decoding order; pts and duration in ticks of its time base."""
+    """A packet of the encoder; pts and duration in ticks of its time base."""
 
     pts: int
     duration: int
@@ -40,10 +40,10 @@ class CodedPacket:
 
 
 class PieceWriter:
-    """Encode frames into a piece; a context manager that removes what was not finished.
+    """Encode frames into a piece; a context manager that removes an unfinished file.
 
     Attributes:
-        frames: Written so far.
+        frames: Number written so far.
         size: Bytes of the packets so far.
     """
 
@@ -52,9 +52,9 @@ class PieceWriter:
 
         Args:
             path: The piece; an old one is replaced.
-            target: What the film will be called, for messages.
-            plan: As for `mux.Writer`, which has to open the same encoder for the header.
-            clock: The output's.
+            target: The final output, for messages.
+            plan: That of `mux.Writer`, which opens the same encoder for the header.
+            clock: Of the output.
 
         Raises:
             EncodeError: The encoder cannot be opened.
@@ -102,7 +102,7 @@ class PieceWriter:
             planes: (H, W) arrays laid out as `plan.planes`.
             pts: Ticks of `plan.time_base` on the source's clock; each greater than the last.
             duration: Ticks; 0 where unknown.
-            captions: Holds closed captions; left out where the encoder cannot write them.
+            captions: Frame with closed captions; unused if the encoder cannot write them.
 
         Raises:
             EncodeError: The encoder refused the frame.
@@ -121,14 +121,14 @@ class PieceWriter:
         """Flush the encoder and wait until the piece is on the disk.
 
         Raises:
-            EncodeError: The encoder failed, or did not give a packet for every frame.
+            EncodeError: The encoder failed, or made no packet for a frame.
             MuxError: The disk is full.
         """
         self._encode(None)
         if self._wanted:
             raise EncodeError(
                 self.target,
-                f"{self.plan.codec} gave no packets for {len(self._wanted)} of {self.frames} "
+                f"{self.plan.codec} made no packets for {len(self._wanted)} of {self.frames} "
                 "frames; choose another --codec, or leave out its options",
             )
         assert self._file is not None
@@ -144,7 +144,7 @@ class PieceWriter:
         """Close encoder and file, and remove the file if it is not finished."""
         self._stack.close()
         if self._file is not None and not self._finished:
-            # Nothing that waits in a buffer is wanted; a full disk must not fail here again.
+            # The buffer is not needed; a full disk must not fail here again.
             with contextlib.suppress(OSError):
                 self._file.close()
             self.path.unlink(missing_ok=True)
@@ -159,24 +159,21 @@ class PieceWriter:
             assert packet.pts is not None
             assert packet.time_base == self._clock.encoder_base
             self._wanted.discard(packet.pts)
-            self._put(
-                CodedPacket(packet.pts, packet.duration or 0, packet.is_keyframe, bytes(packet))
-            )
+            payload, lasts = bytes(packet), packet.duration or 0
+            head = (packet.pts, lasts, packet.is_keyframe, len(payload), zlib.crc32(payload))
+            self._put(_PACKET.pack(*head) + payload)
 
-    def _put(self, packet: CodedPacket) -> None:
+    def _put(self, data: bytes) -> None:
         assert self._file is not None
-        size, checksum = len(packet.payload), zlib.crc32(packet.payload)
-        head = _PACKET.pack(packet.pts, packet.duration, packet.is_keyframe, size, checksum)
         try:
-            self._file.write(head)
-            self._file.write(packet.payload)
+            self._file.write(data)
         except OSError as error:
             raise write_error(self.target, error) from error
-        self.size += len(head) + size
+        self.size += len(data)
 
 
 def read_extradata(path: Path) -> bytes:
-    """Give what the encoder of a piece put before its packets.
+    """Extradata of the encoder of a piece.
 
     Raises:
         MuxError: The piece is damaged.
@@ -186,7 +183,7 @@ def read_extradata(path: Path) -> bytes:
 
 
 def read_times(paths: Iterable[Path]) -> tuple[list[int], int]:
-    """List the pts of all packets in decoding order, without reading the packets.
+    """Read the pts of all packets in decoding order, without the packets.
 
     Returns:
         The pts, and the duration of the frame that is shown last.
@@ -194,17 +191,14 @@ def read_times(paths: Iterable[Path]) -> tuple[list[int], int]:
     Raises:
         MuxError: A piece is damaged.
     """
-    times: list[int] = []
-    last = (0, 0)
+    heads = []
     for path in paths:
         with path.open("rb") as file:
             _read_header(path, file)
-            while head := file.read(_PACKET.size):
-                pts, duration, _, size, _ = _unpack(path, head)
-                last = max(last, (pts, duration)) if times else (pts, duration)
-                times.append(pts)
-                file.seek(size, 1)
-    return times, last[1]
+            while head := _read_head(path, file):
+                heads.append((head[0], head[1]))
+                file.seek(head[3], 1)
+    return [pts for pts, _ in heads], max(heads, default=(0, 0))[1]
 
 
 def read_packets(paths: Iterable[Path]) -> Iterator[CodedPacket]:
@@ -216,8 +210,8 @@ def read_packets(paths: Iterable[Path]) -> Iterator[CodedPacket]:
     for path in paths:
         with path.open("rb") as file:
             _read_header(path, file)
-            while head := file.read(_PACKET.size):
-                pts, duration, is_keyframe, size, checksum = _unpack(path, head)
+            while head := _read_head(path, file):
+                pts, duration, is_keyframe, size, checksum = head
                 payload = file.read(size)
                 if zlib.crc32(payload) != checksum:
                     raise _damaged(path)
@@ -225,12 +219,12 @@ def read_packets(paths: Iterable[Path]) -> Iterator[CodedPacket]:
 
 
 def decoding_times(pts: Sequence[int], step: int) -> list[int]:
-    """Make decoding times: increasing, never after the pts, with the least delay that allows that.
+    """Make decoding times: increasing, never after the pts, with the least delay possible.
 
-    A packet is decoded when the frame is shown that comes as many frames earlier as the most
-    reordered packet is moved. So they depend on all pieces together, not on each alone.
+    The delay is, in frames, the distance by which the most reordered packet is moved, so it
+    depends on all pieces together.
 
-    Of those decoded before the first frame is shown, none comes nearer to its pts than the first:
+    Of the times before the first frame is shown, none is nearer to its pts than the first:
     FFmpeg's MP4 writer takes the nearest for the track's delay, and a late start would be lost.
 
     Args:
@@ -249,8 +243,8 @@ def decoding_times(pts: Sequence[int], step: int) -> list[int]:
 def let_last_frame_last(dts: list[int], pts: Sequence[int], duration: int) -> None:
     """Move decoding times so that the frame shown last keeps its duration in MP4, in place.
 
-    MP4 stores the differences of decoding times and readers take them for durations. That is made
-    good by the next frame's own time, except for the last frame, where it is not decoded last.
+    MP4 stores the differences of decoding times and readers take them for durations. The next
+    frame's own time corrects that, except for the last frame if it is not decoded last.
 
     Args:
         dts: Of `decoding_times`.
@@ -268,7 +262,7 @@ def let_last_frame_last(dts: list[int], pts: Sequence[int], duration: int) -> No
             if dts[index] < dts[index + 1]:
                 break
             dts[index] = dts[index + 1] - 1
-    # The start too must stay, as `decoding_times` says.
+    # The start must stay too, as in `decoding_times`.
     early = [index for index in range(1, len(pts)) if dts[index] < pts[0]]
     nearest = max((dts[index] - (pts[index] - pts[0]) for index in early), default=dts[0])
     dts[0] = min(max(dts[0], nearest), dts[1] - 1)
@@ -284,11 +278,11 @@ def _read_header(path: Path, file: BinaryIO) -> bytes:
     raise _damaged(path)
 
 
-def _unpack(path: Path, head: bytes) -> tuple[int, int, int, int, int]:
-    if len(head) < _PACKET.size:
+def _read_head(path: Path, file: BinaryIO) -> tuple[int, int, int, int, int] | None:
+    head = file.read(_PACKET.size)
+    if head and len(head) < _PACKET.size:
         raise _damaged(path)
-    fields: tuple[int, int, int, int, int] = _PACKET.unpack(head)
-    return fields
+    return _PACKET.unpack(head) if head else None
 
 
 def _damaged(path: Path) -> MuxError:

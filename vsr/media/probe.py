@@ -1,7 +1,4 @@
-"""What a media file holds, as plain values; no film is decoded here.
-
-Only headers are read: the elements of RFC 9559 up to the list of tracks.
-"""
+"""What a media file holds, as plain values, from its headers and its first frame."""
 
 from __future__ import annotations
 
@@ -16,7 +13,6 @@ from typing import Any, BinaryIO, Literal
 
 import av
 import av.error
-import av.filter
 import av.logging
 from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideDataType
@@ -26,10 +22,11 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
+from vsr.color import UNSPECIFIED, Siting
 from vsr.errors import ProbeError
 from vsr.media.source import (
     DEFAULT_PICTURE_RATE,
-    PictureSequence,
+    frame_graph,
     libav_messages,
     main_video_stream,
     open_source,
@@ -37,186 +34,17 @@ from vsr.media.source import (
     short_name,
 )
 
-# libavfilter/vf_showinfo.c: "... fmt:yuv420p cl:left sar:8/9 s:720x480 i:B iskey:1 type:I"
-FRAME_LINE = re.compile(r" cl:(\w+) sar:(\d+)/(\d+) s:\d+x\d+ i:([PTB]) ")
-RATE_LINE = re.compile(r"config in .*frame_rate: (\d+)/(\d+)")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FrameFacts:
-    """Properties of one frame.
-
-    Attributes:
-        chroma_location: FFmpeg's name ("left", "center", "topleft", "unspecified", ...).
-        sample_aspect_ratio: None where unset.
-        top_field_first: Meaningful for interlaced frames.
-        frame_rate: Of the filter link it came through; None where unknown.
-    """
-
-    chroma_location: str = "unspecified"
-    sample_aspect_ratio: Fraction | None = None
-    top_field_first: bool = False
-    frame_rate: Fraction | None = None
-
-
-def frame_facts(frame: VideoFrame) -> FrameFacts:
-    """Read the facts of one frame by sending it through a graph of its own."""
-    graph = av.filter.Graph()
-    size = f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1000"
-    color = f":colorspace={frame.colorspace}:range={frame.color_range}"
-    nodes = [
-        graph.add("buffer", size + color),
-        graph.add("showinfo", "checksum=0"),
-        graph.add("buffersink"),
-    ]
-    graph.link_nodes(*nodes)
-    with libav_messages(av.logging.INFO) as messages:
-        graph.configure()
-        graph.vpush(frame)
-        graph.vpull()
-    return parse_facts(messages)
-
-
-def parse_facts(messages: Iterable[str]) -> FrameFacts:
-    """Read the first frame's facts from showinfo's messages."""
-    text = "\n".join(messages)
-    frame, rate = FRAME_LINE.search(text), RATE_LINE.search(text)
-    if rate is not None and "0" in rate.groups():  # 0/1 is unknown, 1/0 variable
-        rate = None
-    if frame is None:
-        return FrameFacts()
-    location, width, height, field = frame.groups()
-    return FrameFacts(
-        chroma_location=location,
-        sample_aspect_ratio=Fraction(int(width), int(height)) if int(width) else None,
-        top_field_first=field == "T",
-        frame_rate=Fraction(int(rate[1]), int(rate[2])) if rate else None,
-    )
-
-
-def side_data(frame: VideoFrame, name: str) -> bytes | None:
-    """Read one entry of a frame's side data by FFmpeg's name ("DISPLAYMATRIX"), as stored."""
-    entries: Iterator[Any] = iter(frame.side_data)
-    return next((bytes(data) for data in entries if data.type.name == name), None)
-
-
-def _unknown_side_data(cls: type[SideDataType], value: object) -> SideDataType:
-    member: Any = object.__new__(cls)
-    member._name_, member._value_ = f"UNKNOWN_{value}", value
-    found: SideDataType = member
-    return found
-
-
-# PyAV 18 raises ValueError for a frame with any side data that its enumeration lacks, as
-# FFmpeg 8.1 attaches to photographs (EXIF) and stereo video (view ids): give those a name.
-SideDataType._missing_ = classmethod(_unknown_side_data)  # type: ignore[method-assign, assignment]
-
-
-CAPTIONS = "closed captions"
-DOLBY_VISION = "Dolby Vision metadata"
-ALPHA = "an alpha channel"
-# By FFmpeg's names (libavutil/frame.h). Not here: what is kept (rotation, HDR10), what only helps
-# to decode or encode (motion vectors), and what MPEG-2 writes into every file (pan-scan, GOP time).
-NAMES = {
-    "A53_CC": CAPTIONS,
-    "DOVI_RPU_BUFFER": DOLBY_VISION,
-    "DOVI_METADATA": DOLBY_VISION,
-    "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata",
-    "DYNAMIC_HDR_VIVID": "HDR Vivid dynamic metadata",
-    "AMBIENT_VIEWING_ENVIRONMENT": "the ambient viewing environment (HDR)",
-    "AFD": "the active format description (AFD)",
-    "S12M_TIMECODE": "timecodes (SMPTE ST 12-1)",
-    "FILM_GRAIN_PARAMS": "film grain parameters",
-    "ICC_PROFILE": "a colour profile (ICC)",
-    "STEREO3D": "a stereoscopic (3D) layout",
-    "SPHERICAL": "a spherical (360 degree) projection",
-    "SEI_UNREGISTERED": "user data (unregistered SEI messages)",
-    # AV_FRAME_DATA_LCEVC, VIEW_ID and EXIF, which PyAV 18 has no names for.
-    "UNKNOWN_28": "an LCEVC enhancement layer",
-    "UNKNOWN_29": "further views (stereoscopic video)",
-    "UNKNOWN_31": "EXIF tags",
-}
-# UUIDs under which x264 and x265 sign their work; that is nobody's data.
-SIGNATURES = (
-    bytes.fromhex("dc45e9bde6d948b7962cd820d923eeef"),
-    bytes.fromhex("2ca2de09b51747dbbb55a4fe7fc2fc4e"),
-)
-HINTS = {
-    CAPTIONS: " (libx264, libx265 and mpeg2video would carry them)",
-    DOLBY_VISION: "; a picture that was made for it alone (profile 5) will have wrong colours",
-}
-CARRIER_SIZE = 16
-
-
-def attached(frame: VideoFrame) -> tuple[str, ...]:
-    """Name what a frame carries that does not reach the output by itself."""
-    entries: Iterator[Any] = iter(frame.side_data)
-    found: dict[str, None] = {}
-    for entry in entries:
-        name = NAMES.get(entry.type.name)
-        signed = entry.type.name == "SEI_UNREGISTERED" and bytes(entry)[:16] in SIGNATURES
-        if name is not None and not signed:
-            found[name] = None
-    return tuple(found)
-
-
-def caption_carrier(frame: VideoFrame, reformatter: VideoReformatter) -> VideoFrame | None:
-    """Make a tiny frame that holds the closed captions of a frame; None where it has none.
-
-    PyAV 18 lets nobody attach side data; but scaling a frame copies it, to the carrier here and
-    from there to the frame for the encoder.
-    """
-    if CAPTIONS not in attached(frame):
-        return None
-    return reformatter.reformat(
-        frame, CARRIER_SIZE, CARRIER_SIZE, "gray", interpolation=Interpolation.POINT, threads=1
-    )
-
-
-def expected_losses(names: Iterable[str], *, captions: bool) -> Iterator[str]:
-    """Say before any work what will be left out.
-
-    Args:
-        names: As `attached` gives them.
-        captions: Whether the encoder carries closed captions.
-    """
-    for name in names:
-        if not (captions and name == CAPTIONS):
-            yield f"will be left out: {name} of the input{HINTS.get(name, '')}"
-
-
-def counted_losses(
-    counts: Iterable[tuple[str, int]], *, captions: bool, captioned: int
-) -> Iterator[str]:
-    """Say after the work what was left out.
-
-    Args:
-        counts: Names, and how many frames of the input had each.
-        captions: Whether the encoder carries closed captions.
-        captioned: How many frames had captions after the filters.
-    """
-    for name, count in counts:
-        if not (captions and name == CAPTIONS):
-            yield f"left out: {name}, on {count} frames of the input"
-        elif captioned < count:
-            yield (
-                f"{name} were on {count} frames of the input and are on {captioned} after the "
-                "filters: some may be missing"
-            )
-
-
-ChromaSiting = Literal["left", "center", "topleft"]
 FieldOrder = Literal["unknown", "progressive", "top-first", "bottom-first"]
 StreamKind = Literal["video", "audio", "subtitle", "data", "attachment", "cover"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ColorTags:
-    """Colour description by the code points of ITU-T H.273; 2 (range: 0) means unspecified."""
+    """Colour description by the code points of ITU-T H.273."""
 
-    primaries: int = 2
-    transfer: int = 2
-    matrix: int = 2
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    matrix: int = UNSPECIFIED
     range: int = 0  # 0 unspecified, 1 limited, 2 full
 
 
@@ -252,7 +80,7 @@ class VideoInfo:
         bit_depth: Bits per component.
         time_base: Seconds per tick of all pts of this stream.
         frame_rate: Nominal frames per second (best guess; timestamps, not this, rule the output).
-        frame_count: As the header claims; None where it does not say.
+        frame_count: By the header; None where unknown.
         start_pts: First pts by the header, in ticks; None where unknown.
         duration: Seconds by the header; None where unknown.
         sample_aspect_ratio: Width over height of one pixel; None where unset.
@@ -280,7 +108,7 @@ class VideoInfo:
     rotation: int
     display_matrix: tuple[int, ...] | None
     color: ColorTags
-    chroma_siting: ChromaSiting
+    chroma_siting: Siting
     field_order: FieldOrder
     hdr: HdrMetadata | None
     attached: tuple[str, ...]
@@ -346,12 +174,12 @@ CENTER_SITED_CODECS = ("mjpeg", "mpeg1video", "webp")
 def probe(path: Path | str, *, picture_rate: Fraction = DEFAULT_PICTURE_RATE) -> SourceInfo:
     """Read what a media file, a folder of pictures or a pattern of pictures holds.
 
-    Reads the header and decodes one frame: rotation, HDR metadata, interlacing and chroma siting
-    are told by frames alone. A single picture file counts as a sequence of one.
+    Reads the header and decodes one frame: only frames carry rotation, HDR metadata, interlacing
+    and chroma siting. A single picture file counts as a sequence of one.
 
     Args:
         path: A media file, a folder, a pattern like `frames/%06d.png`, or a picture.
-        picture_rate: Frames per second of pictures; media files know their own.
+        picture_rate: Frames per second of pictures; media files have their own.
 
     Raises:
         ProbeError: The path holds no video that can be read.
@@ -362,16 +190,22 @@ def probe(path: Path | str, *, picture_rate: Fraction = DEFAULT_PICTURE_RATE) ->
         stream = main_video_stream(container, path)
         frame, earliest = _first(container, stream)
         if frame is None and not (stream.codec_context.width and stream.codec_context.pix_fmt):
-            raise ProbeError(
-                path, "wanted video, got a stream without one decodable frame; copy the file again"
-            )
+            raise ProbeError(path, "the video stream has no decodable frame; copy the file again")
         video = _video_info(container, stream, frame, earliest)
         if pictures is not None:
-            video = _picture_video(video, pictures, picture_rate)
+            count = len(pictures)
+            video = replace(
+                video,
+                time_base=1 / picture_rate,
+                frame_rate=picture_rate,
+                frame_count=count,
+                start_pts=0,
+                duration=count / picture_rate,
+            )
         return SourceInfo(
             path=path,
             format="images" if pictures else short_name(container),
-            size_bytes=sum(p.stat().st_size for p in (pictures.paths if pictures else [path])),
+            size_bytes=sum(p.stat().st_size for p in pictures or [path]),
             duration=video.duration if pictures else _seconds(container.duration),
             video=video,
             streams=tuple(_stream_info(s) for s in container.streams),
@@ -385,7 +219,7 @@ def _seconds(microseconds: int | None) -> Fraction | None:
 
 
 def _first(container: InputContainer, stream: VideoStream) -> tuple[VideoFrame | None, int | None]:
-    """Decode a frame; tell also the earliest pts of the packets that were read for it."""
+    """Decode a frame; return also the earliest pts of the packets read for it."""
     packets, earliest = read_packets(container, [stream]), None
     for _ in range(PROBED_PACKETS):
         try:
@@ -398,7 +232,7 @@ def _first(container: InputContainer, stream: VideoStream) -> tuple[VideoFrame |
             if packet is None:
                 break
         except av.error.FFmpegError:
-            # Damage is the decoder's to count; a later frame tells as much.
+            # Damage is counted when the film is decoded.
             continue
     return None, earliest
 
@@ -409,11 +243,13 @@ def _video_info(
     context = stream.codec_context
     assert stream.time_base is not None
     facts = frame_facts(frame) if frame else FrameFacts()
+    carried = dict(_side_data(frame)) if frame else {}
+    matrix = carried.get("DISPLAYMATRIX")
     pixel = frame.format if frame else context.format
     assert pixel is not None
     duration = stream.duration * stream.time_base if stream.duration else None
     starts = [stream.start_time, frame.pts if frame else None]
-    # Where a stream tells no start, libavformat takes the file's, set by later or earlier sound.
+    # For a stream without a start libavformat takes the file's, set by later or earlier sound.
     start = min((start for start in starts if start is not None), default=None)
     start = earliest if start is not None and earliest is not None and earliest > start else start
     return VideoInfo(
@@ -427,21 +263,21 @@ def _video_info(
         frame_rate=_frame_rate(container, stream),
         frame_count=stream.frames or None,
         start_pts=start,
-        # Where Matroska's streams tell no start, their duration is that of the file, from 0 on.
+        # For Matroska's streams without a start, the duration is that of the file, from 0 on.
         duration=_matroska_duration(stream, start) or duration or _seconds(container.duration),
         sample_aspect_ratio=stream.sample_aspect_ratio or facts.sample_aspect_ratio,
         rotation=frame.rotation if frame else 0,
-        display_matrix=_display_matrix(frame) if frame else None,
+        display_matrix=struct.unpack("<9i", matrix[:36]) if matrix else None,
         color=_color_tags(stream, frame),
         chroma_siting=_chroma_siting(facts.chroma_location, context.codec.canonical_name),
         field_order=_field_order(context.field_order, facts, frame),
-        hdr=_hdr(frame) if frame else None,
+        hdr=_hdr(carried),
         attached=(*_layers(stream, pixel), *(attached(frame) if frame else ())),
     )
 
 
 def _layers(stream: VideoStream, decoded: VideoFormat) -> tuple[str, ...]:
-    """WebM has the alpha channel of VP8 and VP9 beside the frames, where FFmpeg passes it by."""
+    """Name the alpha channel of VP8 and VP9 in WebM, which lies beside the frames."""
     beside = stream.metadata.get("alpha_mode") == "1"
     return (ALPHA,) if beside and not any(part.is_alpha for part in decoded.components) else ()
 
@@ -455,26 +291,19 @@ def _frame_rate(container: InputContainer, stream: VideoStream) -> Fraction:
 
 
 def _color_tags(stream: VideoStream, frame: VideoFrame | None) -> ColorTags:
-    """Take the frame's tags, and the stream's where the frame is silent."""
+    """Tags of the frame, and of the stream where the frame has none."""
     context = stream.codec_context
-    told = frame or context
+    first = frame or context
+
+    def tag(name: str) -> int:
+        value: int = getattr(first, name)
+        return getattr(context, name) if value == UNSPECIFIED else value
+
     return ColorTags(
-        primaries=context.color_primaries if told.color_primaries == 2 else told.color_primaries,
-        transfer=context.color_trc if told.color_trc == 2 else told.color_trc,
-        matrix=context.colorspace if told.colorspace == 2 else told.colorspace,
-        range=told.color_range or context.color_range,
-    )
-
-
-def _picture_video(video: VideoInfo, pictures: PictureSequence, rate: Fraction) -> VideoInfo:
-    count = len(pictures.paths)
-    return replace(
-        video,
-        time_base=1 / rate,
-        frame_rate=rate,
-        frame_count=count,
-        start_pts=0,
-        duration=count / rate,
+        primaries=tag("color_primaries"),
+        transfer=tag("color_trc"),
+        matrix=tag("colorspace"),
+        range=first.color_range or context.color_range,
     )
 
 
@@ -489,32 +318,28 @@ def _matroska_duration(stream: Stream, start_pts: int | None) -> Fraction | None
     return hours * 3600 + minutes * 60 + seconds - start
 
 
-def _chroma_siting(location: str, codec: str) -> ChromaSiting:
+def _chroma_siting(location: str, codec: str) -> Siting:
     """Map FFmpeg's chroma location; "unspecified" means the codec's own custom (H.273 and JFIF)."""
-    if location in ("center", "topleft"):
-        return "center" if location == "center" else "topleft"
-    return "center" if location == "unspecified" and codec in CENTER_SITED_CODECS else "left"
+    if location == "unspecified":
+        return "center" if codec in CENTER_SITED_CODECS else "left"
+    known: dict[str, Siting] = {"center": "center", "topleft": "topleft"}
+    return known.get(location, "left")
 
 
 def _field_order(of_codec: int, facts: FrameFacts, frame: VideoFrame | None) -> FieldOrder:
-    """Combine the codec's AVFieldOrder with what a frame says of itself."""
+    """Combine the codec's AVFieldOrder with the flags of a frame."""
     if frame is not None and frame.interlaced_frame:
         return "top-first" if facts.top_field_first else "bottom-first"
     orders: dict[int, FieldOrder] = {1: "progressive", 2: "top-first", 3: "bottom-first"}
-    # 4: top coded first, bottom shown first; 5 the other way round. What is shown counts.
+    # 4: top coded first, bottom shown first; 5 the other way round. The order shown counts.
     orders |= {4: "bottom-first", 5: "top-first"}
     return orders.get(of_codec, "unknown")
 
 
-def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
-    matrix = side_data(frame, "DISPLAYMATRIX")
-    return None if matrix is None else struct.unpack("<9i", matrix[:36])
-
-
-def _hdr(frame: VideoFrame) -> HdrMetadata | None:
+def _hdr(carried: dict[str, bytes]) -> HdrMetadata | None:
     """Read AVMasteringDisplayMetadata (ten rationals, two flags) and AVContentLightMetadata."""
-    mastering = side_data(frame, "MASTERING_DISPLAY_METADATA")
-    light = side_data(frame, "CONTENT_LIGHT_LEVEL")
+    mastering = carried.get("MASTERING_DISPLAY_METADATA")
+    light = carried.get("CONTENT_LIGHT_LEVEL")
     values: dict[str, Any] = {}
     if mastering is not None:
         numbers = struct.unpack("=22i", mastering[:88])
@@ -537,12 +362,13 @@ def _stream_info(stream: Stream) -> StreamInfo:
     kinds: dict[str, StreamKind] = {"audio": "audio", "subtitle": "subtitle"}
     kinds |= {"video": "cover" if cover else "video", "attachment": "attachment"}
     tags, unit = dict(stream.metadata), stream.time_base or Fraction(1, 1000)
+    codec, details = _codec_and_details(stream)
     return StreamInfo(
         index=stream.index,
         kind=kinds.get(stream.type, "data"),
-        codec=_codec_name(stream),
+        codec=codec,
         time_base=unit,
-        details=_details(stream),
+        details=details,
         language=stream.language or tags.get("language"),
         title=tags.get("title") or tags.get("name"),
         disposition=tuple(flag.name for flag in stream.disposition if flag.name),
@@ -552,27 +378,19 @@ def _stream_info(stream: Stream) -> StreamInfo:
     )
 
 
-def _codec_name(stream: Stream) -> str:
-    context: Any = stream.codec_context
-    if context is not None:
-        return str(context.codec.canonical_name)
-    if isinstance(stream, AttachmentStream):
-        return (stream.mimetype or "unknown").split("/")[-1]
-    # Without a decoder only data streams have a name.
-    return getattr(stream, "name", None) or "unknown"
-
-
-def _details(stream: Stream) -> str:
+def _codec_and_details(stream: Stream) -> tuple[str, str]:
     context: Any = stream.codec_context
     if isinstance(stream, AttachmentStream):
-        return f"{stream.name or 'unnamed'} {stream.mimetype or ''}".strip()
-    if context is None:
-        return ""
+        codec = (stream.mimetype or "unknown").split("/")[-1]
+        return codec, f"{stream.name or 'unnamed'} {stream.mimetype or ''}".strip()
+    if context is None:  # without a decoder only data streams have a name
+        return getattr(stream, "name", None) or "unknown", ""
+    details = ""
     if stream.type == "video":
-        return f"{context.width}x{context.height}"
-    if stream.type == "audio":
-        return f"{context.sample_rate} Hz {context.layout.name}"
-    return ""
+        details = f"{context.width}x{context.height}"
+    elif stream.type == "audio":
+        details = f"{context.sample_rate} Hz {context.layout.name}"
+    return str(context.codec.canonical_name), details
 
 
 def _chapters(container: InputContainer) -> Iterator[tuple[Fraction, Fraction, str]]:
@@ -582,9 +400,175 @@ def _chapters(container: InputContainer) -> Iterator[tuple[Fraction, Fraction, s
         yield chapter["start"] * unit, chapter["end"] * unit, title
 
 
+# libavfilter/vf_showinfo.c: "... fmt:yuv420p cl:left sar:8/9 s:720x480 i:B iskey:1 type:I"
+FRAME_LINE = re.compile(r" cl:(\w+) sar:(\d+)/(\d+) s:\d+x\d+ i:([PTB]) ")
+RATE_LINE = re.compile(r"config in .*frame_rate: (\d+)/(\d+)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameFacts:
+    """Properties of one frame.
+
+    Attributes:
+        chroma_location: FFmpeg's name ("left", "center", "topleft", "unspecified", ...).
+        sample_aspect_ratio: None where unset.
+        top_field_first: Meaningful for interlaced frames.
+        frame_rate: Of the filter link it came through; None where unknown.
+    """
+
+    chroma_location: str = "unspecified"
+    sample_aspect_ratio: Fraction | None = None
+    top_field_first: bool = False
+    frame_rate: Fraction | None = None
+
+
+def frame_facts(frame: VideoFrame) -> FrameFacts:
+    """Read the facts of one frame from libavfilter's showinfo."""
+    with libav_messages(av.logging.INFO) as messages:
+        graph = frame_graph(frame, "showinfo=checksum=0")
+        graph.vpush(frame)
+        graph.vpull()
+    return parse_facts(messages)
+
+
+def parse_facts(messages: Iterable[str]) -> FrameFacts:
+    """Read the first frame's facts from showinfo's messages."""
+    text = "\n".join(messages)
+    frame, rate = FRAME_LINE.search(text), RATE_LINE.search(text)
+    if rate is not None and "0" in rate.groups():  # 0/1 is unknown, 1/0 variable
+        rate = None
+    if frame is None:
+        return FrameFacts()
+    location, width, height, field = frame.groups()
+    return FrameFacts(
+        chroma_location=location,
+        sample_aspect_ratio=Fraction(int(width), int(height)) if int(width) else None,
+        top_field_first=field == "T",
+        frame_rate=Fraction(int(rate[1]), int(rate[2])) if rate else None,
+    )
+
+
+# PyAV 18 raises ValueError for a frame with any side data that its enumeration lacks, as FFmpeg 8.1
+# attaches to photographs (EXIF) and stereo video (view ids).
+_UNNAMED = range(len(SideDataType), 40)
+
+
+def _side_data(frame: VideoFrame) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of a frame's side data; kinds that PyAV cannot read as "31", empty."""
+    try:
+        entries: Iterator[Any] = iter(frame.side_data)
+    except ValueError:
+        graph = frame_graph(frame, *(f"sidedata=mode=delete:type={kind}" for kind in _UNNAMED))
+        graph.vpush(frame)
+        entries = iter(graph.vpull().side_data)
+        yield from ((str(kind), b"") for kind in _UNNAMED if _has_side_data(frame, kind))
+    yield from ((entry.type.name, bytes(entry)) for entry in entries)
+
+
+def _has_side_data(frame: VideoFrame, kind: int) -> bool:
+    graph = frame_graph(frame, f"sidedata=mode=select:type={kind}")
+    graph.vpush(frame)
+    try:
+        graph.vpull()
+    except av.error.BlockingIOError:
+        return False
+    return True
+
+
+CAPTIONS = "closed captions"
+DOLBY_VISION = "Dolby Vision metadata"
+ALPHA = "an alpha channel"
+# By FFmpeg's names (libavutil/frame.h). Left out: what is kept (rotation, HDR10), what only helps
+# to decode or encode (motion vectors), and what MPEG-2 writes into every file (pan-scan, GOP time).
+NAMES = {
+    "A53_CC": CAPTIONS,
+    "DOVI_RPU_BUFFER": DOLBY_VISION,
+    "DOVI_METADATA": DOLBY_VISION,
+    "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid dynamic metadata",
+    "AMBIENT_VIEWING_ENVIRONMENT": "the ambient viewing environment (HDR)",
+    "AFD": "the active format description (AFD)",
+    "S12M_TIMECODE": "timecodes (SMPTE ST 12-1)",
+    "FILM_GRAIN_PARAMS": "film grain parameters",
+    "ICC_PROFILE": "a colour profile (ICC)",
+    "STEREO3D": "a stereoscopic (3D) layout",
+    "SPHERICAL": "a spherical (360 degree) projection",
+    "SEI_UNREGISTERED": "user data (unregistered SEI messages)",
+    # AV_FRAME_DATA_LCEVC, VIEW_ID and EXIF, for which PyAV 18 has no names.
+    "28": "an LCEVC enhancement layer",
+    "29": "further views (stereoscopic video)",
+    "31": "EXIF tags",
+}
+# UUIDs of the user data in which x264 and x265 name themselves.
+SIGNATURES = (
+    bytes.fromhex("dc45e9bde6d948b7962cd820d923eeef"),
+    bytes.fromhex("2ca2de09b51747dbbb55a4fe7fc2fc4e"),
+)
+HINTS = {
+    CAPTIONS: " (libx264, libx265 and mpeg2video carry them)",
+    DOLBY_VISION: "; a picture made for it alone (profile 5) will have wrong colours",
+}
+CARRIER_SIZE = 16
+
+
+def attached(frame: VideoFrame) -> tuple[str, ...]:
+    """Names of what a frame carries that does not reach the output by itself."""
+    kinds = [
+        kind
+        for kind, data in _side_data(frame)
+        if kind in NAMES and not (kind == "SEI_UNREGISTERED" and data[:16] in SIGNATURES)
+    ]
+    return tuple(dict.fromkeys(NAMES[kind] for kind in kinds))
+
+
+def caption_carrier(frame: VideoFrame, reformatter: VideoReformatter) -> VideoFrame | None:
+    """Make a tiny frame that holds the closed captions of a frame; None if it has none.
+
+    PyAV 18 cannot attach side data, but scaling a frame copies it: to the carrier here, and from
+    there to the frame for the encoder.
+    """
+    if CAPTIONS not in attached(frame):
+        return None
+    return reformatter.reformat(
+        frame, CARRIER_SIZE, CARRIER_SIZE, "gray", interpolation=Interpolation.POINT, threads=1
+    )
+
+
+def expected_losses(names: Iterable[str], *, captions: bool) -> Iterator[str]:
+    """Sentences, before any work, about what will be left out.
+
+    Args:
+        names: Of `attached`.
+        captions: Whether the encoder carries closed captions.
+    """
+    for name in names:
+        if not (captions and name == CAPTIONS):
+            yield f"will be left out: {name} of the input{HINTS.get(name, '')}"
+
+
+def counted_losses(
+    counts: Iterable[tuple[str, int]], *, captions: bool, captioned: int
+) -> Iterator[str]:
+    """Sentences, after the work, about what was left out.
+
+    Args:
+        counts: Names, and the number of frames of the input with each.
+        captions: Whether the encoder carries closed captions.
+        captioned: Number of frames with captions after the filters.
+    """
+    for name, count in counts:
+        if not (captions and name == CAPTIONS):
+            yield f"left out: {name}, on {count} frames of the input"
+        elif captioned < count:
+            yield (
+                f"{name} were on {count} frames of the input and are on {captioned} after the "
+                "filters: some may be missing"
+            )
+
+
 SEGMENT, CLUSTER, TRACKS, TRACK_ENTRY = 0x18538067, 0x1F43B675, 0x1654AE6B, 0xAE
 TRACK_TYPE, VIDEO_TRACK, VIDEO = 0x83, 1, 0xE0
-CROP_BOTTOM, CROP_TOP, CROP_LEFT, CROP_RIGHT = 0x54AA, 0x54BB, 0x54CC, 0x54DD
+CROP_SIDES = {"left": 0x54CC, "top": 0x54BB, "right": 0x54DD, "bottom": 0x54AA}
 LARGEST_HEADER = 1 << 24  # bytes; a list of tracks that claims more is damage
 
 
@@ -598,42 +582,29 @@ class Crop:
     bottom: int = 0
 
     def __str__(self) -> str:
-        sides = zip(
-            (self.left, self.top, self.right, self.bottom),
-            ("left", "top", "right", "bottom"),
-            strict=True,
-        )
-        return ", ".join(f"{pixels} px {side}" for pixels, side in sides if pixels)
+        sides = [(side, getattr(self, side)) for side in CROP_SIDES]
+        return ", ".join(f"{pixels} px {side}" for side, pixels in sides if pixels)
 
     @property
     def as_filter(self) -> str:
-        """Give the libavfilter that does the same."""
+        """The libavfilter filter that does the same."""
         width, height = self.left + self.right, self.top + self.bottom
         return f"crop=iw-{width}:ih-{height}:{self.left}:{self.top}"
 
 
 def crop_of(info: SourceInfo) -> Crop | None:
-    """Tell how players crop the video that is enhanced; None where they do not."""
+    """How players crop the video that is enhanced; None if they do not."""
     if info.format != "matroska":
         return None
     videos = [stream.index for stream in info.streams if stream.kind == "video"]
-    place = videos.index(info.video.index)
-    return dict(enumerate(read_crops(info.path))).get(place)
-
-
-def crop_notes(info: SourceInfo, chain: str | None) -> tuple[str, ...]:
-    """Say that the cropping is not carried over, unless the user's filters crop."""
-    crop = crop_of(info)
-    if crop is None or "crop=" in (chain or ""):
-        return ()
-    return (
-        f"players hide {crop} of the input's picture, as its container asks; the output shows "
-        f"them again: add --filter {crop.as_filter} to cut them off",
-    )
+    return dict(zip(videos, read_crops(info.path), strict=False)).get(info.video.index)
 
 
 def read_crops(path: Path) -> tuple[Crop | None, ...]:
-    """Read the cropping of each video track of a Matroska file, in order; () where unreadable."""
+    """Cropping of each video track of a Matroska file, in order; () if unreadable.
+
+    Only the elements of RFC 9559 up to the list of tracks are read.
+    """
     try:
         with path.open("rb") as file:
             tracks = _find_tracks(file)
@@ -647,12 +618,8 @@ def read_crops(path: Path) -> tuple[Crop | None, ...]:
 
 def _crop(entry: dict[int, bytes]) -> Crop | None:
     video = dict(_elements(entry.get(VIDEO, b"")))
-    left, top, right, bottom = (
-        _number(video.get(kind, b"")) for kind in (CROP_LEFT, CROP_TOP, CROP_RIGHT, CROP_BOTTOM)
-    )
-    if not (left or top or right or bottom):
-        return None
-    return Crop(left=left, top=top, right=right, bottom=bottom)
+    sides = {side: _number(video.get(kind, b"")) for side, kind in CROP_SIDES.items()}
+    return Crop(**sides) if any(sides.values()) else None
 
 
 def _find_tracks(file: BinaryIO) -> bytes:
@@ -677,7 +644,7 @@ def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _head(file: BinaryIO) -> tuple[int, int | None] | None:
-    """Read identifier and size of an element; a size of None is not known; None at the end."""
+    """Read identifier and size (None if unknown) of an element; None at the end."""
     kind, size = _variable(file), _variable(file)
     if kind is None or size is None:
         return None
@@ -688,7 +655,7 @@ def _head(file: BinaryIO) -> tuple[int, int | None] | None:
 
 
 def _variable(file: BinaryIO) -> tuple[int, int] | None:
-    """Read an integer with its length marker (RFC 8794, 4): (value with marker, bytes)."""
+    """Read an integer of variable length (RFC 8794, 4): (value with its marker, bytes)."""
     first = file.read(1)
     if not first or not first[0]:
         return None

@@ -12,7 +12,6 @@ from math import ceil
 
 import av
 import av.error
-from av.filter import Graph
 from av.packet import Packet
 from av.stream import Stream
 from av.video.frame import VideoFrame
@@ -20,15 +19,15 @@ from av.video.stream import VideoStream
 
 from vsr.errors import DecodeError
 from vsr.media.probe import SourceInfo, attached
-from vsr.media.source import open_source, read_packets, read_pictures
+from vsr.media.source import frame_graph, open_source, read_packets, read_pictures
 from vsr.media.timing import DiscontinuityFixer, PtsRepair
 
 KEPT_GAPS = 1000
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class LostFrames:
-    """Neighbouring frames that could not be had.
+    """Neighbouring frames that are missing.
 
     Attributes:
         start, end: Seconds on the stream's own clock.
@@ -41,7 +40,7 @@ class LostFrames:
 
 
 def describe_lost(lost: Iterable[LostFrames]) -> Iterator[str]:
-    """Put losses into sentences."""
+    """One sentence for each run of lost frames."""
     for run in lost:
         yield (
             f"frames lost between {float(run.start):.3f} s and {float(run.end):.3f} s: "
@@ -52,20 +51,20 @@ def describe_lost(lost: Iterable[LostFrames]) -> Iterator[str]:
 class FrameAccount:
     """Match the packets sent to a decoder with the frames that came out, by pts.
 
-    Frames come in presentation order, so a packet whose pts lies before that of a frame just
-    received, and was not matched, is lost. Packets without a pts cannot be matched one by one;
-    `unmatched_packets` compares their numbers.
+    Frames come in presentation order, so an unmatched packet whose pts lies before that of a frame
+    just received is lost. Packets without a pts cannot be matched one by one; `unmatched_packets`
+    compares their numbers.
 
     A skip of whole frame durations between packets that all decoded is a gap, not a loss: variable
-    frame rate looks the same. `gaps` keeps them; the caller decides by what else went wrong. Empty
-    packets (QuickTime writes them where a screen stands still) explain the skip they leave.
+    frame rate looks the same. `FrameReader.account` decides by other damage. Empty packets
+    (QuickTime writes them where a screen stands still) explain the skip they leave.
 
     Attributes:
         packets, frames: Sent and received.
         last_sent: Latest time of a packet, empty ones included.
-        lasts_until: When the packet that lasts longest ends, by what the packets themselves say.
-        empties, first_empty, empty_until: How many packets were empty, the time of the first, and
-            when the last of them ends.
+        lasts_until: Latest end of a packet, by its own duration.
+        empties, first_empty, empty_until: Number of empty packets, time of the first, end of the
+            last.
         gaps: (pts before, pts after, frames skipped).
 
     Args:
@@ -99,7 +98,7 @@ class FrameAccount:
     def sent(
         self, pts: int | None, dts: int | None, *, duration: int = 0, hidden: bool = False
     ) -> None:
-        """Note a packet; `hidden` ones (cut off by an edit list) are not meant to be seen."""
+        """Count a packet; `hidden` ones (cut off by an edit list) are never shown."""
         self.packets += 1
         self._reached(pts if pts is not None else dts, duration)
         if pts is None:
@@ -109,7 +108,7 @@ class FrameAccount:
             heappush(self._pending, pts)
 
     def empty(self, pts: int | None, dts: int | None, duration: int) -> None:
-        """Note a packet without content, which is not for the decoder."""
+        """Count a packet without content, which is not decoded."""
         time = pts if pts is not None else dts
         self._reached(time, duration)
         if time is None or self._outside(time):
@@ -121,7 +120,7 @@ class FrameAccount:
         self.empty_until = until if self.empty_until is None else max(self.empty_until, until)
 
     def received(self, pts: int | None, shown: int, *, interlaced: bool = False) -> None:
-        """Note a frame: the pts it brought along, and the one it is shown at after repair."""
+        """Count a frame: its own pts, and the one it is shown at after repair."""
         lost_before = len(self._lost)
         if pts is not None:
             self._lost.pop(pts, None)  # out of order after all
@@ -136,7 +135,7 @@ class FrameAccount:
         self.frames += 1
 
     def lost(self) -> list[LostFrames]:
-        """List what was sent and never came, neighbours together; call after the last frame."""
+        """List what was sent and never received, neighbours together; after the last frame."""
         while self._pending:
             expected = heappop(self._pending)
             if not self._is_second_field(expected):
@@ -144,12 +143,10 @@ class FrameAccount:
         runs: dict[int, list[int]] = {}
         for pts in sorted(self._lost):
             runs.setdefault(self._lost[pts], []).append(pts)
+        why = {0: "before the first frame that decodes"}
         return [
             LostFrames(
-                count=len(run),
-                start=Fraction(run[0]),
-                end=run[-1] + self._step,
-                reason="before the first frame that decodes" if not before else "undecodable",
+                len(run), Fraction(run[0]), run[-1] + self._step, why.get(before, "undecodable")
             )
             for before, run in runs.items()
         ]
@@ -160,7 +157,7 @@ class FrameAccount:
         return not self._off_grid and self._single_steps * 2 >= self._intervals
 
     def unmatched_packets(self) -> int:
-        """Count packets without a pts that gave no frame; 0 where packets have pts."""
+        """Number of packets without a pts that made no frame; 0 if packets have pts."""
         return max(0, self.packets - self.frames) if not self._sent_with_pts else 0
 
     def _reached(self, time: int | None, duration: int) -> None:
@@ -174,14 +171,15 @@ class FrameAccount:
         return early or (self._end is not None and pts >= self._end)
 
     def _is_second_field(self, pts: int) -> bool:
-        """Tell fields coded as packets of their own: the second gives no frame."""
+        """Whether this is the second of two fields coded as packets: it makes no frame."""
         if self._last_pts is None or not self._last_interlaced:
             return False
         return 0 < pts - self._last_pts < self._step * 3 / 4
 
     def _judge_gap(self, before: int, after: int) -> None:
-        steps = round((after - before) / self._step)
-        empty = self._empties_between(before, after)
+        steps, empty = round((after - before) / self._step), 0
+        while self._empty and self._empty[0] < after:
+            empty += heappop(self._empty) > before
         self._intervals += 1
         self._single_steps += steps - empty == 1
         if abs(after - before - steps * self._step) > 1 or steps < 1:
@@ -189,18 +187,12 @@ class FrameAccount:
         elif steps - empty > 1 and len(self.gaps) < KEPT_GAPS:
             self.gaps.append((before, after, steps - empty - 1))
 
-    def _empties_between(self, before: int, after: int) -> int:
-        count = 0
-        while self._empty and self._empty[0] < after:
-            count += heappop(self._empty) > before
-        return count
-
 
 AV_CODEC_FLAG_OUTPUT_CORRUPT = 1 << 3  # libavcodec/avcodec.h: show frames that miss references
 KEPT_ERRORS = 100
 READ_RETRIES = 20
 SEEKABLE = ("mov", "matroska")
-# Here an empty packet is a frame: the one before once more (Theora specification, 7.11).
+# In these an empty packet repeats the frame before (Theora specification, 7.11).
 REPEATING_CODECS = ("theora",)
 # Decoding starts this long before the first frame wanted: open GOPs show frames before their
 # keyframe that need the GOP before.
@@ -210,18 +202,17 @@ HEADER_TOLERANCE = Fraction(1, 10)  # seconds by which a header's duration may b
 
 
 class FrameReader:
-    """Demux and decode one file; frames come with pts, duration and time base set right.
+    """Demux and decode one file; frames have repaired pts, durations and time base.
 
     The decoder runs slice threads, not frame threads: with those PyAV stops at an error among the
-    last packets and drops the good frames behind it, and what damaged frames look like changes
-    from run to run.
+    last packets and drops the good frames behind it, and damaged frames differ from run to run.
 
     Attributes:
         ledger, repair, fixer: What became of packets, pts and the clock so far.
-        errors, error_count: What demuxer and decoder said, the first ones kept.
+        errors, error_count: Messages of demuxer and decoder (the first ones), and their number.
         corrupt: pts of the frames within range that the decoder marked as damaged.
-        frames: How many frames were given.
-        attached: What they carry beside their pixels, and how many of them each.
+        frames: Number of frames yielded.
+        attached: Number of frames with each kind of data beside the pixels.
         stated_aspect: Sample aspect ratio that the container sets over the codec's; None where
             that of each frame counts.
     """
@@ -247,9 +238,9 @@ class FrameReader:
         self._threads = threads
         ticks = start / video.time_base
         self._first = ceil(self.origin + ticks) if start > 0 else None
-        self._end = (
-            None if duration is None else ceil(self.origin + ticks + duration / video.time_base)
-        )
+        self._end = None
+        if duration is not None:
+            self._end = ceil(self.origin + ticks + duration / video.time_base)
         self._whole_file_read = False
         self._open()
 
@@ -258,62 +249,49 @@ class FrameReader:
         self._container.close()
 
     def read(self) -> Iterator[VideoFrame]:
-        """Give every frame within start and duration, each lasting until the next."""
+        """Yield every frame within start and duration, each lasting until the next."""
         held: VideoFrame | None = None
+        begins = 0
         for frame in self._from_start():
             assert frame.pts is not None
             if held is not None:
-                assert held.pts is not None
-                held.duration = frame.pts - held.pts
-                yield self._count(held)
+                held.duration = frame.pts - begins
+                yield self._count(held, begins)
                 held = None
             if self._end is not None and frame.pts >= self._end:
                 return
             if self._first is None or frame.pts >= self._first:
-                held = frame
+                held, begins = frame, frame.pts
         self._whole_file_read = True
         if held is not None:
-            assert held.pts is not None
             lasts = held.duration or max(1, round(self.step))
-            until = self.ledger.empty_until
-            held.duration = lasts if until is None else max(lasts, until - held.pts)
-            yield self._count(held)
+            held.duration = max(lasts, (self.ledger.empty_until or begins) - begins)
+            yield self._count(held, begins)
 
     @property
     def aspect(self) -> Fraction | None:
-        """The sample aspect ratio that the decoder has met last, some frames ahead."""
+        """Sample aspect ratio that the decoder met last, some frames ahead."""
         return self._stream.codec_context.sample_aspect_ratio
 
     def account(self) -> tuple[list[LostFrames], list[LostFrames]]:
-        """List lost frames, and gaps that may be losses, in seconds; call at the end.
+        """List lost frames, and gaps that may be losses, in seconds, after the last frame.
 
         A clock that skips whole frames at an otherwise constant rate may mean frames missing from
-        the file, or only frames that were never recorded. Beside other damage it counts as loss.
+        the file, or frames never recorded. Beside other damage it counts as loss.
         """
         lost = self.ledger.lost()
         missing_end = self._missing_end()
         damaged = bool(self.error_count or self.corrupt or lost or missing_end)
         gaps = [
-            LostFrames(
-                count=count,
-                start=before + self.step,
-                end=Fraction(after),
-                reason="missing from the file",
-            )
+            LostFrames(count, before + self.step, Fraction(after), "missing from the file")
             for before, after, count in self.ledger.gaps
             if self.ledger.constant_rate
         ]
         if damaged:
             lost, gaps = lost + gaps, []
         if damaged and (count := self.ledger.unmatched_packets()):
-            lost.append(
-                LostFrames(
-                    count=count,
-                    start=Fraction(self.origin),
-                    end=(self.ledger.last_sent or self.origin) + self.step,
-                    reason="undecodable; the file has no times to say where",
-                )
-            )
+            start, end = Fraction(self.origin), (self.ledger.last_sent or self.origin) + self.step
+            lost.append(LostFrames(count, start, end, "undecodable, at unknown times"))
         lost += missing_end
         lost.sort(key=lambda run: run.start)
         return self._in_seconds(lost), self._in_seconds(gaps)
@@ -329,13 +307,11 @@ class FrameReader:
         stream = streams[index] if index < len(streams) else None
         if not isinstance(stream, VideoStream):
             self.close()
-            raise DecodeError(
-                self._info.path, "wanted the video that was probed, got another file; start again"
-            )
+            raise DecodeError(self._info.path, "the file changed after it was probed; start again")
         self._stream = stream
         aspect = stream.sample_aspect_ratio
-        told = stream.codec_context.sample_aspect_ratio
-        self.stated_aspect = aspect if aspect != told else None
+        of_codec = stream.codec_context.sample_aspect_ratio
+        self.stated_aspect = aspect if aspect != of_codec else None
         stream.thread_type = "SLICE"
         stream.thread_count = self._threads
         stream.codec_context.flags |= AV_CODEC_FLAG_OUTPUT_CORRUPT
@@ -344,12 +320,11 @@ class FrameReader:
         self.fixer = DiscontinuityFixer()
         self.ledger = FrameAccount(self.step, self._first, self._end)
 
-    def _count(self, frame: VideoFrame) -> VideoFrame:
+    def _count(self, frame: VideoFrame, pts: int) -> VideoFrame:
         self.frames += 1
         self.attached.update(attached(frame))
         if frame.is_corrupt:
-            assert frame.pts is not None
-            self.corrupt.append(frame.pts)
+            self.corrupt.append(pts)
         return frame
 
     def _note(self, error: Exception, where: int | None) -> None:
@@ -360,10 +335,8 @@ class FrameReader:
 
     def _from_start(self) -> Iterator[VideoFrame]:
         """Decode from a keyframe before the first frame wanted, or from the file's beginning."""
-        if self._first is None:
-            yield from self._decode(self._packets())
-            return
-        before = self._first - round(SEEK_MARGIN / self._info.video.time_base)
+        first = self.origin if self._first is None else self._first
+        before = first - round(SEEK_MARGIN / self._info.video.time_base)
         if before <= self.origin:
             yield from self._decode(self._packets())
             return
@@ -377,7 +350,7 @@ class FrameReader:
             early = next(frames, None)
         except av.error.FFmpegError:
             early = None
-        if early is not None and early.pts is not None and early.pts <= self._first:
+        if early is not None and early.pts is not None and early.pts <= first:
             yield early
             yield from frames
             return
@@ -386,7 +359,7 @@ class FrameReader:
         yield from self._decode(self._packets())
 
     def _packets(self) -> Iterator[Packet[Stream]]:
-        """Read all packets of the stream; an unreadable spot is noted and read past."""
+        """Read all packets of the stream; errors are noted and read past."""
         if self._pictures is not None:
             yield from read_pictures(self._pictures, self._stream, self._info.video.frame_rate)
             return
@@ -401,7 +374,7 @@ class FrameReader:
                 self._note(error, where)
 
     def _decode(self, packets: Iterator[Packet[Stream]]) -> Iterator[VideoFrame]:
-        """Decode packets; an empty one would end the film, so none is sent before all are read."""
+        """Decode packets; empty ones are not sent: one would end the film."""
         context = self._stream.codec_context
         for packet in chain(packets, (None,)):
             if packet is not None and not packet.size:
@@ -430,9 +403,9 @@ class FrameReader:
         return frame
 
     def _nothing_new(self, packet: Packet[Stream]) -> Iterator[VideoFrame]:
-        """Give the frame before once more, where an empty packet stands for it, or note a gap."""
+        """Repeat the frame before where an empty packet means that, or note a gap."""
         if packet.pts is None and packet.dts is None:
-            return  # the demuxer's own, at the end
+            return  # the one that flushes, at the end
         if self._info.video.codec not in REPEATING_CODECS:
             self.ledger.empty(packet.pts, packet.dts, packet.duration or 0)
             return
@@ -443,11 +416,11 @@ class FrameReader:
             yield self._received(frame)
 
     def _is_hidden(self, packet: Packet[Stream]) -> bool:
-        """Tell VP8's reference frames that are never shown (RFC 6386, 9.1: bit 4, show_frame)."""
+        """Whether VP8 never shows this reference frame (RFC 6386, 9.1: bit 4, show_frame)."""
         return self._info.video.codec == "vp8" and not bytes(packet)[0] & 0x10
 
     def _missing_end(self) -> list[LostFrames]:
-        """Compare what the header promises with the last packet read."""
+        """Compare the length in the header with the last packet read."""
         if not self._whole_file_read or self._pictures is not None:
             return []
         last, until = self.ledger.last_sent, self.ledger.lasts_until
@@ -458,8 +431,8 @@ class FrameReader:
         if self._end is not None:
             promised = min(promised, Fraction(self._end))
         if self._info.format == "mov" and self._first is None and self._end is None:
-            # The index knows the number, after edit lists; those that reordering left out
-            # before the cut are gaps.
+            # The index has the number, after edit lists; frames that reordering left out before
+            # the cut are gaps.
             gaps = sum(count for _, _, count in self.ledger.gaps if self.ledger.constant_rate)
             found = self.ledger.packets + self.ledger.empties
             missing = len(self._stream.index_entries) - found - gaps
@@ -467,23 +440,15 @@ class FrameReader:
             missing = round((promised - reached) / self.step)
             if missing * self.step * self._info.video.time_base < HEADER_TOLERANCE:
                 missing = 0
-        if missing <= 0:
-            return []
-        return [
-            LostFrames(
-                count=missing,
-                start=reached,
-                end=max(promised, reached + self.step),
-                reason="the file ends early",
-            )
-        ]
+        end = max(promised, reached + self.step)
+        return [LostFrames(missing, reached, end, "the file ends early")] if missing > 0 else []
 
     def _promised_end(self) -> Fraction | None:
-        """Tell the end of the video by the header, in ticks, where the header knows."""
+        """End of the video by the header, in ticks; None where it does not state one."""
         video = self._info.video
         if self._info.format == "avi":
-            # A tick of AVI is one chunk, and the header counts those; the duration that
-            # libavformat gives is the one it found.
+            # A tick of AVI is one chunk, and the header counts those; the duration of
+            # libavformat is the one it found.
             return None if video.frame_count is None else Fraction(self.origin + video.frame_count)
         tagged = any(key.startswith("DURATION") for key in self._stream.metadata)
         if video.duration is None or not (self._info.format == "mov" or tagged):
@@ -496,17 +461,14 @@ def _time(packet: Packet[Stream]) -> int | None:
 
 
 def _again(frame: VideoFrame) -> VideoFrame:
-    """Give another frame of the same samples; PyAV itself can only copy the object's name."""
-    graph = Graph()
-    size = f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1"
-    color = f":colorspace={frame.colorspace}:range={frame.color_range}"
-    graph.link_nodes(graph.add("buffer", size + color), graph.add("buffersink")).configure()
+    """Another frame object with the same samples, which PyAV itself does not offer."""
+    graph = frame_graph(frame)
     graph.vpush(frame)
     return graph.vpull()
 
 
 def _from_keyframe(packets: Iterator[Packet[Stream]], before: int) -> Iterator[Packet[Stream]]:
-    """Leave out packets up to the last keyframe whose time is not after `before`."""
+    """Skip packets up to the last keyframe at or before a time."""
     kept: list[Packet[Stream]] = []
     for packet in packets:
         time = _time(packet)

@@ -1,4 +1,4 @@
-"""Planes through a video codec and back, in memory: what compression does to them."""
+"""Planes through a video codec and back, in memory."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ _X265_SIDE = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CodecSettings:
-    """How a clip is compressed.
+    """Compression of a clip.
 
     At a constant quantiser, not a bit rate: no encoder's rate control settles within the few frames
     of a training clip. (MPEG-4 at 0.1 bit per pixel leaves a first frame of 43 dB and a last one of
-    25.) A stream in its middle looks like a constant quantiser.
+    25.) The middle of a stream looks like a constant quantiser.
 
     Attributes:
         codec: FFmpeg name of the encoder: "libx264", "libx265", "libvpx-vp9", "mpeg4",
@@ -83,15 +83,14 @@ def round_trip(planes: ClipPlanes, settings: CodecSettings) -> tuple[ClipPlanes,
         Planes of the same shapes, and the bytes they took in between.
 
     Raises:
-        EncodeError: The encoder does not exist, refuses this size, or another number of
-            frames comes back.
+        EncodeError: The encoder does not exist, refuses this size, or changes the number of frames.
     """
     count, height, width = planes[0].shape
     if settings.codec == "libx265" and min(height, width) < _X265_SIDE:
         raise EncodeError(
             _WHERE,
-            f"libx265 wants at least {_X265_SIDE}x{_X265_SIDE}, got {width}x{height}; "
-            "pad the clip or take another codec",
+            f"libx265 needs at least {_X265_SIDE}x{_X265_SIDE}, not {width}x{height}; "
+            "pad the clip or choose another codec",
         )
     try:
         packets = _encode(planes, settings)
@@ -99,14 +98,14 @@ def round_trip(planes: ClipPlanes, settings: CodecSettings) -> tuple[ClipPlanes,
     except (FFmpegError, UnknownCodecError) as error:
         raise EncodeError(
             _WHERE,
-            f"{count} frames of {width}x{height} wanted through {settings.codec}, which refused "
-            f"({error}); take another codec or an even size",
+            f"{settings.codec} refused {count} frames of {width}x{height} ({error}); "
+            "choose another codec or an even size",
         ) from error
     if len(decoded) != count:
         raise EncodeError(
             _WHERE,
-            f"{count} frames of {width}x{height} wanted back from {settings.codec}, got "
-            f"{len(decoded)}; take another codec",
+            f"{settings.codec} returned {len(decoded)} of {count} frames of {width}x{height}; "
+            "choose another codec",
         )
     luma, blue, red = (np.stack([frame[i] for frame in decoded]) for i in range(3))
     return (luma, blue, red), sum(packet.size for packet in packets)

@@ -1,11 +1,11 @@
-"""Sound: converted, and on a clock that counts its samples.
+"""Converting sound, on a clock that counts its samples.
 
 A container's clock may be coarser (Matroska's millisecond), and the last frames of some decoders
-have no time, so small differences count for nothing. Where the two clocks part for good, the
-container's is right: the picture goes by it.
+have no time, so small differences are ignored. For larger ones the container's clock is right: the
+picture follows it.
 
-Every choice is tried in memory against the target's own muxer: encoders name what they take of
-rates and sample formats, but not of channels.
+Every choice is tried in memory against the target's own muxer: encoders list the rates and sample
+formats they take, but not the channels.
 """
 
 from __future__ import annotations
@@ -20,19 +20,16 @@ import numpy as np
 
 from vsr.media.encoders import discarded
 
-# Sound that is told to come later or earlier than the samples before it call for, in seconds, by
-# more than this follows a gap or overlaps them.
-GAP = Fraction(1, 25)
-# Sound that would have to wait longer than this for its time has a clock that began anew.
-LONGEST_OVERLAP = Fraction(10)
+GAP = Fraction(1, 25)  # seconds between the clocks; more is a gap or an overlap
+LONGEST_OVERLAP = Fraction(10)  # seconds; for more, the container's clock has restarted
 
 
 class SampleClock:
-    """Give frames of one track times that follow each other sample by sample.
+    """Time the frames of one track so that they follow each other sample by sample.
 
     Attributes:
         overlapping: Seconds left out because the track had sound for that time already.
-        restarted: The track's clock went back so far that it is not followed any more.
+        restarted: Whether the track's clock went back too far to follow.
     """
 
     def __init__(self) -> None:
@@ -42,20 +39,20 @@ class SampleClock:
         self._cutting = False
 
     def place(self, frame: av.AudioFrame) -> av.AudioFrame | None:
-        """Set a frame's time, in ticks of one sample, with what overlaps cut off at its start.
+        """Set a frame's time, in ticks of one sample, any overlap cut off at its start.
 
         Returns:
-            None where nothing is left of it, or no time is known yet.
+            None if nothing is left of it, or no time is known yet.
         """
         rate = frame.sample_rate
-        told = None
+        stated = None
         if frame.pts is not None and frame.time_base is not None:
-            told = round(frame.pts * frame.time_base * rate)
-        if self._due is None or (told is not None and told - self._due > GAP * rate):
-            self._due, self._cutting = told, False
+            stated = round(frame.pts * frame.time_base * rate)
+        if self._due is None or (stated is not None and stated - self._due > GAP * rate):
+            self._due, self._cutting = stated, False
         if self._due is None:
             return None
-        over = min(self._overlap(told, rate), frame.samples)
+        over = 0 if stated is None else min(self._overlap(self._due - stated, rate), frame.samples)
         self.overlapping += Fraction(over, rate)
         if over == frame.samples:
             return None
@@ -64,11 +61,8 @@ class SampleClock:
         self._due += placed.samples
         return placed
 
-    def _overlap(self, told: int | None, rate: int) -> int:
-        """Count samples to cut: once begun, until the clocks agree to the sample."""
-        if told is None or self._due is None:
-            return 0
-        behind = self._due - told
+    def _overlap(self, behind: int, rate: int) -> int:
+        """Samples to cut: once begun, until the clocks agree to the sample."""
         if behind > LONGEST_OVERLAP * rate:
             self.restarted = True
             return 0
@@ -77,16 +71,16 @@ class SampleClock:
 
 
 class SoundFromZero:
-    """Lay the sound of one track end to end from zero, for AVI, which has no times for it.
+    """Lay the sound of one track end to end from zero, for AVI, which holds no times for it.
 
-    What comes before zero is cut off; a late start and gaps are filled with silence.
+    Sound before zero is cut off; a late start and gaps are filled with silence.
     """
 
     def __init__(self) -> None:
         self._due = 0
 
     def lay(self, frame: av.AudioFrame) -> Iterator[av.AudioFrame]:
-        """Give what belongs between the frame before and the end of this one.
+        """Yield the frames from the end of the one before to the end of this one.
 
         Args:
             frame: Its pts counts samples on the output's clock.
@@ -94,7 +88,7 @@ class SoundFromZero:
         assert frame.pts is not None
         over = min(max(self._due - frame.pts, 0), frame.samples)
         while (gap := frame.pts - self._due) > 0:
-            # A second at once: a track may begin hours late.
+            # A second at once: a track may start hours late.
             silence = silent_frame(
                 frame.format.name, frame.layout.name, min(gap, frame.sample_rate), frame.sample_rate
             )
@@ -112,10 +106,9 @@ def silent_frame(sample_format: str, layout: str, samples: int, rate: int) -> av
     """Make a frame of silence at time 0.
 
     Args:
-        sample_format: FFmpeg's name, such as "fltp".
-        layout: Of the channels, by FFmpeg's name.
-        samples: How many, of each channel.
-        rate: Of them per second.
+        sample_format, layout: FFmpeg's names, such as "fltp" and "stereo".
+        samples: Of each channel.
+        rate: Samples per second.
     """
     frame = av.AudioFrame(sample_format, layout, samples)
     nothing = b"\x80" if sample_format.startswith("u8") else b"\0"
@@ -138,35 +131,34 @@ LOSSLESS = {"flac", "alac", "truehd", "mlp", "tta", "wavpack", "ape", "tak", "sh
 LOSSLESS_FORMAT = {"mp4": "flac", "mov": "alac", "matroska": "flac"}
 LOSSY_FORMAT = {"mp4": "aac", "mov": "aac", "webm": "libopus", "mpegts": "aac"}
 NOTHING_MORE_LOST = {"matroska": "flac", "avi": "pcm_s16le"}
-# Any number of channels of these samples, as they are, where nothing smaller holds them.
+# For any number of channels of these samples, where nothing smaller holds them.
 UNCOMPRESSED = {
     "u8": "pcm_s16le", "s16": "pcm_s16le", "s32": "pcm_s32le", "flt": "pcm_f32le",
     "dbl": "pcm_f64le", "s64": "pcm_s32le",
 }  # fmt: skip
 TAKES_UNCOMPRESSED = ("avi", "matroska", "mov", "mp4")
 FLOATING = ("flt", "dbl")
-# Bits per sample that encoders keep of integers; of floating point they make as many.
+# Bits per sample that encoders keep of integers, or make of floating point.
 KEPT_BITS = {"flac": 24, "alac": 24, "pcm_s16le": 16, "pcm_s24le": 24, "pcm_s32le": 32}
 # Decoders of these give 32 bits, of which at most 24 are used.
 AT_MOST_24 = {"truehd", "mlp", "tta", "ape", "tak", "shorten", "pcm_bluray", "pcm_dvd"}
-# What FFmpeg takes channels without names for, so that naming them mixes nothing.
+# FFmpeg's layouts for unnamed channels, so that naming them mixes nothing.
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-# The same channels in the same order, the side ones called back ones.
+# The same channels in the same order, the side ones named back ones.
 TWINS = {"quad(side)": "quad", "5.0(side)": "5.0", "5.1(side)": "5.1"}
 AAC_BIT_RATE = 256_000
-# Rates that an encoder gets where it has no list of its own to choose from.
-OPUS_RATE = 48000
+OPUS_RATE = 48000  # its encoder lists no rates
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SoundPlan:
-    """How a track of sound is converted.
+    """Conversion of a track of sound.
 
     Attributes:
         codec: FFmpeg encoder name.
         layout: FFmpeg name of the channels handed to it.
-        note: What becomes of the sound, as a phrase.
-        loses: Whether that is worth a warning.
+        note: A phrase about what changes.
+        loses: Whether that is a warning.
     """
 
     codec: str
@@ -176,14 +168,14 @@ class SoundPlan:
 
 
 def plan_sound(context: Any, muxer: str) -> SoundPlan | None:  # noqa: ANN401
-    """Choose how sound is converted for a container.
+    """Choose a conversion of sound for a container.
 
     Args:
         context: The source's decoder.
         muxer: Of the target.
 
     Returns:
-        The plan, or None where no encoder for this container keeps all channels.
+        The plan, or None if no encoder for this container keeps all channels.
     """
     for codec in dict.fromkeys(_codecs(context, muxer)):
         for layout in _layouts(context.layout):
@@ -199,7 +191,7 @@ def add_sound(
     codec: str,
     layout: str,
 ) -> Any:  # noqa: ANN401
-    """Add an encoder with the source's rate and sample depth, as near as it has."""
+    """Add an encoder with the nearest to the source's rate and sample depth."""
     encoder = av.Codec(codec, "w")
     rates = encoder.audio_rates or ([OPUS_RATE] if "opus" in codec else [])
     rate = context.sample_rate
@@ -243,7 +235,7 @@ def _layouts(layout: av.AudioLayout) -> list[str]:
 
 
 def _works(context: Any, codec: str, layout: str, muxer: str) -> bool:  # noqa: ANN401
-    """Write a moment of silence: some muxers ask only at the end for what they need."""
+    """Try by writing a moment of silence: some muxers refuse only at the end."""
     try:
         with discarded(muxer) as output:
             stream = add_sound(output, context, codec, layout)
@@ -282,7 +274,7 @@ def _samples(context: Any) -> str:  # noqa: ANN401
 
 
 def _bits(context: Any) -> int:  # noqa: ANN401
-    """Give the most bits that samples of a lossless codec have, as far as it tells."""
+    """Most bits that samples of a lossless codec have, as far as known."""
     extra = context.extradata or b""
     if context.name.startswith("pcm_s24") or context.name in AT_MOST_24:
         return min(24, int(context.format.bits))

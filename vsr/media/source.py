@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
 from io import BytesIO
 from os import fspath
@@ -16,8 +15,10 @@ import av
 import av.error
 import av.logging
 from av.container import InputContainer
+from av.filter import Graph
 from av.packet import Packet
 from av.stream import Disposition, Stream
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vsr.errors import ProbeError
@@ -31,39 +32,25 @@ DEFAULT_PICTURE_RATE = Fraction(24)
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PictureSequence:
-    """Pictures in the order in which they are shown.
+def find_pictures(path: Path) -> tuple[Path, ...] | None:
+    """Find the pictures that a path names, in the order in which they are shown.
 
-    Attributes:
-        paths: At least one.
-        first_number: The number in the first one's name; None where names carry no numbers.
-    """
-
-    paths: tuple[Path, ...]
-    first_number: int | None
-
-
-def find_pictures(path: Path) -> PictureSequence | None:
-    """Find the pictures that a path stands for.
-
-    A folder stands for all pictures in it, ordered by the number at the end of their names where
+    A folder means all pictures in it, ordered by the number at the end of their names where
     all have one, else by name with numbers compared as numbers. A pattern (`frames/%06d.png`)
-    stands for every file of that form. One picture file is a sequence of one, an animated PNG a
-    film.
+    means every file of that form. One picture file is a sequence of one, an animated PNG a film.
 
     Returns:
-        None where the path is none of these (a media file, or nothing).
+        None if the path is none of these (a media file, or nothing).
 
     Raises:
-        ProbeError: Numbers are missing in between, kinds are mixed, or a pattern fits no file.
+        ProbeError: Numbers are missing in between, kinds are mixed, or a pattern matches no file.
     """
     if path.is_dir():
         return _folder(path)
     if path.exists():
         picture = path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
         if picture and path.stat().st_size and not is_animated_png(path):
-            return PictureSequence(paths=(path,), first_number=_number(path))
+            return (path,)
         return None
     return _pattern(path) if PATTERN.search(path.name) else None
 
@@ -88,7 +75,7 @@ def is_animated_webp(path: Path) -> bool:
     return len(head) == 21 and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
 
 
-def _folder(folder: Path) -> PictureSequence | None:
+def _folder(folder: Path) -> tuple[Path, ...] | None:
     paths = [
         path
         for path in folder.iterdir()
@@ -102,8 +89,8 @@ def _folder(folder: Path) -> PictureSequence | None:
     if len(kinds) > 1:
         raise ProbeError(
             folder,
-            f"wanted pictures of one kind, got {', '.join(kinds)}; "
-            f"name the ones you mean by a pattern such as %06d{kinds[0]}",
+            f"the folder holds pictures of several kinds ({', '.join(kinds)}); choose some by a "
+            f"pattern such as %06d{kinds[0]}",
         )
     numbers = [_number(path) for path in paths]
     prefixes = {re.sub(r"\d+$", "", path.stem) for path in paths}
@@ -112,10 +99,10 @@ def _folder(folder: Path) -> PictureSequence | None:
             folder,
             {number: p for number, p in zip(numbers, paths, strict=True) if number is not None},
         )
-    return PictureSequence(paths=tuple(sorted(paths, key=_natural)), first_number=None)
+    return tuple(sorted(paths, key=_natural))
 
 
-def _pattern(pattern: Path) -> PictureSequence:
+def _pattern(pattern: Path) -> tuple[Path, ...]:
     match = PATTERN.search(pattern.name)
     assert match
     width = int(match["width"] or 0)
@@ -128,13 +115,11 @@ def _pattern(pattern: Path) -> PictureSequence:
             if name and (len(name[1]) == max(width, 1) or not name[1].startswith("0")):
                 found[int(name[1])] = path
     if not found:
-        raise ProbeError(
-            pattern, "wanted pictures named by this pattern, got none; check folder and name"
-        )
+        raise ProbeError(pattern, "no pictures match this pattern; check folder and name")
     return _consecutive(pattern, found)
 
 
-def _consecutive(where: Path, numbered: dict[int, Path]) -> PictureSequence:
+def _consecutive(where: Path, numbered: dict[int, Path]) -> tuple[Path, ...]:
     first, last = min(numbered), max(numbered)
     missing = next((number for number in range(first, last + 1) if number not in numbered), None)
     if missing is not None:
@@ -143,12 +128,9 @@ def _consecutive(where: Path, numbered: dict[int, Path]) -> PictureSequence:
         name = f"{missing:0{len(digits)}d}".join(before.name.rsplit(digits, 1))
         raise ProbeError(
             where,
-            f"wanted pictures {first} to {last} without a gap, got none named {name}; "
-            "restore it or renumber the files",
+            f"{name} is missing among pictures {first} to {last}; restore it or renumber the files",
         )
-    return PictureSequence(
-        paths=tuple(numbered[number] for number in range(first, last + 1)), first_number=first
-    )
+    return tuple(numbered[number] for number in range(first, last + 1))
 
 
 def _number(path: Path) -> int | None:
@@ -171,10 +153,10 @@ _log_level_lock = RLock()
 
 @contextmanager
 def libav_messages(level: int = av.logging.ERROR) -> Iterator[list[str]]:
-    """Collect what FFmpeg logs in this thread; its exceptions alone say only "Invalid argument".
+    """Collect FFmpeg's log of this thread; its exceptions hold little but "Invalid argument".
 
-    The log level is global to the process, so it is raised only inside the block. So is the habit
-    of leaving out a message that is the same as the last one, be that of another file.
+    The log level is global to the process, so it is raised only inside the block; so is the
+    suppression of a message that repeats the last one, even of another file.
     """
     messages: list[str] = []
     with _log_level_lock:
@@ -192,29 +174,42 @@ def libav_messages(level: int = av.logging.ERROR) -> Iterator[list[str]]:
             av.logging.set_skip_repeated(skipping)
 
 
+def frame_graph(frame: VideoFrame, *filters: str) -> Graph:
+    """Build a graph for frames like this one, its filters written as "name=options"."""
+    graph = Graph()
+    size = f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1"
+    color = f":colorspace={frame.colorspace}:range={frame.color_range}"
+    nodes = [graph.add("buffer", size + color)]
+    nodes += [graph.add(*text.split("=", 1)) for text in filters]
+    graph.link_nodes(*nodes, graph.add("buffersink")).configure()
+    return graph
+
+
 def short_name(container: InputContainer) -> str:
-    """Name the demuxer by its first word: "mov" for "mov,mp4,m4a,3gp,3g2,mj2"."""
+    """First word of the demuxer's name: "mov" for "mov,mp4,m4a,3gp,3g2,mj2"."""
     return container.format.name.split(",")[0]
 
 
-def open_source(path: Path | str) -> tuple[InputContainer, PictureSequence | None]:
-    """Open a file for reading, or the first of the pictures that a folder or pattern stands for.
+def open_source(path: Path | str) -> tuple[InputContainer, tuple[Path, ...] | None]:
+    """Open a file for reading, or the first picture of a folder or pattern.
 
     Corrupt packets are dropped by the demuxer only where it knows packet borders (mp4, Matroska);
     in MPEG-TS that would lose decodable frames.
 
     Raises:
-        ProbeError: Nothing is there, or FFmpeg cannot make sense of it.
+        ProbeError: There is no such file, or FFmpeg cannot read it.
     """
     path = Path(path)
     pictures = find_pictures(path)
-    _refuse_unreadable(path, pictures)
-    _refuse_animated(path, pictures)
+    if pictures is None:
+        _refuse_unreadable(path)
+    else:
+        _refuse_animated(path, pictures[0])
     with libav_messages() as messages:
         try:
             if pictures is not None:
                 # Bytes, not a name: image2 would take "%" in a name for a pattern.
-                first = BytesIO(pictures.paths[0].read_bytes())
+                first = BytesIO(pictures[0].read_bytes())
                 return av.open(first, mode="r", metadata_errors="surrogateescape"), pictures
             # The protocol is spelled out so that a colon in a name is not taken for one.
             container = av.open(f"file:{fspath(path)}", mode="r", metadata_errors="surrogateescape")
@@ -247,13 +242,13 @@ def main_video_stream(container: InputContainer, path: Path | str) -> VideoStrea
                 -s.index,
             ),
         )
-    kinds = ", ".join(stream.type for stream in container.streams) or "no streams at all"
+    kinds = ", ".join(stream.type for stream in container.streams) or "an empty container"
     if streams:
         raise ProbeError(
-            path, "wanted video, got a video codec that this build of FFmpeg cannot decode; "
-            "convert it with a tool that can"
-        )  # fmt: skip
-    raise ProbeError(path, f"wanted a video stream, got {kinds}; give a file that holds video")
+            path,
+            "this build of FFmpeg has no decoder for the video; convert it with a tool that has",
+        )
+    raise ProbeError(path, f"no video stream, only {kinds}; choose a file with video")
 
 
 def read_packets(
@@ -261,16 +256,16 @@ def read_packets(
     wanted: Collection[Stream],
     fixer: DiscontinuityFixer | None = None,
 ) -> Iterator[Packet[Stream]]:
-    """Demux the wanted streams, with breaks in the clock of MPEG streams closed.
+    """Demux the wanted streams, with jumps in the clock of MPEG streams closed.
 
-    A break is judged over all audio and video streams, wanted or not, so every pass over a file
-    that reads it from its start moves its packets by the same amounts.
+    A jump is judged over all audio and video streams, wanted or not, so every pass over a file
+    from its start moves its packets by the same amounts.
 
     Yields:
         Packets in file order, then one empty packet per wanted stream, which flushes its decoder.
 
     Raises:
-        av.error.FFmpegError: Reading failed; what was read before has been given.
+        av.error.FFmpegError: Reading failed; all packets before were yielded.
     """
     indices = {stream.index for stream in wanted}
     if not has_discontinuous_clock(container):
@@ -288,72 +283,57 @@ def _demux(container: InputContainer, streams: list[Stream]) -> Iterator[Packet[
     try:
         yield from container.demux(streams)
     except IndexError:
-        # PyAV 18 stumbles at the very end, after flushing the streams it knew, over streams that
-        # a damaged MPEG-TS seemed to add while it was read (av/container/input.py, "Flush!").
+        # PyAV 18 fails at the very end, after flushing the streams it knew, on streams that a
+        # damaged MPEG-TS seemed to add while it was read (av/container/input.py, "Flush!").
         return
 
 
 def has_discontinuous_clock(container: InputContainer) -> bool:
-    """Say whether timestamps of this format may jump (MPEG-TS, MPEG-PS, Ogg, ...)."""
+    """Whether timestamps of this format may jump (MPEG-TS, MPEG-PS, Ogg, ...)."""
     return bool(container.format.flags & AVFMT_TS_DISCONT)
 
 
 def read_pictures(
-    pictures: PictureSequence, stream: VideoStream, frame_rate: Fraction
+    pictures: tuple[Path, ...], stream: VideoStream, frame_rate: Fraction
 ) -> Iterator[Packet[Stream]]:
     """Read picture files as packets, one tick of 1/frame_rate apart, and one that flushes."""
-    for index, path in enumerate(pictures.paths):
-        packet: Packet[Stream] = Packet(path.read_bytes())
-        packet.stream = stream
+    packet: Packet[Stream]
+    for index, path in enumerate(pictures):
+        packet = Packet(path.read_bytes())
+        packet.stream, packet.time_base = stream, 1 / frame_rate
         packet.pts = packet.dts = index
         packet.duration = 1
-        packet.time_base = 1 / frame_rate
         packet.is_keyframe = True
         yield packet
-    flush: Packet[Stream] = Packet()
-    flush.stream = stream
-    flush.time_base = 1 / frame_rate
-    yield flush
+    packet = Packet()
+    packet.stream, packet.time_base = stream, 1 / frame_rate
+    yield packet
 
 
-def _refuse_unreadable(path: Path, pictures: PictureSequence | None) -> None:
-    if pictures is not None:
-        return
+def _refuse_unreadable(path: Path) -> None:
     if not path.exists():
-        raise ProbeError(path, "wanted a media file, got nothing of that name; check the path")
+        raise ProbeError(path, "no such file; check the path")
     if path.is_dir():
-        raise ProbeError(
-            path, "wanted a folder of pictures, got a folder without any (PNG, JPEG, TIFF, ...)"
-        )
+        raise ProbeError(path, "the folder holds no pictures (PNG, JPEG, TIFF, ...)")
     if not (path.is_file() or path.is_block_device()):
         raise ProbeError(
-            path,
-            "wanted a file, got a pipe or device, which can be read only once; save it to a file "
-            "first",
+            path, "is a pipe or device, which can be read only once; save it to a file first"
         )
     if path.is_file() and path.stat().st_size == 0:
-        raise ProbeError(path, "wanted a media file, got an empty one (0 bytes); copy it again")
+        raise ProbeError(path, "the file is empty (0 bytes); copy it again")
 
 
-def _refuse_animated(path: Path, pictures: PictureSequence | None) -> None:
-    """Refuse what this FFmpeg cannot decode, or would show only the first frame of.
-
-    Of many pictures the first one tells: to open all would take long.
-    """
-    if pictures is None:
-        return
-    name = pictures.paths[0].name
-    if is_animated_webp(pictures.paths[0]):
+def _refuse_animated(path: Path, first: Path) -> None:
+    """Refuse animations, judged by the first picture: opening all of them would take long."""
+    if is_animated_webp(first):
         raise ProbeError(
             path,
-            "wanted pictures or video, got an animated WebP, which FFmpeg cannot decode; make "
-            f"pictures of it first, for example with ImageMagick: magick {name} -coalesce "
-            "frames/%06d.png",
+            "FFmpeg cannot decode an animated WebP; convert it to pictures first, for example "
+            f"with ImageMagick: magick {first.name} -coalesce frames/%06d.png",
         )
-    if is_animated_png(pictures.paths[0]):
+    if is_animated_png(first):
         raise ProbeError(
-            path,
-            f"wanted still pictures, got an animated PNG ({name}); give it as an input of its own",
+            path, f"{first.name} is an animated PNG among still pictures; use it as its own input"
         )
 
 
@@ -362,19 +342,19 @@ def _explain(error: Exception, messages: list[str]) -> str:
     got = detail or getattr(error, "strerror", None) or str(error)
     if "moov atom not found" in detail:
         return (
-            "wanted a complete mp4/mov, got one without its index (moov atom not found): it was "
-            "cut short, or is no video at all; copy it again, or repair it with a tool for that"
+            "the mp4/mov has no index (moov atom not found): it was cut short, or is no video; "
+            "copy it again, or repair it with a tool for that"
         )
     if isinstance(error, PermissionError):
-        return "wanted a readable file, got permission denied; check its permissions"
-    return f"wanted a media file, got something FFmpeg cannot read ({got}); check that it is video"
+        return "permission denied; check the file's permissions"
+    return f"FFmpeg cannot read the file ({got}); check that it is video"
 
 
 def library_versions() -> dict[str, str]:
-    """Give the versions of FFmpeg's libraries: they decide what decoders and encoders make."""
+    """Versions of FFmpeg's libraries, on which decoded and encoded data depend."""
     return {name: ".".join(map(str, parts)) for name, parts in av.library_versions.items()}
 
 
 def ffmpeg_version() -> str:
-    """Give the version of FFmpeg as its makers count, such as 8.0."""
+    """Version of FFmpeg, such as 8.0."""
     return av.ffmpeg_version_info

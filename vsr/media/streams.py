@@ -1,4 +1,4 @@
-"""Decide what becomes of every stream of the source in the target container.
+"""The plan for every stream of the source in the target container.
 
 Every stream is tried alone against the target's own muxer, in memory, because one that it refuses
 fails the header of the whole file.
@@ -35,21 +35,21 @@ MOV_LANGUAGES = {
     "sqi": "alb", "rum": "ron", "cze": "ces", "slo": "slk", "mkd": "mac", "hye": "arm",
     "kat": "geo",
 }  # fmt: skip
-# These write codes of three letters, or their numbers in a table; what is none is lost.
+# These write codes of three letters, or their numbers in a table; others are lost.
 SPELLS_LANGUAGES = ("mp4", "mov", "mpegts")
 # Tags that describe the old file, or that muxers write themselves; compared in lower case.
 STALE_STREAM_TAGS = (
     "duration", "encoder", "handler_name", "vendor_id", "_statistics", "bps", "number_of_",
     "source_id", "name", "filename", "mimetype",
 )  # fmt: skip
-# AVI counts sound from zero on: how far from there, in seconds, copied sound may begin.
+# AVI counts sound from zero: the most, in seconds, that copied sound may start apart.
 AVI_SLACK = Fraction(1, 40)
 STALE_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StreamPlan:
-    """What becomes of one stream.
+    """The plan for one stream.
 
     Attributes:
         index: In the source.
@@ -57,8 +57,8 @@ class StreamPlan:
             "attach" to the header; "drop".
         codec: Of the source, or the encoder that converts it.
         layout: FFmpeg name of the channels of converted sound; otherwise empty.
-        reason: A sentence for everything that is neither enhanced nor copied as it is.
-        loses: Something of the source is missing in the output: worth a warning.
+        reason: A sentence for everything that is neither enhanced nor copied.
+        loses: Whether the output lacks something of the source, which is a warning.
         lost_labels: Phrases for the labels that the container does not hold.
     """
 
@@ -80,17 +80,17 @@ def plan_streams(
     Args:
         info: The source.
         target: Its extension is the container.
-        begins: Seconds on the source's clock at which the output begins.
+        begins: Seconds on the source's clock at which the output starts.
 
     Raises:
-        MuxError: The target's extension is unknown, or the source cannot be opened any more.
+        MuxError: The target's extension is unknown, or the source can no longer be opened.
     """
     kind = target_kind(target)
     if info.format == PICTURES:
-        return (_enhance(info.streams[0]),) if info.streams else ()
+        return (_planned(info.streams[0], "enhance"),) if info.streams else ()
     if kind.muxer == PICTURES:
         return tuple(
-            _enhance(stream)
+            _planned(stream, "enhance")
             if stream.index == info.video.index
             else _drop(stream, "pictures hold neither sound nor text")
             for stream in info.streams
@@ -111,7 +111,7 @@ def plan_streams(
 
 
 def stream_warnings(plans: tuple[StreamPlan, ...]) -> tuple[str, ...]:
-    """Say in sentences what the output will not hold as the source does."""
+    """Sentences about what the output will not hold of the streams."""
     lost = [
         f"{plan.kind} stream {plan.index} loses its {', '.join(plan.lost_labels)}: the output's "
         "container does not hold it"
@@ -122,7 +122,7 @@ def stream_warnings(plans: tuple[StreamPlan, ...]) -> tuple[str, ...]:
 
 
 def container_warnings(info: SourceInfo, target: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Say in sentences what the target's container does not hold of the file as a whole."""
+    """Sentences about what the target's container does not hold of the whole file."""
     muxer = target_kind(target).muxer
     if muxer == PICTURES:
         return ("pictures hold no times: only their order is kept",)
@@ -133,7 +133,7 @@ def container_warnings(info: SourceInfo, target: str | os.PathLike[str]) -> tupl
 
 
 def lost_labels(stream: StreamInfo, muxer: str) -> tuple[str, ...]:
-    """List the labels of a stream that a container does not hold, as phrases."""
+    """Labels of a stream that a container does not hold, as phrases."""
     lost = []
     if not holds_language(muxer, stream):
         lost.append(f"language {stream.language}")
@@ -145,23 +145,23 @@ def lost_labels(stream: StreamInfo, muxer: str) -> tuple[str, ...]:
 
 
 def holds_language(muxer: str, stream: StreamInfo) -> bool:
-    """Tell whether a container holds the language of a stream, if it has one."""
+    """Whether a container holds the language of a stream, if it has one."""
     if stream.language in (None, "und"):
         return True
     if "language" not in LABELS[muxer] or (muxer == "mpegts" and stream.kind == "video"):
         return False
-    return muxer not in SPELLS_LANGUAGES or _gives_back(muxer, written_language(muxer, stream))
+    written = written_language(muxer, stream.language or "und")
+    return muxer not in SPELLS_LANGUAGES or _keeps_language(muxer, written)
 
 
-def written_language(muxer: str, stream: StreamInfo) -> str:
-    """Give the code that is written for a stream's language."""
-    code = stream.language or "und"
+def written_language(muxer: str, code: str) -> str:
+    """Code that is written for a language."""
     return MOV_LANGUAGES.get(code, code) if muxer == "mov" else code
 
 
 @lru_cache
-def _gives_back(muxer: str, language: str) -> bool:
-    """Write a moment of silence in this language, and read it again."""
+def _keeps_language(muxer: str, language: str) -> bool:
+    """Whether silence written in this language is read with it."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=muxer) as output:
         stream: Any = output.add_stream("aac", rate=48000)
@@ -173,33 +173,50 @@ def _gives_back(muxer: str, language: str) -> bool:
         return bool(read.streams[0].language == language)
 
 
+def _planned(
+    stream: StreamInfo,
+    action: Action,
+    codec: str = "",
+    reason: str = "",
+    *,
+    loses: bool = False,
+    layout: str = "",
+) -> StreamPlan:
+    return StreamPlan(
+        index=stream.index,
+        kind=stream.kind,
+        action=action,
+        codec=codec or stream.codec,
+        layout=layout,
+        reason=reason,
+        loses=loses,
+    )
+
+
 def _plan(
     info: SourceInfo, stream: StreamInfo, av_stream: Stream, muxer: str, begins: Fraction
 ) -> StreamPlan:
     if stream.index == info.video.index:
-        return _enhance(stream)
+        return _planned(stream, "enhance")
     if stream.kind == "cover":
         return _plan_cover(stream, av_stream, muxer)
     if stream.kind == "attachment":
         if muxer == "matroska":
-            return StreamPlan(
-                index=stream.index, kind=stream.kind, action="attach", codec=stream.codec
-            )
+            return _planned(stream, "attach")
         return _drop(stream, f"{muxer} files hold no attachments (mkv files do)")
-    remade = _remade(info, stream)
-    if remade:
-        return StreamPlan(
-            index=stream.index, kind="data", action="drop", codec=stream.codec, reason=remade
-        )
+    if remade := _remade(info, stream):
+        return _planned(stream, "drop", reason=remade)
     if stream.kind == "video" and (muxer == "avi") != (info.format == "avi"):
-        # AVI counts frames in the order of decoding, all others tell when each is shown.
+        # AVI counts frames in decoding order, all others hold the time of each.
         return _drop(stream, "its packets, unlike sound, do not go from other files to avi or back")
-    if muxer == "avi" and stream.kind == "audio" and _begins_apart(stream, begins):
+    # To start with the picture in AVI, sound has to be cut, or to wait in silence.
+    apart = stream.start is not None and abs(stream.start - begins) > AVI_SLACK
+    if muxer == "avi" and stream.kind == "audio" and apart:
         if not stream.decodable:
-            return _drop(stream, "it does not begin with the picture, which avi files cannot say")
+            return _drop(stream, "it does not start with the picture, which avi files cannot hold")
         return _convert_audio(stream, av_stream, muxer)
     if stream.codec in CODECS.get(muxer, {stream.codec}) and can_copy(av_stream, muxer):
-        return StreamPlan(index=stream.index, kind=stream.kind, action="copy", codec=stream.codec)
+        return _planned(stream, "copy")
     if stream.kind == "audio" and stream.decodable:
         return _convert_audio(stream, av_stream, muxer)
     if stream.kind == "subtitle" and stream.codec in TEXT_SUBTITLES and muxer in TEXT_FORMAT:
@@ -209,54 +226,29 @@ def _plan(
     return _drop(stream, f"{muxer} files cannot hold it")
 
 
-def _begins_apart(stream: StreamInfo, begins: Fraction) -> bool:
-    """Tell sound that has to be cut, or to wait in silence, to be in step where AVI begins."""
-    return stream.start is not None and abs(stream.start - begins) > AVI_SLACK
-
-
 def _labelled(plan: StreamPlan, stream: StreamInfo, muxer: str) -> StreamPlan:
     if plan.action == "drop" or stream.kind in ("cover", "attachment"):
         return plan
     return replace(plan, lost_labels=lost_labels(stream, muxer))
 
 
-def _enhance(stream: StreamInfo) -> StreamPlan:
-    return StreamPlan(index=stream.index, kind=stream.kind, action="enhance", codec=stream.codec)
-
-
 def _drop(stream: StreamInfo, why: str) -> StreamPlan:
-    return StreamPlan(
-        index=stream.index,
-        kind=stream.kind,
-        action="drop",
-        codec=stream.codec,
-        reason=f"{_name(stream)} is left out: {why}",
-        loses=True,
-    )
+    return _planned(stream, "drop", reason=f"{_name(stream)} is left out: {why}", loses=True)
 
 
-def _convert(stream: StreamInfo, codec: str, note: str, *, loses: bool) -> StreamPlan:
-    return StreamPlan(
-        index=stream.index,
-        kind=stream.kind,
-        action="convert",
-        codec=codec,
-        reason=f"{_name(stream)} is converted to {codec}: {note}",
-        loses=loses,
-    )
+def _convert(
+    stream: StreamInfo, codec: str, note: str, *, loses: bool, layout: str = ""
+) -> StreamPlan:
+    reason = f"{_name(stream)} is converted to {codec}: {note}"
+    return _planned(stream, "convert", codec, reason, loses=loses, layout=layout)
 
 
 def _plan_cover(stream: StreamInfo, av_stream: Stream, muxer: str) -> StreamPlan:
     if muxer == "matroska":  # as a stream it would be one more video track there
-        return StreamPlan(
-            index=stream.index,
-            kind="cover",
-            action="attach",
-            codec=stream.codec,
-            reason=f"{_name(stream)} becomes an attached picture, as is usual in mkv files",
-        )
+        reason = f"{_name(stream)} becomes an attached picture, as is usual in mkv files"
+        return _planned(stream, "attach", reason=reason)
     if muxer == "mp4" and can_copy(av_stream, muxer):
-        return StreamPlan(index=stream.index, kind="cover", action="copy", codec=stream.codec)
+        return _planned(stream, "copy")
     return _drop(stream, f"{muxer} files hold no cover pictures")
 
 
@@ -267,34 +259,33 @@ def _convert_audio(stream: StreamInfo, av_stream: Stream, muxer: str) -> StreamP
         return _drop(
             stream,
             f"its channels ({context.layout.name}) at {context.sample_rate} Hz fit no encoder for "
-            f"{muxer} files, and are not mixed to fewer; mkv files hold most sound as it is",
+            f"{muxer} files, and are not mixed to fewer; mkv files hold most sound unconverted",
         )
-    converted = _convert(stream, plan.codec, plan.note, loses=plan.loses)
-    return replace(converted, layout=plan.layout)
+    return _convert(stream, plan.codec, plan.note, loses=plan.loses, layout=plan.layout)
 
 
 def _name(stream: StreamInfo) -> str:
-    words = [stream.kind, "track" if stream.kind in ("audio", "subtitle", "video") else ""]
-    said = [word for word in (stream.codec, stream.language, stream.title) if word]
-    return f"{' '.join(word for word in words if word)} {stream.index} ({', '.join(said)})"
+    track = " track" if stream.kind in ("audio", "subtitle", "video") else ""
+    known = [word for word in (stream.codec, stream.language, stream.title) if word]
+    return f"{stream.kind}{track} {stream.index} ({', '.join(known)})"
 
 
 def _remade(info: SourceInfo, stream: StreamInfo) -> str:
-    """Say why an MP4 data track need not be copied: the muxer makes it anew from what is copied."""
+    """Reason why an MP4 data track is not copied: the muxer makes it again; empty if none."""
     if stream.kind != "data":
         return ""
     if "timecode" in stream.tags:
-        return "the timecode track is written anew from the timecode tag"
+        return "the timecode track is written again from the timecode tag"
     if stream.codec == "bin_data" and info.format == "mov" and info.chapters:
-        return "the track of chapter names is written anew from the chapters"
+        return "the track of chapter names is written again from the chapters"
     return ""
 
 
 def can_copy(stream: Stream, muxer: str) -> bool:
-    """Tell whether a container takes this stream as it is, by writing a file with it alone.
+    """Whether a container takes this stream unconverted, by writing a file with it alone.
 
-    The header may tell, or only the end: MP4 asks there for the layout of PCM's channels, which
-    AVI does not give.
+    Some muxers refuse only at the end: MP4 needs the layout of PCM's channels there, which AVI
+    does not hold.
     """
     try:
         with discarded(muxer, strict="normal") as output:
@@ -309,7 +300,7 @@ def can_copy(stream: Stream, muxer: str) -> bool:
 
 
 def _silence(stream: Stream) -> Packet[Stream]:
-    """Make a packet of some samples that any number of channels and bits divides."""
+    """Packet of samples whose size any number of channels and bits divides."""
     packet = Packet(bytes(8 * 2520))
     packet.stream, packet.time_base = stream, Fraction(1, 48000)
     packet.pts = packet.dts = 0
@@ -318,9 +309,9 @@ def _silence(stream: Stream) -> Packet[Stream]:
 
 
 def stream_tags(stream: StreamInfo) -> dict[str, str]:
-    """Give the tags to write for a stream: all but those that describe the old file.
+    """Tags to write for a stream: all but those that describe the old file.
 
-    The MP4 demuxer names a track's title `name`, the muxer writes only `title`.
+    The MP4 demuxer calls a track's title `name`; the muxer writes only `title`.
     """
     kept = {
         key: value
@@ -332,7 +323,7 @@ def stream_tags(stream: StreamInfo) -> dict[str, str]:
 
 
 def container_tags(info: SourceInfo) -> dict[str, str]:
-    """Give the container's tags to write: all but those that describe the old file."""
+    """Tags of the container to write: all but those that describe the old file."""
     # AVI calls the program that wrote it "software", others "encoder".
     stale = (*STALE_TAGS, "software") if info.format == "avi" else STALE_TAGS
     return {key: value for key, value in info.tags.items() if key.lower() not in stale}

@@ -3,56 +3,28 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Protocol
+from typing import TYPE_CHECKING, Any
 
 from vsr.options import CUT_SCORE
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
 
 JUMP_BACK = Fraction(1, 10)
 JUMP_FORWARD = Fraction(10)
 
 
-class TimedFrame(Protocol):
-    """What `PtsRepair` reads of a decoded frame."""
-
-    @property
-    def pts(self) -> int | None: ...
-    @property
-    def dts(self) -> int | None: ...
-
-
-class TimedStream(Protocol):
-    """What `DiscontinuityFixer` reads of a packet's stream."""
-
-    @property
-    def index(self) -> int: ...
-    @property
-    def type(self) -> str: ...
-
-
-class TimedPacket(Protocol):
-    """What `DiscontinuityFixer` reads and writes of a packet."""
-
-    pts: int | None
-    dts: int | None
-
-    @property
-    def duration(self) -> int | None: ...
-    @property
-    def time_base(self) -> Fraction: ...
-    @property
-    def stream(self) -> TimedStream: ...
-
-
 class PtsRepair:
-    """Give every decoded frame a pts, strictly increasing.
+    """Make the pts of decoded frames complete and strictly increasing.
 
-    Which of pts and dts to believe follows FFmpeg's `guess_correct_pts` (libavcodec/decode.c):
-    pts, unless it went backwards more often than dts did. A frame with neither gets the last pts
-    plus one nominal step; a frame that does not come after the last one gets half a step, so that
-    the next one, if right, still fits.
+    The choice of pts or dts follows FFmpeg's `guess_correct_pts` (libavcodec/decode.c): pts,
+    unless it went backwards more often than dts did. A frame with neither gets the last pts plus
+    one nominal step; a frame that does not come after the last one gets half a step, so that the
+    next one, if right, still fits.
 
     Attributes:
-        synthesised, repaired: How many frames had no time, and how many a wrong one.
+        synthesised, repaired: Number of frames without a time, and with a wrong one.
     """
 
     def __init__(self, step: int) -> None:
@@ -68,8 +40,8 @@ class PtsRepair:
         self._faulty_pts = 0
         self._faulty_dts = 0
 
-    def __call__(self, frame: TimedFrame) -> int:
-        """Return the pts to use for the next frame in presentation order."""
+    def __call__(self, frame: VideoFrame) -> int:
+        """The pts to use for the next frame in presentation order."""
         guess = self._guess(frame.pts, frame.dts)
         if guess is None:
             self.synthesised += 1
@@ -102,16 +74,14 @@ class DiscontinuityFixer:
     Follows FFmpeg's `ts_discontinuity_process` (fftools/ffmpeg_demux.c), with its thresholds: a
     stream that steps back by more than 0.1 s, or past everything seen so far by more than 10 s,
     has jumped; from there on all streams are shifted so that this one goes on without a gap. Unlike
-    there, pts count for that too, not dts alone: a recording cut off between reordered frames
-    would otherwise show two frames at one time.
-    Measuring forward jumps against all streams, not one, lets a track pause without harm.
-    Subtitles and data are shifted but never trusted to show a jump: they are sparse.
+    there, pts count too, not dts alone: a recording cut off between reordered frames would
+    otherwise show two frames at one time. Forward jumps are measured against all streams, so that
+    a track may pause. Sparse streams, subtitles and data, are shifted but show no jump.
 
-    The shifts depend on the packets alone: fed every packet of the file from its start, in file
-    order, two passes give the same ones.
+    The shifts depend only on the packets: two passes over a file from its start give the same ones.
 
     Attributes:
-        jumps: (seconds after repair, seconds the clock jumped by), one for each.
+        jumps: (seconds after repair, seconds of the jump), one for each.
     """
 
     def __init__(self) -> None:
@@ -121,7 +91,7 @@ class DiscontinuityFixer:
         self._shown: dict[int, Fraction] = {}  # by stream: when all so far has been shown
         self._latest: Fraction | None = None
 
-    def fix(self, packet: TimedPacket) -> None:
+    def fix(self, packet: Packet[Any]) -> None:
         """Shift the timestamps of the next packet in the file, in place."""
         dts = packet.dts if packet.dts is not None else packet.pts
         if dts is None:
@@ -152,13 +122,13 @@ class DiscontinuityFixer:
 
 
 def is_cut(score: float, since: int, threshold: float = CUT_SCORE) -> bool:
-    """Tell whether a frame begins a scene; the second frame of a scene never does.
+    """Whether a frame starts a scene; the second frame of a scene never does.
 
-    `scdet` compares the change to the change before it; there is none for the second frame of a
-    file, and after a cut it is the cut, so the score is just how fast things move there.
+    `scdet` compares the change to the change before it; the second frame of a file has none, and
+    after a cut it is the cut, so the score there only measures motion.
 
     Args:
-        score: 0 to 100, how much the frame differs from the one before.
+        score: 0 to 100, difference from the frame before.
         since: Frames of its scene before it, were it no cut.
         threshold: The lowest score of a cut.
     """

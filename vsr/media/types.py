@@ -1,8 +1,4 @@
-"""Values of media: frames as integer planes, their marks, findings, the encoding plan.
-
-Two passes over the same film, before and after enhancement, have nearly the same ones; a black,
-green, frozen, missing or misplaced frame shows.
-"""
+"""Values of media: frames as integer planes, their marks, checks, the encoding plan."""
 
 from __future__ import annotations
 
@@ -15,26 +11,22 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from vsr.color import (
-    BT709_WEIGHTS,
-    Chroma,
-    luma_weights,
-)
-from vsr.media.probe import ChromaSiting, ColorTags, HdrMetadata, VideoInfo
+from vsr.color import BT709_WEIGHTS, Chroma, Siting, luma_weights
+from vsr.media.probe import ColorTags, HdrMetadata, VideoInfo
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
-Captions = VideoFrame
+Captions = VideoFrame  # named here for modules that do not import av
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlaneFormat:
-    """How the planes of a frame are laid out.
+    """Layout of the planes of a frame.
 
     Attributes:
         name: FFmpeg name of this planar pixel format ("yuv420p10le").
         chroma: Subsampling; "gray" has one plane, "rgb" three full planes in the order R, G, B.
         bit_depth: 8 to 16; more than 8 bits lie in the low bits of a uint16.
-        full_range: True where the name itself says so ("yuvj420p"); tags decide otherwise.
+        full_range: Whether the name itself means full range ("yuvj420p"); otherwise tags decide.
     """
 
     name: str
@@ -44,7 +36,7 @@ class PlaneFormat:
 
 
 def spans_full_range(planes: PlaneFormat, range_code: int) -> bool:
-    """Tell whether planes count from 0 to their largest code, by layout and range tag.
+    """Whether planes span 0 to their largest code, by layout and range tag.
 
     Untagged grey and RGB do, as swscale and `ops.color` read them; untagged YUV does not.
 
@@ -80,15 +72,19 @@ class PlanarFrame:
     captions: Captions | None = None
 
 
-# Samples looked at per row and column: enough to see a picture, nothing to compute.
-GRID = 64
+GRID = 64  # samples looked at per row and column
 
 
+@dataclass(eq=False)
 class FrameMarks:
-    """Collect the marks of frames in presentation order; some 30 bytes each.
+    """Collect the marks of frames in presentation order, some 30 bytes each.
+
+    Two passes over the same film, before and after enhancement, have nearly the same marks; a
+    black, green, frozen, missing or misplaced frame shows.
 
     Attributes:
         time_base: Seconds per tick of the pts.
+        full_range: Whether the tags or the layout mean full range.
         luma_weights: Shares of red and of blue in luma; unused where the planes are RGB.
         pts: One per frame.
         last_duration: Of the newest frame, in ticks; 0 where unknown.
@@ -96,38 +92,29 @@ class FrameMarks:
         changes: Mean absolute luma difference to the frame before, 0 to 1; 0 for the first.
     """
 
-    def __init__(
-        self,
-        time_base: Fraction,
-        *,
-        full_range: bool = False,
-        luma_weights: tuple[float, float] = BT709_WEIGHTS,
-    ) -> None:
-        """Start before the first frame; range and weights as the tags of the stream say."""
-        self.time_base = time_base
-        self.luma_weights = luma_weights
-        self.pts = array("q")
-        self.last_duration = 0
-        self.means = array("f")
-        self.changes = array("f")
-        self.chroma = ""
-        self._full_range = full_range
-        self._previous: NDArray[np.float32] | None = None
+    time_base: Fraction
+    full_range: bool = field(default=False, kw_only=True)
+    luma_weights: tuple[float, float] = field(default=BT709_WEIGHTS, kw_only=True)
+    pts: array[int] = field(default_factory=lambda: array("q"), init=False)
+    last_duration: int = field(default=0, init=False)
+    means: array[float] = field(default_factory=lambda: array("f"), init=False)
+    changes: array[float] = field(default_factory=lambda: array("f"), init=False)
+    chroma: str = field(default="", init=False)
+    _previous: NDArray[np.float32] | None = field(default=None, init=False)
 
     def __len__(self) -> int:
         return len(self.pts)
 
     def add(self, frame: PlanarFrame) -> None:
-        """Take in the next frame."""
+        """Add the next frame."""
         self.chroma = frame.format.chroma
-        full = self._full_range or frame.format.full_range or frame.format.chroma == "rgb"
+        rgb = self.chroma == "rgb"
+        full = self.full_range or frame.format.full_range or rgb
         small = [
-            _sampled(
-                plane, frame.format, luma=index == 0 or frame.format.chroma == "rgb", full=full
-            )
+            _sampled(plane, frame.format.bit_depth, luma=index == 0 or rgb, full=full)
             for index, plane in enumerate(frame.planes)
         ]
-        luma = small[1 if frame.format.chroma == "rgb" else 0]
+        luma = small[1 if rgb else 0]
         self.pts.append(frame.pts)
         self.last_duration = frame.duration
         self.means.extend(float(part.mean()) for part in (small * 3)[:3])
@@ -135,11 +122,11 @@ class FrameMarks:
         self._previous = luma
 
     def seconds(self, index: int) -> Fraction:
-        """Give the time of a frame."""
+        """Time of a frame."""
         return self.pts[index] * self.time_base
 
     def mean(self, index: int) -> tuple[float, float, float]:
-        """Give the mean R, G and B of a frame, 0 to 1; of grey, three times its brightness."""
+        """Mean R, G and B of a frame, 0 to 1; of grey, three times its brightness."""
         first, second, third = self.means[3 * index : 3 * index + 3]
         if self.chroma == "rgb":
             return first, second, third
@@ -152,7 +139,7 @@ class FrameMarks:
 
 
 def marks_of(video: VideoInfo, planes: PlaneFormat, time_base: Fraction) -> FrameMarks:
-    """Begin the marks of a film, its planes read by its tags.
+    """Empty marks for a film, its planes read by its tags.
 
     Args:
         video: The film.
@@ -172,21 +159,20 @@ def _difference(luma: NDArray[np.float32], before: NDArray[np.float32] | None) -
     return float(np.abs(luma - before).mean())
 
 
-def _sampled(plane: Plane, layout: PlaneFormat, *, luma: bool, full: bool) -> NDArray[np.float32]:
-    """Pick a grid of samples, scaled so that 0 is black and 1 white (chroma: 0.5 is neutral)."""
+def _sampled(plane: Plane, bits: int, *, luma: bool, full: bool) -> NDArray[np.float32]:
+    """Grid of samples, scaled so that 0 is black and 1 white (chroma: 0.5 is neutral)."""
     rows, columns = (max(1, extent // GRID) for extent in plane.shape)
-    unit = float(1 << (layout.bit_depth - 8))
-    values: NDArray[np.float32] = plane[rows // 2 :: rows, columns // 2 :: columns].astype(
-        np.float32
-    )
+    picked = plane[rows // 2 :: rows, columns // 2 :: columns]
+    values: NDArray[np.float32] = picked.astype(np.float32)
     if full:
-        return values / np.float32((1 << layout.bit_depth) - 1)
+        return values / np.float32((1 << bits) - 1)
+    unit = 1 << (bits - 8)
     return (values / np.float32(unit) - np.float32(16)) / np.float32(219 if luma else 224)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """A named claim about the file, whether it holds, and the numbers behind it."""
+    """A named claim about a file, whether it holds, and the numbers behind it."""
 
     name: str
     passed: bool
@@ -206,22 +192,22 @@ class EncodePlan:
     Attributes:
         muxer: FFmpeg muxer name, or "images".
         codec: FFmpeg encoder name.
-        pix_fmt: What the encoder is opened with ("p010le").
-        planes: How the frames handed over must be laid out ("yuv420p10le").
+        pix_fmt: Of the encoder ("p010le").
+        planes: Layout of the frames handed over ("yuv420p10le").
         width, height: Picture size in pixels.
         time_base: Seconds per tick of the pts handed over.
         frame_rate: Nominal, for the header; timestamps rule.
         constant_interval: Seconds between frames where the container knows no timestamps (AVI).
         sample_aspect_ratio: Width over height of a pixel; None where unset.
         display_matrix: Nine int32, or None.
-        color: Tags to write; the planes handed over must be made by them.
-        told: Those that the finished file can hold; all, but for some codecs and containers.
-        chroma_siting: Where the chroma samples of the planes must lie.
-        hdr: What the stream carries of HDR10 metadata; None where there is none or no way.
+        color: Tags to write, by which the planes handed over are made.
+        told: Those of them that the finished file can hold.
+        chroma_siting: Of the planes.
+        hdr: HDR10 metadata of the stream; None where there is none or no way to carry it.
         captions: Whether the encoder writes closed captions that come with the frames.
         codec_tag: Four characters ("hvc1"), or None for the muxer's choice.
         options: FFmpeg options of the encoder, the libraries' own parameters merged in.
-        warnings: Sentences about what could not be kept.
+        warnings: Sentences about what cannot be kept.
     """
 
     muxer: str
@@ -237,7 +223,7 @@ class EncodePlan:
     display_matrix: tuple[int, ...] | None
     color: ColorTags
     told: ColorTags
-    chroma_siting: ChromaSiting
+    chroma_siting: Siting
     hdr: HdrMetadata | None
     captions: bool
     codec_tag: str | None

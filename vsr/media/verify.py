@@ -9,9 +9,11 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from vsr.color import (
+    BT470BG,
     MATRIX_NAMES,
     PRIMARIES_NAMES,
     RANGE_NAMES,
+    SMPTE170M,
     TRANSFER_NAMES,
     UNSPECIFIED,
     numbered,
@@ -27,7 +29,7 @@ from vsr.media.clock import (
 from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
 from vsr.media.copying import TimeRange, chapter_warnings, check_chapters
 from vsr.media.decode import Decoder, DecodeSummary
-from vsr.media.filters import as_turned
+from vsr.media.filters import as_turned, parse_chain
 from vsr.media.formats import plane_format
 from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, VideoInfo, probe
 from vsr.media.reading import describe_lost
@@ -48,23 +50,22 @@ TOLERANCE = {
     "webm": Fraction(1, 2000),
     "mpegts": Fraction(1, 90000),
 }
-# These begin where they like, all streams together: times are compared from the first frame on.
+# In these all streams may start together at any time: times are compared from the first frame.
 SHIFTED = ("mpegts", "avi")
-# How far the mean of a plane may move; enhancement changes detail, not brightness or hue.
-MEAN_TOLERANCE = 0.1
+MEAN_TOLERANCE = 0.1  # of a plane: enhancement changes detail, not brightness or hue
 BLACK, NOT_BLACK = 0.03, 0.1
 MOVES, FROZEN = 0.01, 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Expected:
-    """What the job that wrote the file knows of it.
+    """Facts from the job that wrote the file.
 
     Attributes:
-        plan: How the video was encoded; None to judge by the source alone.
-        streams: What was planned for all streams; None to plan it again.
-        decode: How the source was decoded.
-        time_range: The part that was kept; None for what `decode` says.
+        plan: Of the video's encoding; None to compare with the source alone.
+        streams: Plans of all streams; None to plan them again.
+        decode: Options with which the source was decoded.
+        time_range: The part that was kept; None for that of `decode`.
         marks: Of the source's frames as decoded; None to decode them again.
         shape: Of those frames; None for that of the source.
     """
@@ -79,12 +80,12 @@ class Expected:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyResult:
-    """What was found.
+    """Result of a verification.
 
     Attributes:
-        source, target: Paths; of a file that has its temporary name yet, the one it will have.
+        source, target: Paths; for a file that still has its temporary name, the final one.
         checks: Every check made, in order.
-        warnings: What is missing as planned or in the source itself, or does not matter much.
+        warnings: What is missing by plan or in the source itself, or matters little.
     """
 
     source: str
@@ -115,15 +116,15 @@ def verify(
     Args:
         source: The input.
         target: The output; may still have its temporary name.
-        expected: What the job knows; without it the source is decoded with the defaults.
-        named: The name the target will have, which tells its container; `target` by default.
+        expected: From the job; without it the source is decoded with the defaults.
+        named: The final name of the target, by which its container is known; `target` by default.
 
     Returns:
-        The checks; nothing is raised for a difference.
+        The checks; a difference raises nothing.
 
     Raises:
         ProbeError, DecodeError: Source or target cannot be read at all.
-        MuxError: The name of the target is of no known kind.
+        MuxError: The target's extension is unknown.
     """
     expected = expected or Expected()
     kind = target_kind(named if named is not None else target)
@@ -133,8 +134,8 @@ def verify(
     if expected.marks is None:
         expected, of_source = _with_source(info, expected, kind.muxer)
         damaged = bool(of_source.error_count or of_source.corrupt)
-        told = (*describe_lost(of_source.lost), *of_source.warnings)
-        warnings = tuple(f"in the source: {sentence}" for sentence in told)
+        found_there = (*describe_lost(of_source.lost), *of_source.warnings)
+        warnings = tuple(f"in the source: {sentence}" for sentence in found_there)
     assert expected.marks is not None
     marks = expected.marks
     with Decoder(made, DecodeOptions(deinterlace="off")) as frames:
@@ -150,23 +151,16 @@ def verify(
         _check_decodes(summary),
         _check_count(marks, found),
         *_check_times(kind, expected.plan, marks, found, offset),
-        # What a decoder makes of damage differs from run to run.
+        # Damaged frames decode differently from run to run.
         *([] if damaged else _check_pictures(marks, found)),
-        *check_video(
-            kind,
-            info,
-            made,
-            plan=expected.plan,
-            shape=expected.shape,
-            chain=expected.decode.filter_chain,
-        ),
+        *_check_video(kind, info, made, expected),
     ]
     if damaged:
         warnings += ("the source is damaged, so its pictures cannot be compared",)
     if kind.muxer != PICTURES and info.format != PICTURES:
-        others, said = _check_others(kind, info, made, expected, found, kept, shift)
+        others, missing = _check_others(kind, info, made, expected, found, kept, shift)
         checks += others
-        warnings += said
+        warnings += missing
     return VerifyResult(
         source=os.fspath(source),
         target=os.fspath(named if named is not None else target),
@@ -175,17 +169,10 @@ def verify(
     )
 
 
-def _as_avi(
-    kind: TargetKind, info: SourceInfo, marks: FrameMarks, found: FrameMarks
-) -> TimeRange | None:
-    """Tell where an AVI begins on its source's clock."""
-    return avi_range(info, found.time_base, marks.time_base) if kind.muxer == "avi" else None
-
-
 def _with_source(
     info: SourceInfo, expected: Expected, muxer: str
 ) -> tuple[Expected, DecodeSummary]:
-    """Decode the source, and add what that tells: its frames, their shape, the part kept."""
+    """Decode the source, and add its frames' marks, their shape and the part kept."""
     with Decoder(info, expected.decode) as frames:
         marks = _marks(info, frames)
         return replace(
@@ -212,11 +199,11 @@ def _check_others(
     kept: TimeRange | None,
     shift: Fraction,
 ) -> tuple[list[Check], tuple[str, ...]]:
-    """Check all but the enhanced stream, and say what is missing as planned."""
+    """Check all but the enhanced stream; sentences about what is missing by plan."""
     assert expected.marks is not None
-    streams = expected.streams
+    tick, streams = expected.marks.time_base, expected.streams
     if streams is None:
-        begins = kept or _as_avi(kind, info, expected.marks, found)
+        begins = kept or (avi_range(info, found.time_base, tick) if kind.muxer == "avi" else None)
         streams = plan_streams(info, kind.pattern, begins=begins.start if begins else Fraction(0))
     streams = without_empty(info, made, streams, kept, muxer=kind.muxer)
     checks = check_streams(info, made, streams, kept, muxer=kind.muxer, shift=shift)
@@ -225,7 +212,7 @@ def _check_others(
     return checks, (
         *stream_warnings(streams),
         *container_warnings(info, kind.pattern),
-        *early_warnings(info, kind.muxer, expected.marks.time_base, expected.time_range),
+        *early_warnings(info, kind.muxer, tick, expected.time_range),
         *chapter_warnings(info, kind.muxer, kept),
         *cue_warnings(info, made, pair_streams(info, made, streams)[0], kept),
         *timecode_warnings(info, kept),
@@ -340,7 +327,7 @@ def _check_pictures(wanted: FrameMarks, found: FrameMarks) -> list[Check]:
 def _luma_and_hue(
     rgb: tuple[float, float, float], weights: tuple[float, float]
 ) -> tuple[float, float, float]:
-    """Turn means of RGB into those of luma and both colour differences (H.273, 8.3)."""
+    """Means of luma and both colour differences, from those of RGB (H.273, 8.3)."""
     (red, green, blue), (kr, kb) = rgb, weights
     luma = kr * red + (1 - kr - kb) * green + kb * blue
     return luma, (blue - luma) / (2 - 2 * kb), (red - luma) / (2 - 2 * kr)
@@ -352,37 +339,19 @@ def _frames(what: str, frames: Sequence[int]) -> str:
     return f"{len(frames)} frames are {what}, the first is number {frames[0]}"
 
 
-# Two codes of one matrix (H.273, table 4); MJPEG is read back as the first.
-_BT601 = (5, 6)
-
-
 class Shape(NamedTuple):
-    """Of pictures: their size in pixels, and the width of a pixel over its height."""
+    """Size of pictures in pixels, and width of a pixel over its height."""
 
     width: int
     height: int
     aspect: Fraction
 
 
-def check_video(
-    kind: TargetKind,
-    info: SourceInfo,
-    made: SourceInfo,
-    *,
-    plan: EncodePlan | None,
-    shape: Shape | None,
-    chain: str | None,
+def _check_video(
+    kind: TargetKind, info: SourceInfo, made: SourceInfo, expected: Expected
 ) -> list[Check]:
-    """Compare size, shape of pixels, rotation, colour tags and HDR metadata.
-
-    Args:
-        kind: What the finished file is.
-        info: The source.
-        made: The finished file.
-        plan: How it was encoded; None to judge by the source alone.
-        shape: Of the source's frames after filters; None for that of the source.
-        chain: The filters that the source's frames went through.
-    """
+    """Compare size, shape of pixels, rotation, colour tags and HDR metadata."""
+    plan, chain = expected.plan, parse_chain(expected.decode.filter_chain)
     before, after = as_turned(info, chain)[0].video, made.video
     checks = []
     if plan is not None:
@@ -391,23 +360,23 @@ def check_video(
         )
     if kind.muxer == PICTURES:
         return checks
-    found = Shape(after.width, after.height, after.sample_aspect_ratio or Fraction(1))
+    found = _shape(after)
     if plan is not None:
         aspect = plan.sample_aspect_ratio or Fraction(1)
     else:
-        aspect = _aspect_wanted(shape or _shape(before), found)
+        aspect = _aspect_wanted(expected.shape or _shape(before), found)
     checks.append(_equal("sample aspect ratio", str(aspect), str(found.aspect)))
     if "rotation" in LABELS[kind.muxer]:
         turned = before.rotation if plan is None or plan.display_matrix is not None else 0
         checks.append(_equal("rotation", str(turned), str(after.rotation)))
     gray = plan.planes.chroma == "gray" if plan else after.pix_fmt.startswith("gray")
-    checks.append(_check_color(plan.told if plan else before.color, _told(after), gray=gray))
+    checks.append(_check_color(plan.told if plan else before.color, _read_tags(after), gray=gray))
     hdr = plan.hdr if plan else before.hdr
-    checks.append(
-        check("HDR metadata", _same_hdr(hdr, after.hdr), f"wanted {hdr}, found {after.hdr}")
-        if hdr != after.hdr
-        else check("HDR metadata", True, "kept" if hdr else "none, as in the source")
-    )
+    if hdr == after.hdr:
+        checks.append(check("HDR metadata", True, "kept" if hdr else "none, as in the source"))
+    else:
+        difference = f"wanted {hdr}, found {after.hdr}"
+        checks.append(check("HDR metadata", _same_hdr(hdr, after.hdr), difference))
     return checks
 
 
@@ -416,10 +385,10 @@ def _shape(video: VideoInfo) -> Shape:
 
 
 def _aspect_wanted(source: Shape, found: Shape) -> Fraction:
-    """Give the shape of pixels with which a picture of this size shows what the source does.
+    """Pixel aspect with which a picture of this size looks like the source.
 
-    That of the source, or that which makes up for another size; what was found, where the two
-    differ by the pixel to which sides are rounded.
+    The source's, or that which makes up for another size; the one found if it differs by no more
+    than the pixel to which sides are rounded.
     """
     exact = source.aspect * Fraction(source.width * found.height, source.height * found.width)
     pixel = max(Fraction(1, found.width), Fraction(1, found.height))
@@ -428,11 +397,11 @@ def _aspect_wanted(source: Shape, found: Shape) -> Fraction:
     return source.aspect if abs(source.aspect / exact - 1) <= pixel else exact
 
 
-def _told(video: VideoInfo) -> ColorTags:
-    """Give a film's tags, the range as players take it where none is written.
+def _read_tags(video: VideoInfo) -> ColorTags:
+    """Tags of a film, with the range that players assume if none is written.
 
     Grey, as of FFV1 in AVI, is read as full; YUV as limited, such as the grey of x264, which comes
-    back as that, and of which x264 writes no range.
+    back as YUV and for which x264 writes no range.
     """
     planes = plane_format(video.pix_fmt)
     if planes is None or video.color.range:
@@ -441,19 +410,15 @@ def _told(video: VideoInfo) -> ColorTags:
 
 
 def _check_color(wanted: ColorTags, found: ColorTags, *, gray: bool) -> Check:
-    """Compare the tags that the source has; what it leaves open may be filled in."""
+    """Compare the tags that the source has; those it lacks may be filled in."""
     if gray:
         wanted = replace(wanted, matrix=UNSPECIFIED)
-    if found.matrix in _BT601 and wanted.matrix in _BT601:
+    if {found.matrix, wanted.matrix} == {BT470BG, SMPTE170M}:  # one matrix (H.273, table 4)
         found = replace(found, matrix=wanted.matrix)
-    tags = [
-        ("primaries", PRIMARIES_NAMES),
-        ("transfer", TRANSFER_NAMES),
-        ("matrix", MATRIX_NAMES),
-    ]
+    tags = {"primaries": PRIMARIES_NAMES, "transfer": TRANSFER_NAMES, "matrix": MATRIX_NAMES}
     wrong = [
         f"{name} {numbered(names, before)} became {numbered(names, after)}"
-        for name, names in tags
+        for name, names in tags.items()
         if (before := getattr(wanted, name)) not in (after := getattr(found, name), UNSPECIFIED)
     ]
     if wanted.range not in (found.range, 0):
@@ -463,24 +428,22 @@ def _check_color(wanted: ColorTags, found: ColorTags, *, gray: bool) -> Check:
 
 
 def _same_hdr(wanted: HdrMetadata | None, found: HdrMetadata | None) -> bool:
-    """Compare within the steps that the bit streams count in."""
+    """Compare within the steps of the bit streams."""
     if wanted is None or found is None:
         return wanted is found
-    chroma, light = Fraction(1, 50000), Fraction(1, 1000)
-    for name in ("red", "green", "blue", "white"):
+    steps = dict.fromkeys(("red", "green", "blue", "white"), Fraction(1, 50000))
+    steps |= dict.fromkeys(("min_luminance", "max_luminance"), Fraction(1, 1000))
+    for name, step in steps.items():
         a, b = getattr(wanted, name), getattr(found, name)
-        if (a is None) != (b is None):
+        if a is None or b is None:
+            if a is not b:
+                return False
+            continue
+        pairs = zip(a, b, strict=True) if isinstance(a, tuple) else ((a, b),)
+        if any(abs(x - y) > step for x, y in pairs):
             return False
-        if a is not None and any(abs(x - y) > chroma for x, y in zip(a, b, strict=True)):
-            return False
-    for name in ("min_luminance", "max_luminance"):
-        a, b = getattr(wanted, name), getattr(found, name)
-        if (a is None) != (b is None) or (a is not None and abs(a - b) > light):
-            return False
-    return (wanted.max_content_light or 0, wanted.max_frame_average_light or 0) == (
-        found.max_content_light or 0,
-        found.max_frame_average_light or 0,
-    )
+    light = ("max_content_light", "max_frame_average_light")
+    return all((getattr(wanted, name) or 0) == (getattr(found, name) or 0) for name in light)
 
 
 def _equal(name: str, wanted: str, found: str) -> Check:

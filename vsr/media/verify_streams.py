@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from array import array
@@ -12,33 +13,21 @@ from fractions import Fraction
 from typing import Any
 
 import av
-from av.packet import Packet
 
 from vsr.media.containers import DISPOSITIONS, LABELS
-from vsr.media.copying import (
-    INTERLEAVING,
-    Cue,
-    CueFlattener,
-    TimeRange,
-    is_filler,
-    move_into_range,
-    settle_time,
-    text_of,
-)
+from vsr.media.copying import Cue, CueFlattener, TimeRange, kept_packets, text_of
 from vsr.media.probe import SourceInfo, StreamInfo
-from vsr.media.source import open_source, read_packets
 from vsr.media.streams import (
     AVI_SLACK,
-    MOV_LANGUAGES,
     StreamPlan,
     container_tags,
     holds_language,
     stream_tags,
+    written_language,
 )
 from vsr.media.types import Check, check
 
-# Containers cut uncompressed sound into packets as they like.
-UNPACKETED = "pcm_"
+UNPACKETED = "pcm_"  # sound that every container cuts into packets of its own
 # Half a millisecond, Matroska's step, for each of the two files.
 TIME_TOLERANCE = Fraction(1, 1000)
 TIMED = ("video", "audio", "subtitle")
@@ -48,7 +37,7 @@ LABEL_TAGS = ("title", "language")
 
 @dataclass(kw_only=True, slots=True)
 class _Packets:
-    """What the packets of one stream hold and when."""
+    """Hash, size and times of the packets of one stream."""
 
     payload: Any = field(default_factory=hashlib.sha256)
     size: int = 0
@@ -75,13 +64,13 @@ def check_streams(
     muxer: str,
     shift: Fraction,
 ) -> list[Check]:
-    """Check that every planned stream is there, with its labels and, where copied, its packets.
+    """Check that every planned stream is there, with its labels and, if copied, its packets.
 
     Args:
         info, made: Source and target.
         plans: Of all streams of the source.
         time_range: The part that was kept.
-        muxer: Of the target; labels that it does not hold are not asked for.
+        muxer: Of the target; labels that it does not hold are not checked.
         shift: Seconds by which the target's clock is ahead of the source's.
     """
     pairs, missing = pair_streams(info, made, plans)
@@ -117,7 +106,7 @@ def check_streams(
 def pair_streams(
     info: SourceInfo, made: SourceInfo, plans: Sequence[StreamPlan]
 ) -> tuple[list[tuple[StreamPlan, StreamInfo, StreamInfo]], list[str]]:
-    """Match streams kind by kind, in order; containers put attachments where they like."""
+    """Match streams kind by kind, in order: containers move attachments."""
     before = {stream.index: stream for stream in info.streams}
     left: dict[str, list[StreamInfo]] = {}
     for stream in made.streams:
@@ -146,9 +135,9 @@ def without_empty(
     *,
     muxer: str,
 ) -> tuple[StreamPlan, ...]:
-    """Plan to drop sound and video without a packet in what is kept: MP4 and MOV write none such.
+    """Plan to drop sound and video without a packet in the part kept, which MP4 and MOV drop.
 
-    Of subtitles they do, with an empty cue. Only the packets tell, so this is known at the end.
+    (They keep subtitles, with an empty cue.) Only reading the packets shows this, at the end.
     """
     if muxer not in ("mp4", "mov") or not pair_streams(info, made, plans)[1]:
         return tuple(plans)
@@ -176,38 +165,14 @@ def _read(
 ) -> dict[int, _Packets]:
     found = {stream.index: _Packets() for stream in streams}
     kinds = {stream.index: stream.kind for stream in streams}
-    started: set[int] = set()
-    source, _ = open_source(info.path)
-    with source:
-        stop = time_range.stop if time_range else None
-        try:
-            for packet in read_packets(source, [source.streams[index] for index in found]):
-                index = packet.stream.index
-                if not packet.size or is_filler(packet):
-                    continue
-                settle_time(packet, kinds[index])
-                if _is_past(packet, stop):
-                    break
-                if not move_into_range(packet, kinds[index], time_range):
-                    continue
-                if time_range and kinds[index] == "video" and index not in started:
-                    if not packet.is_keyframe:
-                        continue
-                    started.add(index)
-                data = _bare(bytes(packet), info, index)
-                found[index].add(data, packet.pts, packet.time_base)
-        except av.FFmpegError:
-            pass  # a damaged end: what can be read is compared
+    for packet in kept_packets(info, kinds, time_range):
+        index = packet.stream.index
+        found[index].add(_bare(bytes(packet), info, index), packet.pts, packet.time_base)
     return found
 
 
-def _is_past(packet: Packet[Any], stop: Fraction | None) -> bool:
-    ticks = packet.dts if packet.dts is not None else packet.pts
-    return stop is not None and ticks is not None and ticks * packet.time_base > stop + INTERLEAVING
-
-
 def _bare(data: bytes, info: SourceInfo, index: int) -> bytes:
-    """Take off what containers themselves put around a payload."""
+    """Remove the container's header around a payload."""
     codec = next(stream.codec for stream in info.streams if stream.index == index)
     if codec == "aac" and data[:1] == b"\xff" and len(data) > 1 and data[1] & 0xF6 == 0xF0:
         return data[7 if data[1] & 1 else 9 :]  # ADTS header, ISO/IEC 14496-3 1.A.2
@@ -270,28 +235,28 @@ def _check_labels(muxer: str, before: StreamInfo, after: StreamInfo) -> Check:
 
 
 def _as_macintosh(title: str) -> str:
-    """Give a title as FFmpeg reads it from MP4 where it has too few bytes to be known as UTF-8.
+    """A title as FFmpeg reads it from MP4 if it is too short to be detected as UTF-8.
 
-    It makes room for twice as many, and cuts the rest off (libavformat/mov.c, mac_to_utf8).
+    FFmpeg makes room for twice as many bytes, and cuts the rest off (libavformat/mov.c,
+    mac_to_utf8).
     """
     data = title.encode(errors="surrogateescape")
     return data.decode("mac_roman").encode()[: 2 * len(data)].decode(errors="surrogateescape")
 
 
 def _language(stream: StreamInfo) -> str:
-    """Name a language by one of its two ISO 639-2 codes; none and "und" are the same."""
-    code = stream.language or "und"
-    return MOV_LANGUAGES.get(code, code)
+    """One of the two ISO 639-2 codes of a language; none and "und" are the same."""
+    return written_language("mov", stream.language or "und")
 
 
 def check_tags(
     info: SourceInfo, made: SourceInfo, plans: Sequence[StreamPlan] = ()
 ) -> tuple[str, ...]:
-    """Name the tags of file and streams that the target does not have; few containers hold all."""
+    """Sentences about tags of file and streams that the target lacks; few containers hold all."""
     tags = [made.tags, *(stream.tags for stream in made.streams)]
     lost = _lost(container_tags(info), tags)
-    said = [f"the target does not hold the tags {', '.join(lost)}"] if lost else []
-    # MP4 has the reel's name with the timecode, and one time of creation for all of the file.
+    warnings = [f"the target does not hold the tags {', '.join(lost)}"] if lost else []
+    # MP4 has the reel's name with the timecode, and one creation time for the whole file.
     common = [stream.tags for stream in made.streams if stream.kind == "data"]
     common.append({key: made.tags[key] for key in made.tags if key.lower() == "creation_time"})
     for _, before, after in pair_streams(info, made, plans)[0]:
@@ -300,11 +265,11 @@ def check_tags(
         named = {k: v for k, v in stream_tags(before).items() if k.lower() not in LABEL_TAGS}
         lost = _lost(named, [after.tags, *common])
         if lost:
-            said.append(
+            warnings.append(
                 f"the target does not hold the tags {', '.join(lost)} of {before.kind} stream "
                 f"{before.index}"
             )
-    return tuple(said)
+    return tuple(warnings)
 
 
 def _lost(wanted: Mapping[str, str], found: Iterable[Mapping[str, str]]) -> list[str]:
@@ -313,7 +278,7 @@ def _lost(wanted: Mapping[str, str], found: Iterable[Mapping[str, str]]) -> list
 
 
 def _meaning(value: str) -> str | datetime:
-    """Read points in time, which containers write with more or fewer digits."""
+    """A value, or the point in time it states: containers write those with different digits."""
     try:
         return datetime.fromisoformat(value)
     except ValueError:
@@ -329,52 +294,42 @@ TOLERANCE = Fraction(1, 500)
 def cue_warnings(
     info: SourceInfo, made: SourceInfo, pairs: Sequence[Pair], time_range: TimeRange | None
 ) -> tuple[str, ...]:
-    """Say how many texts of converted subtitles are missing, or not shown when they were.
+    """Sentences about texts of converted subtitles that are missing or shown at another time.
 
-    Letters and digits are compared: markup is written differently in every format.
+    Letters and digits are compared: markup differs between formats.
     """
     converted = [p for p in pairs if p[0].action == "convert" and p[0].kind == "subtitle"]
     if not converted:
         return ()
     wanted = _read_cues(info, [before.index for _, before, _ in converted], time_range)
     found = _read_cues(made, [after.index for _, _, after in converted], None)
-    said = []
+    warnings = []
     for plan, before, after in converted:
         cues = wanted[before.index]
         shown = list(_flat(cues) if plan.codec == "mov_text" else cues)
         missing = _missing(shown, before.time_base, found[after.index], after.time_base)
         if missing:
             first = float(missing[0].start * before.time_base)
-            said.append(
+            warnings.append(
                 f"{len(missing)} of {len(shown)} texts of subtitle stream {before.index} are "
                 f"missing or shown at another time after conversion, the first at {first:.3f} s"
             )
-    return tuple(said)
+    return tuple(warnings)
 
 
 def _read_cues(
     info: SourceInfo, indices: Sequence[int], time_range: TimeRange | None
 ) -> Mapping[int, list[Cue]]:
     cues: dict[int, list[Cue]] = {index: [] for index in indices}
-    source, _ = open_source(info.path)
-    with source:
-        packets = read_packets(source, [source.streams[index] for index in indices])
-        while True:
-            try:
-                packet = next(packets)
-                settle_time(packet, "subtitle")
-                if not packet.size or is_filler(packet) or packet.pts is None:
-                    continue
-                if not move_into_range(packet, "subtitle", time_range):
-                    continue
-                context: Any = packet.stream.codec_context
-                for text in context.decode2(packet) or ():
-                    end = packet.pts + (packet.duration or 0)
-                    cues[packet.stream.index].append(Cue(start=packet.pts, end=end, event=text.ass))
-            except (StopIteration, av.EOFError):
-                return cues
-            except av.FFmpegError:
-                continue  # the writer counts what cannot be converted
+    for packet in kept_packets(info, dict.fromkeys(indices, "subtitle"), time_range):
+        context: Any = packet.stream.codec_context
+        if packet.pts is None:
+            continue
+        with contextlib.suppress(av.FFmpegError):  # the writer counts damaged ones
+            for text in context.decode2(packet) or ():
+                end = packet.pts + (packet.duration or 0)
+                cues[packet.stream.index].append(Cue(start=packet.pts, end=end, event=text.ass))
+    return cues
 
 
 def _flat(cues: Sequence[Cue]) -> Iterator[Cue]:

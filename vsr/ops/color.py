@@ -21,7 +21,18 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vsr.color import LUMA_WEIGHTS, MATRIX_OF_CODE, SUBSAMPLING, UNSPECIFIED, Chroma, Matrix, Siting
+from vsr.color import (
+    LUMA_WEIGHTS,
+    MATRIX_NAMES,
+    MATRIX_OF_CODE,
+    SUBSAMPLING,
+    UNSPECIFIED,
+    Chroma,
+    Matrix,
+    Siting,
+    assumed_matrix,
+    one_matrix,
+)
 
 _FULL_RANGE = 2
 _LOBES = 3
@@ -84,22 +95,25 @@ def resolve_layout(
         full_range = full_range_format or range_code == _FULL_RANGE
         if range_code == 0 and not full_range_format:
             assumed.append("untagged colour range: assuming limited (16-235)")
-    by_size: Matrix = "bt601" if height <= 576 and width <= 1024 else "bt709"
-    matrix = MATRIX_OF_CODE.get(matrix_code, by_size)
-    if chroma not in ("gray", "rgb") and matrix_code not in MATRIX_OF_CODE:
-        if matrix_code == 10:
-            matrix = "bt2020"
+    code = one_matrix(matrix_code)
+    if code not in MATRIX_OF_CODE:
+        code = assumed_matrix(width, height)
+    if chroma not in ("gray", "rgb"):
+        if matrix_code == UNSPECIFIED:
+            usual = f"{MATRIX_NAMES[code]}, as usual at {width}x{height}"
+            assumed.append(f"untagged colour matrix: assuming {usual}")
+        elif matrix_code == 10:
             assumed.append(
                 "colour matrix BT.2020 constant luminance (10): processed as non-constant luminance"
             )
-        elif matrix_code == UNSPECIFIED:
-            assumed.append(
-                f"untagged colour matrix: assuming {_name(matrix)}, as usual at {width}x{height}"
-            )
-        else:
-            assumed.append(f"unknown colour matrix {matrix_code}: assuming {_name(matrix)}")
+        elif matrix_code not in MATRIX_OF_CODE:
+            assumed.append(f"unknown colour matrix {matrix_code}: assuming {MATRIX_NAMES[code]}")
     layout = ColorLayout(
-        matrix=matrix, full_range=full_range, bit_depth=bit_depth, chroma=chroma, siting=siting
+        matrix=MATRIX_OF_CODE[code],
+        full_range=full_range,
+        bit_depth=bit_depth,
+        chroma=chroma,
+        siting=siting,
     )
     return layout, tuple(assumed)
 
@@ -189,10 +203,6 @@ def rgb_to_planes(rgb: Tensor, layout: ColorLayout) -> tuple[Tensor, ...]:
         scale = chroma_scale / (2 * (1 - weight))
         planes.append(_quantise(difference, scale, chroma_zero, layout))
     return tuple(planes)
-
-
-def _name(matrix: Matrix) -> str:
-    return matrix.upper().replace("BT", "BT.")
 
 
 def _check_planes(planes: Sequence[Tensor], layout: ColorLayout) -> None:

@@ -1,24 +1,25 @@
-"""Two or more files in words, row by row, for people who compare them."""
+"""Facts about films in words, row by row, for people who compare them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 from vsr.color import MATRIX_NAMES, PRIMARIES_NAMES, RANGE_NAMES, TRANSFER_NAMES, UNSPECIFIED
-from vsr.media.probe import SourceInfo
+from vsr.media.probe import SourceInfo, VideoInfo
 
 
 def fact_rows(films: Sequence[SourceInfo], frames: Sequence[int | None]) -> list[list[str]]:
-    """List the facts of files side by side.
+    """The facts of files side by side.
 
     Args:
         films: The files.
-        frames: How many frames each has, where known.
+        frames: Of each, where known.
 
     Returns:
-        Rows: the name of the fact, then its value for each file. Rows that say nothing of any
-        file are left out.
+        Rows: the name of the fact, then its value for each file. Empty rows are left out.
     """
     rows = [
         ["Picture", *(f"{f.video.width} × {f.video.height}" for f in films)],
@@ -40,8 +41,25 @@ def fact_rows(films: Sequence[SourceInfo], frames: Sequence[int | None]) -> list
     return [row for row in rows if any(row[1:])]
 
 
+def shown_size(video: VideoInfo) -> tuple[Fraction, Fraction]:
+    """Width and height of a picture as a player shows it: upright, with square pixels."""
+    width = video.width * (video.sample_aspect_ratio or Fraction(1))
+    height = Fraction(video.height)
+    return (width, height) if video.rotation % 180 == 0 else (height, width)
+
+
+def shown_film(info: SourceInfo) -> dict[str, Any]:
+    """A film as the page draws it: name, size, shape."""
+    width, height = shown_size(info.video)
+    return {
+        "name": Path(info.path).name,
+        "size": f"{info.video.width} × {info.video.height}",
+        "aspect": round(float(width / height), 5),
+    }
+
+
 def clock(seconds: Fraction | float, *, digits: int = 3) -> str:
-    """Write a time as 1:02:03.456, without leading zeros; with enough digits to tell frames."""
+    """A time as 1:02:03.456, without leading zeros."""
     unit = 10**digits
     whole = round(Fraction(seconds) * unit)
     minutes, rest = divmod(whole, 60 * unit)
@@ -94,7 +112,7 @@ def _streams(film: SourceInfo, *kinds: str) -> str:
 
 
 def in_bytes(size: int) -> str:
-    """Write a size for people: 12.34 MB."""
+    """A size for people: 12.34 MB."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if size >= factor:
             return f"{size / factor:.2f} {unit}"

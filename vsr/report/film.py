@@ -9,33 +9,33 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain, count, repeat
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 
 from vsr.color import HDR_TRANSFERS, LINEAR, LUMA_WEIGHTS, PRIMARIES_NAMES, TRANSFER_NAMES
 from vsr.data.pictures import color_layout
 from vsr.errors import ConfigError, DecodeError, EncodeError, VerifyError
 from vsr.media.clock import kept_range, output_clock, output_range, timecode_warnings
+from vsr.media.collage import Collage
 from vsr.media.containers import PICTURES, check_target
 from vsr.media.copying import TimeRange, chapter_warnings
 from vsr.media.decode import Decoder
 from vsr.media.encode import plan_encoding
+from vsr.media.filters import upright_chain
 from vsr.media.mux import Writer
 from vsr.media.pieces import PieceWriter
-from vsr.media.probe import ColorTags, SourceInfo, VideoInfo, probe
+from vsr.media.probe import SourceInfo, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
-from vsr.media.types import EncodePlan, FrameMarks, PlanarFrame, PlaneFormat
+from vsr.media.types import EncodePlan, FrameMarks
 from vsr.media.verify import Expected, verify
-from vsr.ops.color import ColorLayout, planes_to_rgb, rgb_to_planes
-from vsr.ops.resize import resize
+from vsr.ops.color import ColorLayout
 from vsr.options import DecodeOptions
-from vsr.report.measure import in_step
+from vsr.report.facts import shown_size
+from vsr.report.measure import in_step, timed
 
 Divider = Literal["moving", "fixed"]
 
@@ -45,229 +45,23 @@ SWEEP = 0.35
 # A grid of large films is shrunk to this: UHD, which players and x264 take everywhere.
 GRID_PIXELS = 3840 * 2160
 _WIDE = 16 / 9
-# Bars of less than this share of a side are not worth having; the picture is stretched.
+# Instead of bars of less than this share of a side the picture is stretched.
 _SAME_SHAPE = 0.02
 _BOX = 0.62  # how dark the box behind a label is
-# Pillow's own font knows ASCII; of the systems' fonts the first that has all letters is taken.
+# Pillow's own font is ASCII only; otherwise the first of these that has all letters.
 _FONTS = (
     "DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "arial.ttf",
     "Arial.ttf", "Arial Unicode.ttf", "NotoSansCJK-Regular.ttc", "msgothic.ttc",
 )  # fmt: skip
 _NO_LETTER = "\uffff"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Canvas:
-    """The shared picture.
-
-    Attributes:
-        cell: (width, height) in which each film is shown whole; both even.
-        columns, rows: Of cells; 1 and 1 where two films share one.
-        shrunk: Cells are smaller than the largest film.
-    """
-
-    cell: tuple[int, int]
-    columns: int
-    rows: int
-    shrunk: bool
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height)."""
-        return self.cell[0] * self.columns, self.cell[1] * self.rows
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Label:
-    """A text as a picture.
-
-    Attributes:
-        color: (1, h, w), 0 to 1.
-        cover: (1, h, w): how much of the picture below it hides, 0 to 1.
-    """
-
-    color: Tensor
-    cover: Tensor
-
-
-def shown_size(video: VideoInfo) -> tuple[Fraction, Fraction]:
-    """Give width and height of a picture as a player shows it: upright, with square pixels."""
-    width = video.width * (video.sample_aspect_ratio or Fraction(1))
-    height = Fraction(video.height)
-    return (width, height) if video.rotation % 180 == 0 else (height, width)
-
-
-def make_canvas(sizes: Sequence[tuple[Fraction, Fraction]]) -> Canvas:
-    """Plan for films of these shown sizes, (width, height), two at least.
-
-    The largest film is shown at its size; the others are scaled to it. A grid has the number of
-    columns that makes it most nearly 16:9.
-    """
-    width, height = (float(side) for side in max(sizes, key=math.prod))
-    count = len(sizes)
-    columns = 1
-    if count > 2:
-        shapes = {n: n * width / (math.ceil(count / n) * height) for n in range(1, count + 1)}
-        columns = min(shapes, key=lambda n: abs(math.log(shapes[n] / _WIDE)))
-    rows = 1 if count == 2 else math.ceil(count / columns)
-    factor = 1.0
-    if count > 2:
-        factor = min(1.0, math.sqrt(GRID_PIXELS / (width * columns * height * rows)))
-    cell = (_even(width * factor), _even(height * factor))
-    return Canvas(cell=cell, columns=columns, rows=rows, shrunk=factor < 1)
-
-
-def fit(rgb: Tensor, cell: tuple[int, int], shape: Fraction) -> Tensor:
-    """Scale a picture into a cell, bicubically, with black bars where its shape differs.
-
-    Args:
-        rgb: (3, H, W).
-        cell: (width, height).
-        shape: Width by height as shown; pixels of `rgb` need not be square.
-
-    Returns:
-        (3, height, width).
-    """
-    width, height = cell
-    inner_width, inner_height = width, height
-    ratio = float(shape) * height / width
-    if ratio > 1 + _SAME_SHAPE:
-        inner_height = _even(height / ratio)
-    elif ratio < 1 - _SAME_SHAPE:
-        inner_width = _even(width * ratio)
-    scaled = resize(rgb, inner_height, inner_width)
-    left, top = (width - inner_width) // 2, (height - inner_height) // 2
-    right, bottom = width - inner_width - left, height - inner_height - top
-    return F.pad(scaled, (left, right, top, bottom)) if left or top or right or bottom else scaled
-
-
-def compose(pictures: Sequence[Tensor], canvas: Canvas, split: float) -> Tensor:
-    """Put pictures on the canvas.
-
-    Args:
-        pictures: (3, height, width) of a cell each.
-        canvas: Where they go.
-        split: Of two pictures: the share of the width that shows the first.
-
-    Returns:
-        (3, H, W).
-    """
-    width, height = canvas.cell
-    if len(pictures) == 2:
-        at = round(split * width)
-        both = torch.cat((pictures[0][..., :at], pictures[1][..., at:]), -1)
-        _draw_line(both, at)
-        return both
-    whole = torch.zeros(3, height * canvas.rows, width * canvas.columns)
-    for index, picture in enumerate(pictures):
-        row, column = divmod(index, canvas.columns)
-        whole[:, row * height : (row + 1) * height, column * width : (column + 1) * width] = picture
-    for column in range(1, canvas.columns):
-        _draw_line(whole, column * width)
-    for row in range(1, canvas.rows):
-        _draw_line(whole.transpose(-1, -2), row * height)
-    return whole
-
-
-def divider_at(seconds: Fraction, divider: Divider) -> float:
-    """Give the share of the width left of the divider at a time."""
-    if divider == "fixed":
-        return 0.5
-    return 0.5 + SWEEP * math.sin(2 * math.pi * float(seconds) / SWEEP_SECONDS)
-
-
-def make_label(name: str, facts: str, cell: tuple[int, int], *, white: float) -> Label:
-    """Draw a label: the name, and facts in a softer tone; a long name is cut in its middle.
-
-    Args:
-        name, facts: What it says.
-        cell: (width, height) of the picture it goes on; it takes less than half of the width.
-        white: How bright it is, 0 to 1: a full white would glare in HDR.
-    """
-    width, height = cell
-    size = max(11, round(min(width, height) / 26))
-    font = _font(name + facts, size)
-    room = 0.46 * width - 2 * size
-    gap = font.getlength("  ")
-    if font.getlength(name) + gap + font.getlength(facts) > room and facts:
-        # Without room for both, the name matters more.
-        facts = facts if font.getlength(facts) + gap < room / 2 else ""
-    kept = len(name)
-    taken = gap + font.getlength(facts) if facts else 0
-    while kept > 4 and font.getlength(_shortened(name, kept)) + taken > room:
-        kept -= 1
-    name = _shortened(name, kept)
-    box = (round(font.getlength(name) + taken + size), round(1.7 * size))
-    cover = Image.new("L", box)
-    draw = ImageDraw.Draw(cover)
-    draw.rounded_rectangle((0, 0, box[0] - 1, box[1] - 1), size // 3, fill=round(255 * _BOX))
-    text = Image.new("L", box)
-    draw = ImageDraw.Draw(text)
-    middle = box[1] / 2
-    draw.text((size / 2, middle), name, fill=255, font=font, anchor="lm")
-    if facts:
-        place = size / 2 + font.getlength(name) + gap
-        draw.text((place, middle), facts, fill=190, font=font, anchor="lm")
-    ink = torch.from_numpy(np.array(text)).float()[None] / 255
-    dark = torch.from_numpy(np.array(cover)).float()[None] / 255
-    # Where there is ink, the label hides all; the box alone hides a part.
-    return Label(color=white * ink, cover=torch.maximum(dark, (ink * 4).clamp(max=1)))
-
-
-def _font(text: str, size: int) -> ImageFont.FreeTypeFont:
-    """Find a font with all letters of a text; where there is none, boxes stand for the others."""
-    own = ImageFont.load_default(size)
-    assert isinstance(own, ImageFont.FreeTypeFont)
-    if _has_letters(own, text):
-        return own
-    for name in _FONTS:
-        with contextlib.suppress(OSError):
-            font = ImageFont.truetype(name, size)
-            if _has_letters(font, text):
-                return font
-    return own
-
-
-def _has_letters(font: ImageFont.FreeTypeFont, text: str) -> bool:
-    missing = bytes(font.getmask(_NO_LETTER))
-    return all(bytes(font.getmask(letter)) != missing for letter in set(text) - {" "})
-
-
-def _shortened(name: str, kept: int) -> str:
-    if kept >= len(name):
-        return name
-    return f"{name[: kept - kept // 2]}...{name[len(name) - kept // 2 :]}"
-
-
-def write(picture: Tensor, label: Label, *, right: bool) -> None:
-    """Write a label into an upper corner of (3, H, W), in place."""
-    height, width = label.color.shape[-2:]
-    off = height // 3
-    left = picture.shape[-1] - width - off if right else off
-    place = picture[:, off : off + height, left : left + width]
-    cut = (slice(None), slice(place.shape[-2]), slice(place.shape[-1]))
-    place.mul_(1 - label.cover[cut]).add_(label.color[cut] * label.cover[cut])
-
-
-def _draw_line(picture: Tensor, at: int) -> None:
-    """Draw a white line between dark ones, left of column `at` and right of it."""
-    thick = max(1, picture.shape[-1] // 960)
-    picture[..., max(0, at - 2 * thick) : at + 2 * thick] = 0.1
-    picture[..., max(0, at - thick) : at + thick] = 0.9
-
-
-def _even(side: float) -> int:
-    return max(2, round(side / 2) * 2)
-
-
-_SD_HD = (1, 2, 5, 6, 7)  # primaries by ITU-T H.273
+_SD_HD = (1, 2, 5, 6, 7)  # primaries by ITU-T H.273, too alike to look wrong
 # BT.2408: white of graphics in HDR, as a share of the signal in PQ and in HLG.
 _GRAPHICS_WHITE = {16: 0.58, 18: 0.75}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Filmed:
-    """What came of a split-screen film.
+    """The finished split-screen film.
 
     Attributes:
         path: The file.
@@ -280,16 +74,6 @@ class Filmed:
     frames: int
     size: tuple[int, int]
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Seen:
-    """A frame, (3, height, width) of a cell, 0 to 1; seconds since the film's first frame."""
-
-    rgb: Tensor
-    seconds: Fraction
-    pts: int
-    duration: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -325,17 +109,17 @@ def film(
 
     Args:
         reference: The input of an enhancement, or the truth.
-        outputs: What is held against it.
+        outputs: What it is compared with.
         target: A video file; its extension is the container.
         start: Where in the reference the outputs begin, in seconds, if they are a part of it.
-        divider: Whether the divider moves to and fro; of two films.
+        divider: Whether the divider of two films moves to and fro.
         overwrite: Replace the target if it exists.
-        progress: Told the number of frames written.
+        progress: Called with the number of frames written.
 
     Raises:
         ConfigError: There is nothing to compare.
         MediaError: A film cannot be decoded, the films' colours do not go together, or the target
-            cannot be written or is not what it should be.
+            cannot be written or does not pass verification.
     """
     if not outputs:
         raise ConfigError("compare wants a reference and at least one output")
@@ -346,15 +130,13 @@ def film(
         marks, ended = _write_piece(job, piece, progress)
         if not marks:
             raise DecodeError(job.films[0].path, "no frame of it is shown together with the others")
-        job = replace(job, time_range=_cut_short(job.time_range, marks, ended))
-        with Writer(
-            job.films[0],
-            job.target,
-            job.plan,
-            job.streams,
-            time_range=job.time_range,
-            partial=joined,
-        ) as writer:
+        if ended:
+            # The reference goes on; its other streams end where the last frame ends.
+            stop = marks.seconds(len(marks) - 1) + marks.last_duration * marks.time_base
+            begins = job.time_range.start if job.time_range else Fraction(0)
+            job = replace(job, time_range=TimeRange(start=begins, stop=stop))
+        with Writer(job.films[0], job.target, job.plan, job.streams, time_range=job.time_range,
+                    partial=joined) as writer:  # fmt: skip
             writer.join([piece])
             notes = (*_notes(job), *writer.warnings, *_check(job, joined, marks))
             writer.publish(overwrite=overwrite)
@@ -381,10 +163,9 @@ def _plan(
     with Decoder(films[0], decode) as decoder:
         time_base, rate = decoder.time_base, decoder.frame_rate
         kept = kept_range(decoder, decode, kind.muxer)
-    richest, planes = max(
-        ((info, _planes_of(info)) for info in films),
-        key=lambda pair: (pair[1].chroma != "gray", pair[1].bit_depth),
-    )
+    richest = max(films, key=lambda f: (not f.video.pix_fmt.startswith("gray"), f.video.bit_depth))
+    with Decoder(richest) as decoder:
+        planes = decoder.format
     video = replace(richest.video, rotation=0, display_matrix=None)
     plan = plan_encoding(
         replace(richest, video=video),
@@ -412,18 +193,21 @@ def _plan(
     )
 
 
-def _planes_of(info: SourceInfo) -> PlaneFormat:
-    with Decoder(info) as decoder:
-        return decoder.format
-
-
 def _check_colors(films: Sequence[SourceInfo], target: Path) -> None:
     """Refuse films that one file cannot show in their own colours.
 
     Raises:
         EncodeError: Naming them.
     """
-    kinds = {info.path: _kind(info.video.color) for info in films}
+    kinds = {}
+    for info in films:
+        color = info.video.color
+        apart = color.transfer in (*HDR_TRANSFERS, LINEAR)
+        transfer = TRANSFER_NAMES[color.transfer] if apart else "SDR"
+        wide = PRIMARIES_NAMES.get(color.primaries, str(color.primaries))
+        kinds[info.path] = (
+            f"{transfer}, primaries {'of SD or HD' if color.primaries in _SD_HD else wide}"
+        )
     if len(set(kinds.values())) > 1:
         found = ", ".join(f"'{path}' {kind}" for path, kind in kinds.items())
         raise EncodeError(
@@ -433,82 +217,191 @@ def _check_colors(films: Sequence[SourceInfo], target: Path) -> None:
         )
 
 
-def _kind(color: ColorTags) -> str:
-    """Tell apart what looks wrong under another's tags; the primaries of SD and HD do not."""
-    apart = color.transfer in (*HDR_TRANSFERS, LINEAR)
-    transfer = TRANSFER_NAMES[color.transfer] if apart else "SDR"
-    wide = PRIMARIES_NAMES.get(color.primaries, str(color.primaries))
-    return f"{transfer}, primaries {'of SD or HD' if color.primaries in _SD_HD else wide}"
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Canvas:
+    """The shared picture.
+
+    Attributes:
+        cell: (width, height) in which each film is shown whole; both even.
+        columns, rows: Of cells; 1 and 1 where two films share one.
+        shrunk: Cells are smaller than the largest film.
+    """
+
+    cell: tuple[int, int]
+    columns: int
+    rows: int
+    shrunk: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.cell[0] * self.columns, self.cell[1] * self.rows
+
+
+def make_canvas(sizes: Sequence[tuple[Fraction, Fraction]]) -> Canvas:
+    """Plan for films of these shown sizes, (width, height), two at least.
+
+    The largest film is shown at its size; the others are scaled to it. A grid has the number of
+    columns that makes it most nearly 16:9.
+    """
+    width, height = (float(side) for side in max(sizes, key=math.prod))
+    count = len(sizes)
+    if count == 2:
+        return Canvas(cell=(_even(width), _even(height)), columns=1, rows=1)
+    shapes = {n: n * width / (math.ceil(count / n) * height) for n in range(1, count + 1)}
+    columns = min(shapes, key=lambda n: abs(math.log(shapes[n] / _WIDE)))
+    rows = math.ceil(count / columns)
+    factor = min(1.0, math.sqrt(GRID_PIXELS / (width * columns * height * rows)))
+    cell = (_even(width * factor), _even(height * factor))
+    return Canvas(cell=cell, columns=columns, rows=rows, shrunk=factor < 1)
+
+
+def _even(side: float) -> int:
+    return max(2, round(side / 2) * 2)
+
+
+def fitted(cell: tuple[int, int], shape: Fraction) -> tuple[int, int]:
+    """(width, height) at which a picture of this shape, width by height, fits into a cell."""
+    width, height = cell
+    ratio = float(shape) * height / width
+    if ratio > 1 + _SAME_SHAPE:
+        return width, _even(height / ratio)
+    return (_even(width * ratio), height) if ratio < 1 - _SAME_SHAPE else cell
 
 
 def _write_piece(job: _Job, path: Path, progress: Callable[[int], None]) -> tuple[FrameMarks, bool]:
-    """Encode all frames; tell also whether another film ended before the reference."""
+    """Encode all frames; the flag says whether another film ended before the reference."""
     marks = FrameMarks(
         job.plan.time_base,
         full_range=job.layout.full_range,
         luma_weights=LUMA_WEIGHTS[job.layout.matrix],
     )
-    begun = 0
-
-    def counted() -> Iterator[_Seen]:
-        nonlocal begun
-        for seen in _read(job, 0):
-            begun += 1
-            yield seen
-
-    rest = [_read(job, index) for index in range(1, len(job.films))]
+    collage = _collage(job)
+    films = [
+        timed(info, DecodeOptions(start=start, filter_chain=_into_cell(job, info, collage)))
+        for info, start in zip(job.films, chain([job.start], repeat(Fraction(0))), strict=False)
+    ]
+    drawn = count()
+    reference = (shown for shown, _ in zip(films[0], drawn, strict=False))
     interval = 1 / job.films[0].video.frame_rate
     clock = output_clock(job.plan, job.time_range)
     with PieceWriter(path, job.target, job.plan, clock) as piece:
-        for shown in in_step(counted(), rest, interval):
-            split = divider_at(shown[0].seconds, job.divider)
-            rgb = compose([seen.rgb for seen in shown], job.canvas, split)
-            planes = tuple(plane.numpy() for plane in rgb_to_planes(rgb, job.layout))
-            pts, duration = shown[0].pts, shown[0].duration
-            piece.write(planes, pts, duration)
-            marks.add(
-                PlanarFrame(planes=planes, format=job.plan.planes, pts=pts, duration=duration)
-            )
+        for shown in in_step(reference, films[1:], interval):
+            frame = shown[0].frame
+            ticks = frame.pts - marks.pts[0] if marks else 0
+            planes = collage([each.frame for each in shown], ticks)
+            piece.write(planes, frame.pts, frame.duration)
+            marks.add(replace(frame, planes=planes, format=job.plan.planes))
             progress(len(marks))
         if marks:
             piece.finish()
-    return marks, begun > len(marks)
+    return marks, next(drawn) > len(marks)
 
 
-def _read(job: _Job, index: int) -> Iterator[_Seen]:
-    """Decode a film by its own tags, upright, scaled into its cell, labelled; one frame is held."""
-    info = job.films[index]
-    label, right = _label(info, job), len(job.films) == 2 and index == 1
-    width, height = shown_size(info.video)
-    with Decoder(info, DecodeOptions(start=Fraction(0) if index else job.start)) as decoder:
-        layout, _ = color_layout(info, decoder.format)
-        origin: Fraction | None = None
-        for frame in decoder:
-            seconds = frame.pts * decoder.time_base
-            origin = seconds if origin is None else origin
-            planes = [torch.from_numpy(np.array(plane, order="C")) for plane in frame.planes]
-            upright = torch.rot90(planes_to_rgb(planes, layout), info.video.rotation // 90, (1, 2))
-            rgb = fit(upright, job.canvas.cell, width / height).clamp(0, 1)
-            write(rgb, label, right=right)
-            yield _Seen(rgb=rgb, seconds=seconds - origin, pts=frame.pts, duration=frame.duration)
+def _into_cell(job: _Job, info: SourceInfo, collage: Collage) -> str:
+    """Filters that turn a film upright, scale it into its cell and convert its colours."""
+    shown = shown_size(info.video)
+    width, height = fitted(job.canvas.cell, shown[0] / shown[1])
+    own, _ = color_layout(info, job.plan.planes)
+    parts = [f"scale={width}:{height}:{collage.colors}:in_color_matrix={own.matrix}"]
+    if info.video.display_matrix:
+        parts.insert(0, upright_chain(info.video.display_matrix) or "null")
+    if (width, height) != job.canvas.cell:
+        parts.append("pad={}:{}:(ow-iw)/2:(oh-ih)/2".format(*job.canvas.cell))
+    return ",".join((*parts, f"format={collage.pix_fmt}"))
 
 
-def _label(info: SourceInfo, job: _Job) -> Label:
-    """Name a film, its size, and that it was scaled for this."""
-    width, height = (round(side) for side in shown_size(info.video))
-    scaled = "" if abs(width - job.canvas.cell[0]) <= 2 else ", bicubic"
-    white = _GRAPHICS_WHITE.get(job.plan.color.transfer, 1.0)
-    return make_label(
-        Path(info.path).name, f"{width}x{height}{scaled}", job.canvas.cell, white=white
-    )
+def _collage(job: _Job) -> Collage:
+    """Films side by side, lines between them, and the label of each."""
+    canvas, two = job.canvas, len(job.films) == 2
+    (width, height), size = canvas.cell, canvas.size
+    collage = Collage(job.plan, job.layout.matrix, full_range=job.layout.full_range)
+    films = [collage.film(width, height) for _ in job.films]
+    places = [(index % canvas.columns * width, index // canvas.columns * height)
+              for index in range(len(films))]  # fmt: skip
+    columns = [str(column * width) for column in range(1, canvas.columns)]
+    if two:
+        places = [(0, 0)] * 2
+        share = f"{SWEEP}*sin(2*PI*t/{SWEEP_SECONDS})" if job.divider == "moving" else "0"
+        columns = [f"2*round({width}*(0.5+{share})/2)"]
+        wide = collage.add("pad=2*iw:ih", films[1])
+        right = collage.add(f"crop=iw/2:ih:{columns[0]}:0", wide)
+        end = collage.over(films[0], right, columns[0], "0")
+    else:
+        layout = "|".join(f"{x}_{y}" for x, y in places)
+        end = collage.add(f"xstack={len(films)}:{layout}:fill=black", *films)
+    thick = max(1, size[0] // 960)
+    line = np.full((size[1], 4 * thick, 4), 26, np.uint8)
+    line[:, thick : 3 * thick] = 230
+    line[..., 3] = 255
+    for column in columns:
+        end = collage.over(end, collage.picture(line), f"{column}-{2 * thick}", "0")
+    across = line[:1].transpose(1, 0, 2).repeat(size[0], 1)
+    for row in range(1, canvas.rows):
+        end = collage.over(end, collage.picture(across), "0", f"{row * height}-{2 * thick}")
+    for index, (info, (left, top)) in enumerate(zip(job.films, places, strict=True)):
+        shown = [round(side) for side in shown_size(info.video)]
+        facts = f"{shown[0]}x{shown[1]}" + ", bicubic" * (abs(shown[0] - width) > 2)
+        white = _GRAPHICS_WHITE.get(job.plan.color.transfer, 1.0)
+        label = np.array(make_label(Path(info.path).name, facts, canvas.cell, white=white))
+        off = label.shape[0] // 3
+        left = width - label.shape[1] - off if two and index else left + off
+        end = collage.over(end, collage.picture(label), f"{left}", f"{top + off}")
+    collage.end(end)
+    return collage
 
 
-def _cut_short(time_range: TimeRange | None, marks: FrameMarks, ended: bool) -> TimeRange | None:
-    """End the other streams where the last frame ends, if the reference goes on."""
-    if not ended:
-        return time_range
-    stop = marks.seconds(len(marks) - 1) + marks.last_duration * marks.time_base
-    return TimeRange(start=time_range.start if time_range else Fraction(0), stop=stop)
+def make_label(name: str, facts: str, cell: tuple[int, int], *, white: float) -> Image.Image:
+    """A label: the name, and facts in a softer tone; a long name is cut in its middle.
+
+    Args:
+        name, facts: Its text.
+        cell: (width, height) of the picture it goes on; it takes less than half of the width.
+        white: Its brightness, 0 to 1: a full white would glare in HDR.
+
+    Returns:
+        RGBA.
+    """
+    size = max(11, round(min(cell) / 26))
+    font = _font(name + facts, size)
+    room = 0.46 * cell[0] - 2 * size
+    gap = font.getlength("  ")
+    if font.getlength(name) + gap + font.getlength(facts) > room:
+        # Without room for both, the name matters more.
+        facts = facts if font.getlength(facts) + gap < room / 2 else ""
+    beside = gap + font.getlength(facts) if facts else 0
+    text, kept = name, len(name)
+    while kept > 4 and font.getlength(text) + beside > room:
+        kept -= 1
+        text = f"{name[: kept - kept // 2]}...{name[len(name) - kept // 2 :]}"
+    width, height = round(font.getlength(text) + beside + size), round(1.7 * size)
+    label = Image.new("RGBA", (width, height))
+    draw = ImageDraw.Draw(label)
+    shade = (0, 0, 0, round(255 * _BOX))
+    draw.rounded_rectangle((0, 0, width - 1, height - 1), size // 3, fill=shade)
+    for left, words, tone in ((0, text, 255), (font.getlength(text) + gap, facts, 190)):
+        ink = (*[round(tone * white)] * 3, 255)
+        draw.text((size / 2 + left, height / 2), words, fill=ink, font=font, anchor="lm")
+    return label
+
+
+def _font(text: str, size: int) -> ImageFont.FreeTypeFont:
+    """A font with all letters of a text, if one is found; other letters are shown as boxes."""
+    own = ImageFont.load_default(size)
+    assert isinstance(own, ImageFont.FreeTypeFont)
+    if _has_letters(own, text):
+        return own
+    for name in _FONTS:
+        with contextlib.suppress(OSError):
+            font = ImageFont.truetype(name, size)
+            if _has_letters(font, text):
+                return font
+    return own
+
+
+def _has_letters(font: ImageFont.FreeTypeFont, text: str) -> bool:
+    missing = bytes(font.getmask(_NO_LETTER))
+    return all(bytes(font.getmask(letter)) != missing for letter in set(text) - {" "})
 
 
 def _notes(job: _Job) -> Iterator[str]:
@@ -526,7 +419,7 @@ def _check(job: _Job, written: Path, marks: FrameMarks) -> tuple[str, ...]:
     """Verify what was written against the frames that were composed.
 
     Raises:
-        VerifyError: It is something else.
+        VerifyError: It differs.
     """
     found = verify(
         job.films[0].path,
@@ -535,5 +428,5 @@ def _check(job: _Job, written: Path, marks: FrameMarks) -> tuple[str, ...]:
         named=job.target,
     )
     if not found.passed:
-        raise VerifyError(job.target, f"is not what was to be written: {'; '.join(found.problems)}")
+        raise VerifyError(job.target, f"did not pass verification: {'; '.join(found.problems)}")
     return found.warnings

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import nan
-from typing import Generic, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -29,61 +28,50 @@ from vsr.options import DecodeOptions
 Luma = NDArray[np.float32]
 
 
-class Timed(Protocol):
-    """What is shown from some time on."""
-
-    @property
-    def seconds(self) -> Fraction:
-        """Since the film's first frame."""
-
-
-T = TypeVar("T", bound=Timed)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shown:
-    """The brightness of a frame.
+    """A decoded frame.
 
     Attributes:
-        luma: (H, W), 16 for black to 235 for white, whatever the file's range and depth.
+        frame: Its planes.
+        layout: What they mean.
         seconds: Since the film's first frame.
-        scene_score: libavfilter `scdet` score, 0 to 100.
     """
 
-    luma: Luma
+    frame: PlanarFrame
+    layout: ColorLayout
     seconds: Fraction
-    scene_score: float
+
+    def luma(self, *, by_rgb: bool) -> Luma:
+        """(H, W), 16 for black to 235 for white, whatever the file's range and depth.
+
+        Args:
+            by_rgb: From RGB by BT.601, so that files of different matrices compare; otherwise the
+                luma plane.
+        """
+        if by_rgb:
+            return luma(to_rgb8(self.frame, self.layout)).astype(np.float32)
+        plane = self.frame.planes[0].astype(np.float32)
+        if self.layout.full_range:
+            return plane * np.float32(219 / ((1 << self.layout.bit_depth) - 1)) + np.float32(16)
+        return plane / np.float32(1 << (self.layout.bit_depth - 8))
 
 
-def read_luma(info: SourceInfo, *, start: Fraction, by_rgb: bool) -> Iterator[Shown]:
-    """Decode the brightness of a film; one frame is held.
-
-    Args:
-        info: The film.
-        start: Seconds after its first frame to begin at; times count from there.
-        by_rgb: Take it from RGB by BT.601, so that files of different matrices compare; otherwise
-            the luma planes as they are.
+def timed(info: SourceInfo, options: DecodeOptions) -> Iterator[Shown]:
+    """Decode a film; one frame is held.
 
     Raises:
-        MediaError: If it cannot be decoded.
+        MediaError: It cannot be decoded.
     """
-    with Decoder(info, DecodeOptions(start=start)) as decoder:
+    with Decoder(info, options) as decoder:
         layout, _ = color_layout(info, decoder.format)
-        origin: Fraction | None = None
         for frame in decoder:
-            seconds = frame.pts * decoder.time_base
-            origin = seconds if origin is None else origin
-            yield Shown(
-                luma=luma(to_rgb8(frame, layout)).astype(np.float32)
-                if by_rgb
-                else _normalised(frame, layout),
-                seconds=seconds - origin,
-                scene_score=frame.scene_score,
-            )
+            seconds = (frame.pts - decoder.first_pts) * decoder.time_base
+            yield Shown(frame=frame, layout=layout, seconds=seconds)
 
 
 def matrices_differ(films: Sequence[SourceInfo]) -> bool:
-    """Tell whether the luma planes of films mean different things."""
+    """Whether the luma planes of films mean different things."""
     kinds = set()
     for info in films:
         with Decoder(info) as decoder:
@@ -93,11 +81,9 @@ def matrices_differ(films: Sequence[SourceInfo]) -> bool:
 
 
 def in_step(
-    reference: Iterator[T], outputs: Sequence[Iterator[T]], interval: Fraction
-) -> Iterator[tuple[T, ...]]:
-    """Give each frame of the reference with what the others show then.
-
-    Ends with the shortest of them.
+    reference: Iterator[Shown], outputs: Sequence[Iterator[Shown]], interval: Fraction
+) -> Iterator[tuple[Shown, ...]]:
+    """Pair each frame of the reference with what the others show then, up to the first end.
 
     Args:
         reference: Sets the pace.
@@ -117,29 +103,22 @@ def in_step(
         yield (frame, *found)
 
 
-class _Cursor(Generic[T]):
-    """Moves through a film, forwards only."""
+class _Cursor:
+    """A place in a film that moves forwards only."""
 
-    def __init__(self, frames: Iterator[T]) -> None:
+    def __init__(self, frames: Iterator[Shown]) -> None:
         self._frames = frames
         self._now = next(frames, None)
         self._next = next(frames, None)
 
-    def at(self, seconds: Fraction, interval: Fraction) -> T | None:
-        """Give the frame shown at a time; None after the end."""
+    def at(self, seconds: Fraction, interval: Fraction) -> Shown | None:
+        """The frame shown at a time; None after the end."""
         while self._next is not None and self._next.seconds <= seconds + interval / 4:
             self._now, self._next = self._next, next(self._frames, None)
         if self._now is None:
             return None
         ended = self._next is None and self._now.seconds + interval * 3 / 4 < seconds
         return None if ended else self._now
-
-
-def _normalised(frame: PlanarFrame, layout: ColorLayout) -> Luma:
-    plane = frame.planes[0].astype(np.float32)
-    if layout.full_range:
-        return plane * np.float32(219 / ((1 << layout.bit_depth) - 1)) + np.float32(16)
-    return plane / np.float32(1 << (layout.bit_depth - 8))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +137,7 @@ class Curves:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What the first pass found.
+    """The result of the first pass.
 
     Attributes:
         times: Per frame compared: seconds of what each film shows, since its first frame; the
@@ -175,7 +154,7 @@ class Measured:
 
     @property
     def frames(self) -> int:
-        """How many were compared."""
+        """Compared."""
         return len(self.difference)
 
 
@@ -190,14 +169,14 @@ def measure(
     Args:
         films: The reference, then the outputs.
         start: Where in the reference the outputs begin, in seconds after its first frame.
-        progress: Told the number of frames done.
+        progress: Called with the number of frames done.
 
     Raises:
         MediaError: One of them cannot be decoded.
     """
     by_rgb = matrices_differ(films)
-    reference = read_luma(films[0], start=start, by_rgb=by_rgb)
-    outputs = [read_luma(info, start=Fraction(0), by_rgb=by_rgb) for info in films[1:]]
+    reference = timed(films[0], DecodeOptions(start=start))
+    outputs = [timed(info, DecodeOptions()) for info in films[1:]]
     found = Measured(
         times=tuple([] for _ in films),
         difference=array("f"),
@@ -207,18 +186,19 @@ def measure(
     errors: list[Luma | None] = [None] * len(outputs)
     for shown in in_step(reference, outputs, 1 / films[0].video.frame_rate):
         since = found.frames - (found.cuts[-1] if found.cuts else 0)
-        if is_cut(shown[0].scene_score, since):
+        if is_cut(shown[0].frame.scene_score, since):
             found.cuts.append(found.frames)
             errors = [None] * len(outputs)
         for times, frame in zip(found.times, shown, strict=True):
             times.append(frame.seconds)
-        for i, frame in enumerate(shown[1:]):
-            error = _brought_to(frame.luma, shown[0].luma) - shown[0].luma
+        truth, *others = lumas = [frame.luma(by_rgb=by_rgb) for frame in shown]
+        for i, other in enumerate(others):
+            error = _brought_to(other, truth) - truth
             before = errors[i]
             found.curves[i].psnr.append(decibels(float(np.mean(np.square(error)))))
             found.curves[i].flicker.append(nan if before is None else flicker(before, error))
             errors[i] = error
-        found.difference.append(_difference([frame.luma for frame in shown]))
+        found.difference.append(_difference(lumas))
         progress(found.frames)
     return found
 
@@ -251,7 +231,7 @@ def choose_moments(
 
 
 def nearest_frame(times: Sequence[Fraction], seconds: Fraction) -> int:
-    """Give the frame shown nearest to a time."""
+    """Number of the frame shown nearest to a time."""
     return min(range(len(times)), key=lambda i: abs(times[i] - seconds))
 
 

@@ -1,16 +1,13 @@
-"""Moments of films: chosen, enhanced, as pictures inside a page."""
+"""Moments of films: chosen by how they look, packed as pictures inside a page."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import math
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice, pairwise
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -20,13 +17,9 @@ from numpy.typing import NDArray
 from vsr.color import HDR_TRANSFERS
 from vsr.data.pictures import Picture, read_pictures
 from vsr.errors import DecodeError
-from vsr.media.probe import SourceInfo, probe
+from vsr.media.probe import SourceInfo
 from vsr.media.reading import SEEKABLE
-from vsr.media.weigh import Weight, weigh
-from vsr.models.contract import VideoNetwork
-from vsr.models.zoo import ModelInfo, loader
-from vsr.options import CUT_SCORE, DecodeOptions, EnhanceOptions
-from vsr.pipeline import EnhanceResult, Progress, enhance
+from vsr.options import CUT_SCORE, DecodeOptions
 from vsr.report.facts import clock
 
 # Places looked at; at each, some seconds of film are decoded.
@@ -73,14 +66,14 @@ KINDS: Sequence[tuple[str, Callable[[Look], float]]] = (
 def look_around(
     info: SourceInfo, options: DecodeOptions, total: Fraction | None, length: Fraction
 ) -> list[Look]:
-    """Look at places spread evenly over a film, no nearer to each other than a stretch is long.
+    """Look at places spread evenly over a film, at least the length of a stretch apart.
 
-    Files that can be entered anywhere are, others are decoded once from end to end.
+    Seekable files are entered at each place, others are decoded once from end to end.
 
     Args:
         info: The film.
         options: The part that counts, and how it is decoded.
-        total: Seconds of that part; None where nobody knows.
+        total: Seconds of that part; None if unknown.
         length: Seconds of a stretch.
 
     Raises:
@@ -102,7 +95,7 @@ def look_around(
 
 
 def choose_stretches(looks: Sequence[Look], count: int) -> list[Stretch]:
-    """Choose places by each kind in turn, well apart from each other where there is room.
+    """Choose places by each kind in turn, well apart from each other if there is room.
 
     Args:
         looks: In order of time.
@@ -119,7 +112,7 @@ def choose_stretches(looks: Sequence[Look], count: int) -> list[Stretch]:
         free = [look for look in looks if look.start not in taken]
         far = [look for look in free if all(abs(look.start - at) >= apart for at in taken)]
         why, measure = KINDS[index % len(KINDS)]
-        # Rather near to another one than flat, rather flat than none.
+        # Better near to another one than flat, better flat than none.
         near = [look for look in free if look in worth]
         best = max([look for look in far if look in worth] or near or free, key=measure)
         chosen.append(Stretch(why=why, start=best.start))
@@ -181,102 +174,11 @@ def _grey(picture: Picture) -> NDArray[np.float32]:
 
 
 def _whole_milliseconds(seconds: Fraction) -> Fraction:
-    """Round down: what is asked for on a command line is decimal, and no frame is to be missed."""
+    """Round down: command lines take decimals, and no frame may be missed."""
     return Fraction(int(seconds * 1000), 1000)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sample:
-    """A stretch that was enhanced.
-
-    Attributes:
-        stretch: Why and where.
-        result: Of its enhancement.
-        seconds: It took, from the first frame asked for to the verified file.
-        info: Of the file that came out.
-        weight: Of its packets.
-    """
-
-    stretch: Stretch
-    result: EnhanceResult
-    seconds: float
-    info: SourceInfo
-    weight: Weight
-
-
-def enhance_stretches(
-    info: SourceInfo,
-    stretches: Sequence[Stretch],
-    length: Fraction,
-    options: EnhanceOptions,
-    folder: Path,
-    suffix: str,
-    progress: Callable[[Progress], None],
-) -> list[Sample]:
-    """Enhance each stretch into a file of its own; the network is loaded once.
-
-    Args:
-        info: The source.
-        stretches: Where they begin.
-        length: Seconds of each.
-        options: As for the whole.
-        folder: Where the files go.
-        suffix: Of their names: the container.
-        progress: Told after each frame.
-
-    Raises:
-        VsrError: As `enhance`.
-    """
-    load = loader()
-    samples: list[Sample] = []
-    expected = len(stretches) * round(length * info.video.frame_rate)
-    for index, stretch in enumerate(stretches):
-        before = sum(sample.result.frames for sample in samples)
-
-        def advance(now: Progress, before: int = before) -> None:
-            progress(replace(now, frames=before + now.frames, total=expected))
-
-        wanted = replace(
-            options,
-            start=_decimal(stretch.start),
-            duration=_decimal(length),
-            overwrite=False,
-            resume=False,
-        )
-        target = folder / f"{index}{suffix}"
-        samples.append(_enhance_one(info, stretch, target, wanted, load, advance))
-    return samples
-
-
-def _enhance_one(
-    info: SourceInfo,
-    stretch: Stretch,
-    target: Path,
-    options: EnhanceOptions,
-    load: Callable[[ModelInfo, str], VideoNetwork],
-    progress: Callable[[Progress], None],
-) -> Sample:
-    """Enhance a stretch by the clock, which starts when its first frame is asked for."""
-    begin = time.monotonic()
-
-    def advance(now: Progress) -> None:
-        nonlocal begin
-        if now.frames == 1:
-            begin = time.monotonic() - now.seconds
-        progress(now)
-
-    result = enhance(info.path, target, options, progress=advance, load=load)
-    seconds = time.monotonic() - begin
-    made = probe(target)
-    return Sample(stretch=stretch, result=result, seconds=seconds, info=made, weight=weigh(made))
-
-
-def _decimal(seconds: Fraction) -> str:
-    """Write for the command line; rounded up to a microsecond."""
-    return f"{math.ceil(seconds * 10**6) / 10**6:.6f}"
-
-
-# A page is to be sent by mail: bytes of all pictures together, before base64 adds a third.
+# Bytes of all pictures of a page, small enough for mail; base64 adds a third.
 PICTURE_BYTES = 3_500_000
 _QUALITIES = (95, 90, 84, 76, 68, 58)
 _HDR_NOTE = "HDR pictures are shown as stored, without tone mapping: paler than on an HDR display."
@@ -285,12 +187,12 @@ _HDR_NOTE = "HDR pictures are shown as stored, without tone mapping: paler than 
 def packed_moment(
     pictures: Sequence[NDArray[np.uint8]], budget: int, *, seconds: Fraction, note: str
 ) -> dict[str, Any]:
-    """Put a moment into what the page draws.
+    """A moment as the page draws it.
 
     Args:
         pictures: Of each film, (H, W, 3) uint8 RGB.
         budget: Bytes for all of them.
-        seconds: When it is.
+        seconds: Its time.
         note: A word or two beside the time, or "".
     """
     packed, quality, factor = pack(pictures, budget)
@@ -305,7 +207,7 @@ def packed_moment(
 
 
 def hdr_notes(films: Sequence[SourceInfo]) -> list[str]:
-    """Say how HDR is shown, if there is some."""
+    """How HDR is shown, if a film is HDR."""
     return [_HDR_NOTE] if any(f.video.color.transfer in HDR_TRANSFERS for f in films) else []
 
 
@@ -313,11 +215,11 @@ def read_moment(info: SourceInfo, seconds: Fraction) -> NDArray[np.uint8]:
     """Decode one frame, turned as a player turns it."""
     for picture in read_pictures(info.path, DecodeOptions(start=seconds)):
         return np.rot90(picture.rgb, info.video.rotation // 90)
-    raise DecodeError(info.path, f"the frame at {float(seconds):.3f} s was there once, now is not")
+    raise DecodeError(info.path, f"no frame at {float(seconds):.3f} s any more: it has changed")
 
 
 def pack(pictures: Sequence[NDArray[np.uint8]], budget: int) -> tuple[list[bytes], int, float]:
-    """Encode pictures as WebP, all alike, as well as fits.
+    """Encode pictures as WebP, all in the best quality that fits.
 
     Args:
         pictures: (H, W, 3) uint8 RGB.

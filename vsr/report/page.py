@@ -6,9 +6,8 @@ import html
 import json
 from collections.abc import Sequence
 from importlib.resources import files
-from math import isnan
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -18,67 +17,52 @@ from vsr.media.probe import SourceInfo
 from vsr.report.measure import Measured
 
 _MOST_POINTS = 1200
+_PSNR = {"title": "PSNR", "note": "Higher is closer to the reference; luma."}
+_FIDELITY = {
+    "title": "Fidelity to the input",
+    "note": "PSNR of the output scaled down to the input, luma: higher is closer to the input.",
+}
+_FLICKER = {
+    "title": "Flicker",
+    "note": "Change of the difference to the reference from frame to frame, in 8-bit levels: "
+    "lower is steadier.",
+}
 
 
 def graphs(films: Sequence[SourceInfo], measured: Measured) -> list[dict[str, Any]]:
-    """Put the curves into what the page draws: at most 1200 points, the worst of their frames."""
-    sizes = {(f.video.width, f.video.height) for f in films}
-    fidelity = (
-        ("PSNR", "Higher is nearer to the reference; luma.")
-        if len(sizes) == 1
-        else (
-            "Fidelity to the input",
-            "PSNR of the output scaled down to the input, luma: higher is truer to what was there.",
-        )
-    )
-    steadiness = (
-        "Flicker",
-        "How much the difference to the reference changes from frame to frame, in 8-bit levels: "
-        "lower is steadier.",
-    )
-    psnrs, flickers = ([c.psnr for c in measured.curves], [c.flicker for c in measured.curves])
+    """The curves as the page draws them: at most 1200 points, the worst of their frames."""
+    alike = len({(f.video.width, f.video.height) for f in films}) == 1
+    psnrs, flickers = [c.psnr for c in measured.curves], [c.flicker for c in measured.curves]
     return [
-        _graph(fidelity, "dB", "lowest", measured, psnrs),
-        _graph(steadiness, "levels", "highest", measured, flickers),
+        _graph(_PSNR if alike else _FIDELITY, "dB", "lowest", measured, psnrs),
+        _graph(_FLICKER, "levels", "highest", measured, flickers),
     ]
 
 
 def _graph(
-    words: tuple[str, str],
+    words: dict[str, str],
     unit: str,
-    worst: Literal["lowest", "highest"],
+    worst: str,
     measured: Measured,
     curves: Sequence[Sequence[float]],
 ) -> dict[str, Any]:
     step = -(-measured.frames // _MOST_POINTS)
     starts = range(0, measured.frames, step)
-    each = f" Each point is the {worst} of {step} frames." if step > 1 else ""
+    choose = np.fmin if worst == "lowest" else np.fmax  # both leave out what is not a number
+    values = [np.array(curve, np.float64) for curve in curves]
+    known = [curve[~np.isnan(curve)] for curve in values]
     return {
-        "title": words[0],
+        "title": words["title"],
         "unit": unit,
-        "note": words[1] + each,
+        "note": words["note"] + f" Each point is the {worst} of {step} frames." * (step > 1),
         "worst": worst,
         "times": [float(measured.times[0][i]) for i in starts],
-        "lines": [[_worst(curve[i : i + step], worst) for i in starts] for curve in curves],
-        "means": [_mean(curve) for curve in curves],
+        "lines": [
+            [None if np.isnan(v) else round(float(v), 3) for v in choose.reduceat(curve, starts)]
+            for curve in values
+        ],
+        "means": [round(float(curve.mean()), 2) if len(curve) else None for curve in known],
     }
-
-
-def _worst(values: Sequence[float], worst: Literal["lowest", "highest"]) -> float | None:
-    """Give the worst of some frames; None where none has a value."""
-    known = [value for value in values if not isnan(value)]
-    if not known:
-        return None
-    return round(min(known) if worst == "lowest" else max(known), 3)
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    known = [value for value in values if not isnan(value)]
-    return round(float(np.mean(known)), 2) if known else None
-
-
-_DATA, _TITLE = "{{data}}", "{{title}}"
-_SUFFIXES = (".html", ".htm")
 
 
 def check_page(path: Path, *, overwrite: bool) -> None:
@@ -88,7 +72,7 @@ def check_page(path: Path, *, overwrite: bool) -> None:
         ConfigError: The name is not that of a page, or it exists.
         MuxError: It cannot be written there.
     """
-    if path.suffix.lower() not in _SUFFIXES:
+    if path.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"a page is named something.html; got '{path}'")
     if path.exists() and not overwrite:
         raise ConfigError(f"'{path}' exists; give another name, or --overwrite")
@@ -96,29 +80,17 @@ def check_page(path: Path, *, overwrite: bool) -> None:
 
 
 def write_page(path: Path, value: dict[str, Any]) -> None:
-    """Write the page; it appears whole or not at all.
+    """Write the page, which opens without a network; it appears whole or not at all.
 
     Args:
         path: The file.
-        value: See `render`.
+        value: What `page.html` draws, ready for JSON; its "title" names the page.
 
     Raises:
         MuxError: The disk refuses.
     """
-    write_text(path, render(value))
-
-
-def render(value: dict[str, Any]) -> str:
-    """Make the page.
-
-    Args:
-        value: What `page.html` draws, ready for JSON; its "title" names the page.
-
-    Returns:
-        HTML that opens without a network.
-    """
     template = files("vsr.report").joinpath("page.html").read_text(encoding="utf-8")
     # "</script>" in a file name must not end the data.
     data = json.dumps(value, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
-    head, tail = template.split(_DATA)
-    return head.replace(_TITLE, html.escape(value["title"])) + data + tail
+    head, tail = template.split("{{data}}")
+    write_text(path, head.replace("{{title}}", html.escape(value["title"])) + data + tail)

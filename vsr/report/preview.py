@@ -1,12 +1,14 @@
-"""A taste of an enhancement: short stretches on a page, and what the whole would cost."""
+"""A preview of an enhancement: short stretches on a page, and the cost of the whole."""
 
 from __future__ import annotations
 
 import math
 import os
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsr.data.datasets import to_tensor
+from vsr.estimate import Estimate, from_parts
 from vsr.media.containers import MUXERS
-from vsr.media.probe import SourceInfo
+from vsr.media.probe import SourceInfo, probe
+from vsr.media.weigh import Weight, weigh
+from vsr.models.zoo import loader
 from vsr.ops.color import to_picture
 from vsr.ops.resize import resize
 from vsr.options import EnhanceOptions, Positive, checked, validated
-from vsr.pipeline import Progress
-from vsr.plan import plan_job
-from vsr.report.facts import clock, in_bytes
-from vsr.report.film import shown_size
+from vsr.pipeline import EnhanceResult, Progress, enhance
+from vsr.plan import Job, plan_job
+from vsr.report.facts import clock, in_bytes, shown_film
 from vsr.report.measure import choose_moments, measure
 from vsr.report.moments import (
     PICTURE_BYTES,
-    Sample,
+    Stretch,
     choose_stretches,
-    enhance_stretches,
     hdr_notes,
     look_around,
     packed_moment,
@@ -36,13 +39,38 @@ from vsr.report.moments import (
 )
 from vsr.report.page import check_page, write_page
 
+# Of a stretch: a second of film, about what the network sees at once.
+FRAMES = 24
+MOMENTS = 6
+# For inputs whose own container cannot be written.
+_OTHERWISE = ".mkv"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """A stretch that was enhanced.
+
+    Attributes:
+        stretch: Why and where.
+        result: Of its enhancement.
+        seconds: It took, from the first frame asked for to the verified file.
+        info: Of the file that came out.
+        weight: Of its packets.
+    """
+
+    stretch: Stretch
+    result: EnhanceResult
+    seconds: float
+    info: SourceInfo
+    weight: Weight
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """What the whole would take, by what the stretches took.
+    """The cost of the whole film, by the cost of the stretches.
 
     Attributes:
-        frames: Of the whole, about; None where nobody knows: then nothing else is known.
+        frames: Of the whole, about; if None (unknown), only `fps` is known.
         fps: Frames per second over all stretches.
         seconds: For the whole.
         size: Bytes of the whole.
@@ -56,42 +84,29 @@ class Cost:
     sizes: tuple[int, int] | None
 
 
-def reckon(samples: Sequence[Sample], frames: int | None, piece: int) -> Cost:
-    """Reckon what the whole would take.
-
-    Frames that are no keyframes, keyframes and the other streams are reckoned apart: a stretch
-    starts with a keyframe, the whole has one per piece and as many at cuts as the stretches had.
+def reckon(samples: Sequence[Sample], job: Job, piece: int) -> Cost:
+    """Estimate the cost of the whole film.
 
     Args:
-        samples: What was enhanced.
-        frames: Of the whole.
+        samples: The enhanced stretches.
+        job: The plan of the whole.
         piece: Frames from one keyframe to the next, at most.
     """
-    done = sum(sample.result.frames for sample in samples)
-    fps = done / sum(sample.seconds for sample in samples)
-    if frames is None:
-        return Cost(frames=None, fps=fps, seconds=None, size=None, sizes=None)
-    sizes = [_whole_size([sample], frames, piece) for sample in samples]
+
+    def by(part: Sequence[Sample]) -> Estimate:
+        seconds = sum(sample.seconds for sample in part)
+        return from_parts([sample.weight for sample in part], seconds, job.encode.frame_rate)
+
+    whole = by(samples)
+    sizes = [by([sample]).bytes_for(job, piece) for sample in samples]
+    known = [size for size in sizes if size is not None]
     return Cost(
-        frames=frames,
-        fps=fps,
-        seconds=frames / fps,
-        size=_whole_size(samples, frames, piece),
-        sizes=(min(sizes), max(sizes)),
+        frames=job.frames,
+        fps=1 / whole.seconds,
+        seconds=whole.seconds_for(job),
+        size=whole.bytes_for(job, piece),
+        sizes=(min(known), max(known)) if known else None,
     )
-
-
-def _whole_size(samples: Sequence[Sample], frames: int, piece: int) -> int:
-    weights = [sample.weight for sample in samples]
-    done = sum(weight.keyframes + weight.others for weight in weights)
-    keyframes, others = sum(w.keyframes for w in weights), sum(w.others for w in weights)
-    each_key = sum(w.key_bytes for w in weights) / max(1, keyframes)
-    each = sum(w.other_bytes for w in weights) / others if others else each_key
-    # Every stretch begins with one; the others are cuts.
-    cuts = (keyframes - len(weights)) / done if others else 1.0
-    keys = min(frames, math.ceil(frames / piece) + cuts * frames)
-    beside = sum(w.beside for w in weights) / done
-    return round(keys * each_key + (frames - keys) * each + frames * beside)
 
 
 def about_time(cost: Cost) -> str:
@@ -108,22 +123,15 @@ def about_size(cost: Cost) -> str:
     return f"about {in_bytes(cost.size)} ({low} to {high}, by stretch)"
 
 
-# Of a stretch: a second of film, about what the network sees at once.
-FRAMES = 24
-MOMENTS = 6
-# Where the input's own container cannot be written.
-_OTHERWISE = ".mkv"
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Previewed:
-    """What came of a preview.
+    """The finished preview.
 
     Attributes:
         page: The file written.
         samples: In order of time.
         cost: Of the whole.
-        warnings: All that was said about the stretches.
+        warnings: Of all stretches.
     """
 
     page: Path
@@ -142,15 +150,15 @@ def preview(
 ) -> Previewed:
     """Enhance short stretches of a film and show them beside the bicubically enlarged input.
 
-    Nothing but the page is left.
+    Only the page is kept.
 
     Args:
         source: As for `enhance`.
         page: The HTML file.
         count: Stretches of a second: the sharpest motion, the darkest, the most detail, then the
             next of these. Fewer where the film is shorter.
-        options: As for the whole; `start` and `duration` say what part of it is looked at.
-        progress: Told after each frame.
+        options: As for the whole; `start` and `duration` limit the part looked at.
+        progress: Called after each frame.
 
     Raises:
         ConfigError: An option is wrong, or the page exists or is no name of a page.
@@ -171,13 +179,48 @@ def preview(
             length = min(length, total / min(count, job.frames or 1))
         looks = look_around(job.info, job.decode, total, length)
         stretches = choose_stretches(looks, count)
-        samples = enhance_stretches(
-            job.info, stretches, length, options, Path(folder), suffix, progress
+        samples = list(
+            _enhance(job.info, stretches, length, options, Path(folder), suffix, progress)
         )
-        cost = reckon(samples, job.frames, options.piece)
+        cost = reckon(samples, job, options.piece)
         warnings = tuple(dict.fromkeys(w for sample in samples for w in sample.result.warnings))
         write_page(page, _page(job.info, samples, cost, warnings))
     return Previewed(page=page, samples=tuple(samples), cost=cost, warnings=warnings)
+
+
+def _enhance(
+    info: SourceInfo,
+    stretches: Sequence[Stretch],
+    length: Fraction,
+    options: EnhanceOptions,
+    folder: Path,
+    suffix: str,
+    progress: Callable[[Progress], None],
+) -> Iterator[Sample]:
+    """Enhance each stretch into a file of its own; the network is loaded once."""
+    load = loader()
+    total, before = len(stretches) * round(length * info.video.frame_rate), 0
+    for index, stretch in enumerate(stretches):
+        begin = math.inf
+
+        def advance(now: Progress, before: int = before) -> None:
+            nonlocal begin
+            begin = min(begin, time.monotonic() - now.seconds)
+            progress(replace(now, frames=before + now.frames, total=total))
+
+        wanted = replace(options, start=_decimal(stretch.start), duration=_decimal(length),
+                         overwrite=False, resume=False)  # fmt: skip
+        target = folder / f"{index}{suffix}"
+        result = enhance(info.path, target, wanted, progress=advance, load=load)
+        seconds = time.monotonic() - begin
+        made = probe(target)
+        yield Sample(stretch=stretch, result=result, seconds=seconds, info=made, weight=weigh(made))
+        before += result.frames
+
+
+def _decimal(seconds: Fraction) -> str:
+    """As an option; rounded up to a microsecond."""
+    return f"{math.ceil(seconds * 10**6) / 10**6:.6f}"
 
 
 def _page(
@@ -188,18 +231,13 @@ def _page(
     model = samples[0].result.report["model"]["name"]
     name, made = Path(info.path).name, samples[0].info
     size = f"{made.video.width} × {made.video.height}"
-    width, height = shown_size(made.video)
-    films = [
-        {"name": f"{name}, bicubic", "size": size, "aspect": round(float(width / height), 5)},
-        {"name": model, "size": size, "aspect": round(float(width / height), 5)},
-    ]
     frames = sum(sample.result.frames for sample in samples)
     return {
         "title": f"{name} and {model}",
         "subtitle": f"{info.video.width} × {info.video.height} → {size} · a preview: {frames} "
         f"frames of {cost.frames or 'an unknown number'} in {len(samples)} "
         f"stretch{'' if len(samples) == 1 else 'es'}",
-        "films": films,
+        "films": [shown_film(made) | {"name": title} for title in (f"{name}, bicubic", model)],
         "moments": [moment for sample in samples for moment in _moments(info, sample, per, budget)],
         "graphs": [],
         "cuts": [],
@@ -215,15 +253,15 @@ def _page(
         ],
         "notes": [
             *hdr_notes([info]),
-            "Time and size of the whole are reckoned from the stretches, which were chosen because "
-            "they are not like the rest.",
+            "Time and size of the whole are estimated from the stretches, which were chosen "
+            "because they are not like the rest.",
             "Made by vsr enhance --preview.",
         ],
     }
 
 
 def _moments(info: SourceInfo, sample: Sample, count: int, budget: int) -> list[dict[str, Any]]:
-    """Show the moments of a stretch at which input and output differ most."""
+    """The moments of a stretch at which input and output differ most."""
     start = sample.stretch.start
     measured = measure([info, sample.info], start=start)
     found = []
@@ -252,7 +290,7 @@ def _facts(info: SourceInfo, made: SourceInfo, cost: Cost) -> list[list[str]]:
 
 
 def in_words(found: Previewed) -> list[str]:
-    """Say for a terminal what was shown, and what the whole would take; at most 80 columns."""
+    """Lines for a terminal: the stretches, and the cost of the whole; at most 80 columns."""
     lines = []
     for sample in found.samples:
         fidelity = sample.result.report["fidelity"]["mean_db"]
