@@ -196,6 +196,21 @@ def test_strength_nought_is_bicubic_whatever_the_network(tmp_path: Path) -> None
     assert first[0] == first[1] != first[2]
 
 
+def test_any_network_can_be_given_the_cleaning_stage(tmp_path: Path) -> None:
+    """Through the engine in windows, against cleaning and enlarging the whole film by hand."""
+    noisy = make_pictures(tmp_path / "in", frames=4)
+    options = {"encode": EncodeOptions(), "inference": InferenceOptions(precision="fp32", window=2)}
+    enhance(noisy, f"{tmp_path}/out/", bicubic(clean=0.5, **options))
+    lq = torch.stack([torch.from_numpy(draw_number(i)).permute(2, 0, 1) for i in range(4)]) / 255
+    cleaned = load_model("clean-x1")(lq[None])[0]
+    half = lq[None].lerp(cleaned, 0.5)
+    wanted = (load_model("bicubic")(half)[0][0].clamp(0, 1) * 255).round().permute(0, 2, 3, 1)
+    for path, picture in zip(sorted((tmp_path / "out").glob("*.png")), wanted, strict=True):
+        with av.open(str(path)) as file:
+            found = next(file.decode(video=0)).to_ndarray(format="rgb24").astype(int)
+        assert np.abs(found - picture.numpy()).max() <= 1
+
+
 def test_tiles_give_nearly_what_whole_frames_give(tmp_path: Path) -> None:
     save_random_network(tmp_path / "net.safetensors")
     source = make_pictures(tmp_path / "in", frames=3, size=(160, 48))

@@ -16,7 +16,7 @@ from vsr.media.decode import Decoder
 from vsr.media.probe import SourceInfo, probe
 from vsr.models.zoo import find_model, published_model
 from vsr.options import DecodeOptions, EnhanceOptions
-from vsr.plan import estimate_frames, footage_warnings, plan_job
+from vsr.plan import describe, estimate_frames, footage_warnings, plan_job
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +145,8 @@ def test_the_plan_carries_the_warning(tmp_path: Path) -> None:
     [
         ({}, "compact-x4-real"),
         ({"scale": 4}, "compact-x4-real"),
+        ({"scale": 1}, "clean-x1"),
+        ({"height": 48}, "clean-x1"),
         ({"scale": 2}, "compact-x2-real"),
         ({"height": 96}, "compact-x2-real"),
         ({"height": 98}, "compact-x4-real"),
@@ -159,6 +161,26 @@ def test_the_default_network_fits_the_size_asked_for(
     source = make_video(tmp_path / "in.mp4", size=(64, 48), frames=2)
     job = plan_job(source, tmp_path / "out.mp4", EnhanceOptions(**options))  # type: ignore[arg-type]
     assert job.model.name == model
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({}, None),
+        ({"scale": 1}, "100% of the correction, by its own stage"),
+        ({"scale": 1, "clean": 0.5}, "50% of the correction, by its own stage"),
+        ({"model": "bicubic", "clean": 0.5}, "50% of the correction, by the stage of clean-x1"),
+        ({"model": "bicubic", "clean": 0.0}, None),
+    ],
+)
+def test_a_plan_names_the_cleaning(
+    tmp_path: Path, options: dict[str, object], line: str | None
+) -> None:
+    source = make_video(tmp_path / "in.mp4", size=(64, 48), frames=2)
+    job = plan_job(source, tmp_path / "out.mp4", EnhanceOptions(**options))  # type: ignore[arg-type]
+    text = "\n".join(describe(job))
+    assert ("  cleaning  " in text) == (line is not None)
+    assert line is None or line in text
 
 
 FAST = ["--model", "bicubic", "--progress", "none"]
