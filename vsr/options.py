@@ -183,8 +183,8 @@ class Measuring:
     inference: InferenceOptions = field(default_factory=InferenceOptions)
 
     whole_clip: bool = False
-    """Give the network each clip at once, as papers do, not in windows (Vimeo-90K: played forth and
-    back, both predictions averaged)."""
+    """Process each clip at once, as papers do, not in windows (Vimeo-90K: played forth and back,
+    both predictions averaged)."""
 
     border: Count = 0
     """Pixels left out at each edge."""
