@@ -67,7 +67,9 @@ def imports(path: Path) -> list[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module
+            assert not node.level, "relative imports are not resolved here"
             # The version is a constant of the package, open to every layer.
             names = [alias.name for alias in node.names if alias.name != "__version__"]
             parts = [f"{node.module}.{name}" for name in names]
@@ -148,6 +150,11 @@ def test_every_module_has_its_layer() -> None:
     assert len(named) == len(set(named))
     assert found <= set(named)
     assert set(named) - found <= PLANNED
+
+
+def test_names_say_what_a_module_is_about() -> None:
+    for module, _ in modules():
+        assert not {"utils", "common", "base", "helpers"} & set(module.split(".")), module
 
 
 def test_files_and_functions_have_a_size() -> None:
