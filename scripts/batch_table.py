@@ -3,9 +3,9 @@
     python scripts/batch_table.py FOLDER [--model NAME] [--scale 2|4] [--workers N] [--keep DIR]
         [any option of vsr batch]
 
-The law: every file is done, and found right by `vsr verify` on its own, or named with a reason; the
-exit code is 1 if one failed and 0 otherwise; the second run touches nothing and says the same.
-Exits with 1 if the law is broken.
+The rule: every file is done, and passes `vsr verify` on its own, or failed with a reason; the exit
+code is 1 if one failed, else 0; the second run touches nothing and prints the same.
+Exits with 1 if the rule is broken.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def main() -> int:
         + ("nothing touched" if same else "SOMETHING CHANGED")
     )
     good = all(sound) and same and code == code_again == int(failed > 0)
-    print("the law holds" if good else "THE LAW IS BROKEN")
+    print("the rule holds" if good else "THE RULE IS BROKEN")
     return 0 if good else 1
 
 
 def run(command: list[str], summary: Path) -> tuple[list[dict[str, Any]], int, float]:
-    """Run the batch; what the summary holds of each file, the exit code, and seconds."""
+    """Run the batch; the jobs of its summary, the exit code, and seconds."""
     begin = time.monotonic()
     done = subprocess.run(
         [*command, "--progress", "none", "--summary", str(summary)],
@@ -70,7 +70,7 @@ def run(command: list[str], summary: Path) -> tuple[list[dict[str, Any]], int, f
 
 
 def files(folder: Path) -> dict[str, int]:
-    """Tell all outputs and when they were written."""
+    """All outputs and when they were written."""
     return {
         str(path): path.stat().st_mtime_ns
         for path in folder.rglob("*")
@@ -79,7 +79,7 @@ def files(folder: Path) -> dict[str, int]:
 
 
 def show(job: dict[str, Any], folder: Path) -> bool:
-    """Print what became of a file; tell whether that is as it should be."""
+    """Print what became of a file; whether that is as it should be."""
     name = os.path.relpath(job["source"], folder)
     if job["state"] == "done":
         again = subprocess.run([*VSR, "verify", job["source"], job["target"]],

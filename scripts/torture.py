@@ -1,4 +1,4 @@
-"""Kill one job at random moments, go on each time, and compare with the uninterrupted run.
+"""Kill one job at random moments, continue it each time, and compare with the uninterrupted run.
 
     python scripts/torture.py [--source FILE] [--model NAME] [--frames 600] [--kills 20] [--fulls 5]
 
@@ -30,7 +30,7 @@ COMMAND = [sys.executable, "-m", "vsr", "enhance"]
 
 
 def main() -> int:
-    """Run the tortures asked for."""
+    """Run the tortures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--source", type=Path)
     parser.add_argument("--model", default="bicubic")
@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     random.seed(given.seed)
-    # A shell starts jobs in the background with SIGINT ignored, and they would hand that on.
+    # A shell starts background jobs with SIGINT ignored, which their children would inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -56,7 +56,7 @@ def main() -> int:
         wanted = content(whole)
         size = whole.stat().st_size
         print(f"uninterrupted: {seconds:.1f} s, {len(wanted)} frames and packets, {size} bytes")
-        print(f"{'torture':<12} {'at':>12} {'kept':>6} {'said':<44} equal  left")
+        print(f"{'torture':<12} {'at':>12} {'kept':>6} {'last words':<44} equal  left")
         found: dict[str, list[bool]] = {}
         counts = {
             signal.SIGKILL: given.kills,
@@ -130,13 +130,13 @@ def content(path: Path) -> list[tuple[Fraction, int, str]]:
 
 
 def quiet() -> dict[str, str]:
-    """One thread, so that a busy machine tortures no less."""
+    """An environment with one thread, so that a busy machine tortures no less."""
     return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 @contextmanager
 def started(source: Path, target: Path, options: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """Start the job and wait until it works: loading the libraries is no part of the torture."""
+    """Start the job and wait for its first piece: loading libraries is no part of the torture."""
     process = subprocess.Popen(
         [*COMMAND, str(source), str(target), *options],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=quiet(),
@@ -198,7 +198,7 @@ def finish(
     at: str,
     result: tuple[int, str],
 ) -> bool:
-    """Give the same command again, compare, print a row, and clean up."""
+    """Repeat the same command, compare, print a row, and clean up."""
     code, said = result
     work = work_folder(target)
     kept = len(list(work.glob("[0-9]*.json")))

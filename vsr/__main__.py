@@ -8,17 +8,17 @@ from typing import NoReturn
 
 
 def run() -> NoReturn:
-    """Run the command that was given, and exit with its code, whenever Ctrl-C comes.
+    """Run a command and exit with its code, whenever Ctrl-C comes.
 
-    Python ends a process by the signal itself where it comes outside of any `try`, and from when
-    it begins to clear up; neither is one of the exit codes promised.
+    Outside of any `try`, and while Python shuts down, it would end the process by the signal: with
+    none of the promised exit codes.
     """
     code = 130
     try:
         from vsr.cli.main import main
 
         code = main()
-        # What has been done is done.
+        # From here on the command is done.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

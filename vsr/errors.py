@@ -1,24 +1,24 @@
-"""Every error that `vsr` raises about the world outside it.
+"""All errors that `vsr` raises about its input and the machine.
 
     VsrError
       ConfigError            an option that is unknown, of the wrong type or contradictory
       MediaError             carries the path
         ProbeError           the file cannot be read as video
-        DecodeError          its frames cannot be had
+        DecodeError          its frames cannot be decoded
         EncodeError          the encoder refused
         MuxError             the output cannot be written
-          BusyError          another process is at work on it
-          DiskError          its disk is full, will be, or fails; the same call goes on later
+          BusyError          another process writes it
+          DiskError          its disk is full, will be, or fails; the same call continues later
         VerifyError          the finished file is not what it should be
       WeightsError
-        ChecksumError        the file is not the one that was published
+        ChecksumError        the file differs from the published one
         CheckpointFormatError  the file does not fit the network
       DatasetError           a folder is not laid out as expected
-      FrameError             a frame given from Python is not as described
+      FrameError             a frame given from Python has another shape, type or range
       OutOfMemoryError       even the smallest tile does not fit
 
-A message says what was wanted, what came and what to do. A wrong call from our own code is a
-`ValueError` or `TypeError` instead. Only the command line and the batch worker catch these.
+A message has what was wanted, what came and what to do. A wrong call within `vsr` is a `ValueError`
+or `TypeError` instead. Only the command line and the batch worker catch these.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from os import PathLike, fspath
 
 
 class VsrError(Exception):
-    """Base of all errors a user can cause or meet."""
+    """Base of all errors that a user can cause or meet."""
 
 
 class ConfigError(VsrError):
@@ -35,7 +35,7 @@ class ConfigError(VsrError):
 
 
 class MediaError(VsrError):
-    """A media file cannot be read or written as wanted.
+    """A media file cannot be read or written.
 
     Attributes:
         path: The file in question.
@@ -43,7 +43,7 @@ class MediaError(VsrError):
 
     def __init__(self, path: str | PathLike[str], message: str) -> None:
         self.path = fspath(path)
-        # Both are kept, so that the error can be pickled on its way from another process.
+        # Both are kept: pickling, on the way from another process, needs the arguments.
         super().__init__(self.path, message)
 
     def __str__(self) -> str:
@@ -67,15 +67,15 @@ class MuxError(MediaError):
 
 
 class BusyError(MuxError):
-    """Another process is at work on the same output; the same call goes on when it has ended."""
+    """Another process writes the same output; the same call continues when it has ended."""
 
 
 class DiskError(MuxError):
-    """The disk is full, or will be, or fails; what is finished stays, to go on from."""
+    """The disk is full, or will be, or fails; finished work is kept, to be continued."""
 
 
 class VerifyError(MediaError):
-    """The finished file differs from what its source calls for."""
+    """The finished file differs from what its source and the options call for."""
 
 
 class WeightsError(VsrError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
@@ -187,8 +187,8 @@ class Measuring:
     inference: InferenceOptions = field(default_factory=InferenceOptions)
 
     whole_clip: bool = False
-    """Give the network each clip at once, as papers do, not in windows (Vimeo-90K: played forth and
-    back, both predictions averaged)."""
+    """Process each clip at once, as papers do, not in windows (Vimeo-90K: played forth and back,
+    both predictions averaged)."""
 
     border: Count = 0
     """Pixels left out at each edge."""
@@ -238,8 +238,8 @@ def _explain(kind: Any, error: ErrorDetails, name: str) -> str:  # noqa: ANN401
             kind = get_type_hints(kind)[part]
         known = ", ".join(field.name for field in fields(kind))
         return f"unknown option '{'.'.join(place)}'; known: {known}"
-    if place and is_dataclass(kind):
-        name = "--" + [part for part in place if not part.isdigit()][-1].replace("_", "-")
+    if named := [part for part in place if not part.isdigit()]:
+        name = "--" + named[-1].replace("_", "-")
     got = error["input"]
     if fault == "greater_than_equal":
         return f"{name} must be at least {error['ctx']['ge']:g}; got {got}"

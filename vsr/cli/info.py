@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from vsr.cli.terminal import counted, shown
 from vsr.color import MATRIX_NAMES, PRIMARIES_NAMES, RANGE_NAMES, TRANSFER_NAMES, numbered
-from vsr.media.formats import shares_chroma
-from vsr.media.probe import SourceInfo, crop_of, probe
-from vsr.report.facts import clock
+
+if TYPE_CHECKING:
+    from vsr.media.probe import SourceInfo
 
 
 def info(
@@ -26,6 +26,8 @@ def info(
         file: A video, a folder of pictures, or a pattern such as frames/%06d.png.
         json_: Print all of it as JSON, for programs.
     """
+    from vsr.media.probe import probe
+
     found = probe(file)
     if json_:
         print(json.dumps(dataclasses.asdict(found), default=str, indent=2))
@@ -36,6 +38,10 @@ def info(
 
 def describe(found: SourceInfo) -> list[str]:
     """A file in words, a line per fact."""
+    from vsr.media.formats import shares_chroma
+    from vsr.media.probe import crop_of
+    from vsr.report.facts import clock
+
     video = found.video
     size = f"{found.size_bytes / 1e6:.2f} MB"
     length = "unknown length"

@@ -28,10 +28,7 @@ def verify(
     Args:
         source: The file that was enhanced.
         target: The result.
-        start: As for `vsr enhance`; by default 0.
-        duration: As for `vsr enhance`; by default all of it.
-        deinterlace: As for `vsr enhance`.
-        filter_: As for `vsr enhance`.
+        start, duration, deinterlace, filter_: As for `vsr enhance`, whose help is shown.
         report: Read these options, and those of the encoder, from the report of the job or the
             summary of its batch.
     """

@@ -37,6 +37,11 @@ _LEFT_OUT = re.compile(r"; (?:(by default) ([^;]*)|(repeatable|required[^;]*))\.
 REGISTRY = ConstructorRegistry()
 
 
+def _whole_help(kind: object, name: str) -> str:
+    """Help of a parameter or field; parameters without their own have that of the same option."""
+    return help_lines(kind).get(name) or help_lines(EnhanceOptions).get(name.rstrip("_"), "")
+
+
 @cache
 def help_lines(kind: Any) -> Mapping[str, str]:  # noqa: ANN401
     """Help of each parameter or field, on one line, from the docstrings."""
@@ -111,7 +116,7 @@ def _bare(hint: Any) -> Any:  # noqa: ANN401
 
 def _help(kind: object, name: str) -> str | None:
     """Help of an option, less what goes without it."""
-    text = help_lines(kind).get(name, "")
+    text = _whole_help(kind, name)
     found = _LEFT_OUT.search(text)
     return (text[: found.start()] + "." if found else text) or None
 
@@ -123,7 +128,7 @@ def _worded(kind: object, name: str, hint: Any) -> Any:  # noqa: ANN401
         return hint
 
     def left_out(default: str) -> str:
-        if found := _LEFT_OUT.search(help_lines(kind).get(name, "")):
+        if found := _LEFT_OUT.search(_whole_help(kind, name)):
             return f"(default: {found[2]})" if found[1] else f"({found[3]})"
         value = "off" if bare is bool else default if default not in ("", "None") else "none"
         return f"(default: {value})"
