@@ -1,9 +1,9 @@
-"""Draw samples of the `real` degradation to look at: truth shrunk bicubically above, real below.
+"""Draw samples of the `real` degradation: bicubically downscaled truth above, real below.
 
     python scripts/contact_sheet.py FOLDER --output sheet.png --samples 8 --scale 4
 
-FOLDER holds videos. Each sample is one pair of rows: frames of one training clip, first to last,
-enlarged without interpolation. Chances and ranges are those of `vsr.data.recipe.RealRecipe`.
+FOLDER holds videos. Each sample is a pair of rows: frames of one training clip, first to last,
+enlarged without interpolation. Probabilities and ranges are those of `vsr.data.recipe.RealRecipe`.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ def main(
     Args:
         data: Folder of videos.
         output: The PNG.
-        samples: Clips drawn.
+        samples: Number of clips.
         scale: Of the degradation.
         side: Of the low-quality crops, pixels.
         length: Frames of a clip.
-        shown: Frames of it on the sheet.
-        columns: Samples beside each other.
+        shown: Frames of each on the sheet.
+        columns: Samples per row.
         zoom: Enlargement.
         seed: Of clips and degradation.
-        cache: Where decoded frames are kept.
+        cache: Folder of decoded frames.
     """
     found = stretches(open_training(data, cache), length=length, side=side * scale)
     batch = sample_batch(found, batch=samples, length=length, side=side * scale, seed=(seed,))
@@ -70,7 +70,7 @@ def main(
     rows = [np.hstack(enlarged[i : i + columns]) for i in range(0, len(enlarged), columns)]
     sheet = np.vstack(rows)
     if not cv2.imwrite(str(output), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-        raise SystemExit(f"'{output}' could not be written; is its folder there?")
+        raise SystemExit(f"cannot write '{output}'; does its folder exist?")
     print(f"{output}: {sheet.shape[1]}x{sheet.shape[0]}, {len(cells)} samples, seed {seed}")
     errors = (clean - real).square().mean((1, 2, 3, 4)).clamp(min=1e-10)
     print("dB from bicubic: " + " ".join(f"{-10 * np.log10(float(x)):.1f}" for x in errors))
