@@ -1,22 +1,22 @@
-"""Measure what docs/measured.md states: quality, seams, speed, memory, cuts, sound in step.
+"""Measure the figures of docs/measured.md: quality, seams, speed, memory, cuts, audio sync.
 
     python scripts/bench.py quality --data FOLDER      Y-PSNR of a model on a folder of videos
     python scripts/bench.py seams --data FOLDER        windows and tiles against the whole clip
-    python scripts/bench.py stability --data FOLDER    long shots: does what is remembered do harm
+    python scripts/bench.py stability --data FOLDER    long shots: does the state do harm
     python scripts/bench.py speed                      `vsr enhance` against the network alone
     python scripts/bench.py memory                     peak memory on a clip ten times as long
     python scripts/bench.py long                       memory and open files over twenty minutes
     python scripts/bench.py cut                        frames after a cut against that shot alone
     python scripts/bench.py sync                       times of video and audio, mp4 and mkv
-    python scripts/bench.py data CONFIG --steps N      clips read and degraded against those learnt
+    python scripts/bench.py data CONFIG --steps N      speed of reading and of training
     python scripts/bench.py train CONFIG --set A.B=X   steps per second, busy GPU, memory
-    python scripts/bench.py published                  our streaming against the published way
-    python scripts/bench.py deform                     torchvision's operator against ours
-    python scripts/bench.py limits                     memory that was allowed and memory taken
-    python scripts/bench.py gpu                        half precision, compiled; what 16 GB hold
+    python scripts/bench.py published                  streaming against the published code
+    python scripts/bench.py deform                     torchvision's operator against plain torch
+    python scripts/bench.py limits                     memory allowed and memory taken
+    python scripts/bench.py gpu                        half precision, compiled, 16 GB
     python scripts/bench.py cluster                    Ray: two workers against one; an archive
 
-Each prints a table. Figures of speed are ratios within one run: machines differ and are shared.
+Each prints a table. Compare speeds only within one run.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def quality(
     ST-LPIPS, and the means.
 
     Args:
-        data: Folder of videos, taken as the truth.
+        data: Folder of videos, used as truth.
         model: Name or weight file.
         degradation: How the input is made: bicubic, bd, real; or a film degraded by name; or all
             of these.
@@ -160,17 +160,17 @@ def seams(
     tiles: tuple[int, ...] = (),
     cache: Path = CACHE,
 ) -> None:
-    """Print how near windows, per lookahead, and tiles come to the whole clip at once, in dB.
+    """Print PSNR of windows, per lookahead, and of tiles against the whole clip at once.
 
     Args:
-        data: Folder of videos, taken as the truth.
-        model: Name or weight file; a published one that is not here gets weights by a formula.
-        window: Frames at once; by default what `vsr enhance` takes.
-        frames: Of each video, from the first.
-        clips: So many videos only, the first ones.
-        crop: WIDTHxHEIGHT of the middle of the input that is taken; by default all of it.
-        tiles: Longest sides of tiles to measure as well, each on the whole clip at once.
-        cache: Where decoded frames are kept.
+        data: Folder of videos, used as truth.
+        model: Name or weight file; published weights that are missing are drawn by a formula.
+        window: Frames at once; default: that of `vsr enhance`.
+        frames: Number per video, from the first.
+        clips: Number of videos, from the first.
+        crop: WIDTHxHEIGHT of the middle of the input; default: all of it.
+        tiles: Longest sides of tiles to measure too, each on the whole clip at once.
+        cache: Folder of decoded frames.
     """
     info, network, said = named_network(model)
     plan = plan_for(info, 180, 320, window=window)
@@ -189,11 +189,11 @@ def seams(
         (name, f"{min(values):.1f}", f"{np.median(values):.1f}") for name, values in means.items()
     ]
     table(("", "worst frame, dB", "median frame, dB"), rows)
-    print(f"\n{said}, windows of {plan.window}, {plan.precision}; infinite: bit for bit the same")
+    print(f"\n{said}, windows of {plan.window}, {plan.precision}; infinite: bit-identical")
 
 
 def degraded(clip: Clip, frames: int, scale: int) -> Tensor:
-    """Shrink the first frames of a clip, (T, 3, H, W); scale 1 leaves them as they are."""
+    """Shrink the first frames of a clip, (T, 3, H, W); scale 1 changes nothing."""
     gt = truth(clip, frames=frames, scale=scale)
     return gt if scale == 1 else bicubic_down(gt, scale)
 
@@ -208,12 +208,12 @@ def middle(lq: Tensor, crop: str | None) -> Tensor:
 
 
 def speed(*, model: str = "compact-x4", frames: int = 240, source: Path | None = None) -> None:
-    """Print the network's share of `vsr enhance`, and its pace against the network alone.
+    """Print the network's share of `vsr enhance`, and its speed against the network alone.
 
     Args:
         model: Name or weight file.
-        frames: Of the clip that is made, 320x180: a pan over a photograph.
-        source: A video to take instead.
+        frames: Length of the generated clip, 320x180: a pan over a photograph.
+        source: A video to use instead.
     """
     with tempfile.TemporaryDirectory() as folder:
         if source is None:
@@ -236,7 +236,7 @@ def speed(*, model: str = "compact-x4", frames: int = 240, source: Path | None =
 
 
 def network_alone(model: str, source: Path) -> float:
-    """Time the network on the same frames in the same windows, nothing else running."""
+    """Seconds of the network alone on the same frames in the same windows."""
     with av.open(str(source)) as file:
         pictures = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
     lq = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
@@ -252,7 +252,7 @@ def memory(*, model: str = "compact-x4", frames: int = 64) -> None:
 
     Args:
         model: Name or weight file.
-        frames: Of the short clip, 160x90.
+        frames: Length of the short clip, 160x90.
     """
     rows, peaks = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -266,7 +266,7 @@ def memory(*, model: str = "compact-x4", frames: int = 64) -> None:
 
 
 def peak_memory(source: Path, target: Path, model: str) -> float:
-    """Run `vsr enhance` in a process of its own; its peak resident memory in MiB."""
+    """Peak resident memory of `vsr enhance` in its own process, MiB."""
     code = (
         "import resource, sys; from vsr.cli.main import main; "
         "code = main(sys.argv[1:]); "
@@ -280,7 +280,7 @@ def peak_memory(source: Path, target: Path, model: str) -> float:
 
 
 def cut(*, model: str = "compact-x4") -> None:
-    """Print how many frames after a cut equal, bit for bit, what the second shot gives alone.
+    """Print how many frames after a cut are bit-identical to the second shot alone.
 
     Args:
         model: Name or weight file.
@@ -300,7 +300,7 @@ def cut(*, model: str = "compact-x4") -> None:
 
 
 def sync(*, source: Path = SAMPLE) -> None:
-    """Print how far times in the output are from those of the source.
+    """Print the difference between timestamps of output and source.
 
     Args:
         source: A video with sound.
@@ -321,7 +321,7 @@ def sync(*, source: Path = SAMPLE) -> None:
 
 
 def times(path: Path, kind: str) -> list[Fraction]:
-    """List the times of a stream's packets in presentation order."""
+    """Times of a stream's packets in presentation order."""
     with av.open(str(path)) as file:
         stream = file.streams.best(kind)  # type: ignore[call-overload]
         return sorted(p.pts * p.time_base for p in file.demux(stream) if p.size)

@@ -1,9 +1,9 @@
-"""What a film costs on a cluster: two workers against one, what each part takes, what moves.
+"""The cost of a film on a cluster: two workers against one, the parts, the data moved.
 
     python scripts/bench.py cluster [--tapes 400 --hours 2 --gpus 1000 --gpu-fps 50]
 
-The last lines reckon what an archive would take with what was measured here; the pace of a GPU and
-the bit rates are what the options say, not measurements.
+The last lines extrapolate to an archive; the speed of a GPU and the bit rates are options, not
+measurements.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ WIDTH, HEIGHT = 160, 90
 
 @dataclass(frozen=True)
 class Costs:
-    """What was measured, per frame of the film where nothing else is said.
+    """Measured costs, per frame of the film unless stated otherwise.
 
     Attributes:
         start: Seconds of one core to start a process and load the network, per task.
@@ -69,15 +69,15 @@ def cluster(
     source_mbit: float = 8.0,
     result_mbit: float = 40.0,
 ) -> None:
-    """Print two workers against one, the parts of a film's cost, and an archive reckoned with them.
+    """Print two workers against one, the parts of a film's cost, and the cost of an archive.
 
     Args:
         model: Name or weight file.
-        frames: Of the film that is made, 160x90, a cut every 48 frames.
-        piece: Frames per piece for it.
+        frames: Length of the generated film, 160x90, a cut every 48 frames.
+        piece: Frames per piece.
         tapes, hours, fps, width, height: The archive.
         gpus: Of the cluster.
-        gpu_fps: Frames that the network does per second on one of them: an assumption.
+        gpu_fps: Frames per second of the network on one of them: an assumption.
         source_mbit, result_mbit: Bit rates of sources and results: assumptions.
     """
     with tempfile.TemporaryDirectory() as name:
@@ -102,7 +102,7 @@ def race(source: Path, folder: Path, model: str, piece: int) -> list[tuple[str, 
     """Time `vsr batch` with one worker and with two, of one core each, on one Ray cluster."""
     import ray
 
-    # Or they give way to whatever else this machine does.
+    # Otherwise workers run at low priority.
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112, Ray spells it so
     ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="error")
     address = ray.get_runtime_context().gcs_address
@@ -137,7 +137,7 @@ def race(source: Path, folder: Path, model: str, piece: int) -> list[tuple[str, 
 
 
 def measure(source: Path, target: Path, options: EnhanceOptions) -> Costs:
-    """Do the parts of a film in this process; take the processor's time of each."""
+    """Run the parts of a film in this process; processor time of each."""
     torch.set_num_threads(1)
     load = loader()
     begin = processor_seconds()
@@ -180,7 +180,7 @@ def measure(source: Path, target: Path, options: EnhanceOptions) -> Costs:
 
 
 def describe(costs: Costs) -> Iterator[tuple[str, str]]:
-    """Put into words what was measured."""
+    """Rows of the table of costs."""
     yield "starting a process, loading the network", f"{costs.start:.1f} s per task at most"
     yield "looking for cuts, 160x90", f"{1000 * costs.survey:.2f} ms per frame"
     yield "decoding, network, encoding 640x360", f"{1000 * costs.enhance:.1f} ms per frame"
@@ -202,7 +202,7 @@ def reckon(
     source_mbit: float,
     result_mbit: float,
 ) -> Iterator[tuple[str, str]]:
-    """Reckon an archive on GPUs."""
+    """Rows of the cost of an archive on GPUs."""
     in_task = PIECES_PER_TASK["cuda"] * EnhanceOptions().piece
     tasks = total / in_task
     work = total / gpu_fps
@@ -232,13 +232,13 @@ def reckon(
 
 
 def processor_seconds() -> float:
-    """Say how long processors have worked for this process and its finished children."""
+    """Processor time of this process and its finished children."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def size(value: Any) -> int:  # noqa: ANN401
-    """Say how many bytes a message takes."""
+    """Bytes of a message."""
     return len(pickle.dumps(value))
 
 

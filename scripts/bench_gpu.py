@@ -1,4 +1,4 @@
-"""The part of `bench.py` for a machine with a GPU; elsewhere it shows that it runs, and no more."""
+"""The part of `bench.py` for GPUs; without one it only checks that the code runs."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def gpu(
     frames: int = 32,
     gibibytes: int = 16,
 ) -> None:
-    """Print pace in half precision and compiled, and the largest input that some memory holds.
+    """Print the speed in half precision and compiled, and the largest input that fits in memory.
 
-    Without a GPU: the same code on pictures too small to tell anything, and what is left open.
+    Without a GPU: the same code on tiny pictures, and what was not measured.
 
     Args:
         models: Published names.
-        device: As `vsr enhance` takes it.
-        frames: Of the clip that is timed.
-        gibibytes: Memory that may be used.
+        device: As for `vsr enhance`.
+        frames: Length of the timed clip.
+        gibibytes: Memory limit.
     """
     where = choose_device(device)
     real = where.type == "cuda"
@@ -49,9 +49,9 @@ def gpu(
         for model in models:
             room(model, where, gibibytes)
         return
-    print("Not measured, for want of a CUDA device: milliseconds per 320x180 frame in fp16, with")
+    print("Not measured without a CUDA device: milliseconds per 320x180 frame in fp16, with")
     print(f"channels last and compiled, and the largest input that fits in {gibibytes} GB.")
-    print("The table above is of a CPU and of tiny pictures: it shows only that the code runs.")
+    print("The table above, of a CPU and tiny pictures, only shows that the code runs.")
 
 
 def pace(model: str, device: torch.device, frames: int, width: int, height: int) -> None:
@@ -91,12 +91,12 @@ def pace(model: str, device: torch.device, frames: int, width: int, height: int)
 
 
 def uses_torchvision(device: torch.device) -> bool:
-    """Tell whether `vsr.ops.deform` takes torchvision's operator."""
+    """Whether `vsr.ops.deform` uses torchvision's operator."""
     return device.type != "cpu" and torchvision_operator(device.type) is not None
 
 
 def milliseconds(network: nn.Module, lq: Tensor, plan: Plan, device: torch.device) -> float:
-    """Time the runner per frame, once warm."""
+    """Milliseconds per frame of the warm runner."""
     best = float("inf")
     for _ in range(3 if device.type == "cuda" else 1):
         wait(device)
@@ -114,7 +114,7 @@ def room(model: str, device: torch.device, gibibytes: int) -> None:
     torch.cuda.set_per_process_memory_fraction(min(1.0, gibibytes * _GIB / total), device)
     rows = []
     for width, height in SIZES:
-        # As the planner does by itself on a card of this size: a part is left to everything else.
+        # Like the planner on a card of this size: some memory is left for everything else.
         limit = int(0.7 * gibibytes * 1024)
         plan = plan_for(info, height, width, device=str(device), memory_limit=limit)
         torch.cuda.empty_cache()
@@ -142,7 +142,7 @@ def room(model: str, device: torch.device, gibibytes: int) -> None:
 
 
 def run(network: nn.Module, lq: Tensor, plan: Plan, warn: Callable[[str], None] = print) -> None:
-    """Send (T, 3, H, W) through the runner."""
+    """Run (T, 3, H, W) through the runner."""
     frames = (LqFrame(source=None, lq=rgb, pts=i) for i, rgb in enumerate(lq))
     done = sum(1 for _ in upscale(frames, network, plan, warn=warn))  # type: ignore[arg-type]
     assert done == len(lq)
@@ -163,7 +163,7 @@ def channels_last(network: nn.Module) -> None:
 
 
 def compiled(network: nn.Module) -> None:
-    """Compile the parts that are called again and again with one shape.
+    """Compile the parts that are called repeatedly with one shape.
 
     On a CPU only traced: Inductor would take minutes, and nothing is measured there.
     """

@@ -20,7 +20,7 @@ MOMENTS = (0.01, 0.1, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class Sample:
-    """What a process takes at a moment."""
+    """Resources of a process at a moment."""
 
     frames: int
     resident: float  # MiB
@@ -33,7 +33,7 @@ def long(*, model: str = "compact-x4", minutes: int = 20) -> None:
 
     Args:
         model: Name or weight file.
-        minutes: Of the film that is made: 64x36, about 25 frames/s, variable rate, cuts, sound.
+        minutes: Length of the generated film: 64x36, about 25 frames/s, variable rate, cuts, sound.
     """
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.mp4", Path(folder) / "out.mp4"
@@ -59,7 +59,7 @@ def long(*, model: str = "compact-x4", minutes: int = 20) -> None:
 
 
 def follow(source: Path, target: Path, model: str) -> list[Sample]:
-    """Run `vsr enhance` and look at its process at each line it writes, then until it ends."""
+    """Run `vsr enhance` and sample its process at each line it writes, then until it ends."""
     command = [sys.executable, "-m", "vsr", "enhance", str(source), str(target), "--model", model]
     command += ["--preset", "ultrafast", "--progress", "json"]
     samples: list[Sample] = []
@@ -80,7 +80,7 @@ def follow(source: Path, target: Path, model: str) -> list[Sample]:
 
 
 def look(process: int, frames: int) -> Sample:
-    """Ask Linux what a process takes; nothing if it has just ended."""
+    """Resources of a process from /proc; None if it has just ended."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
         files = len(os.listdir(f"/proc/{process}/fd"))

@@ -1,4 +1,4 @@
-"""Parts of `bench.py` about the published networks: pace and memory, CPU and GPU."""
+"""The parts of `bench.py` about published networks: speed and memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MIB = 2**20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """What a process of its own shall do.
+    """A run in its own process.
 
     Attributes:
         model: A published name.
@@ -47,7 +47,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Taken:
-    """What it took: seconds of wall and processor, MiB resident before and at the peak."""
+    """Cost of a run: wall and processor seconds, MiB resident before and at the peak."""
 
     wall: float
     processor: float
@@ -63,14 +63,14 @@ def published(
     window: int = 2,
     lookahead: int = 1,
 ) -> None:
-    """Print pace and peak memory, streamed and as published, on the CPU at 320x180.
+    """Print speed and peak memory, streamed and as published, on the CPU at 320x180.
 
     Args:
         models: Published names.
         frames: Lengths of the clips; seconds are of the last.
         ways: The whole clip as published, or streamed in a precision.
-        window, lookahead: Of the stream. The usual ones have the same ratio, so the same work per
-            frame, and need longer clips.
+        window, lookahead: Of the stream. The defaults of the networks have the same ratio, so the
+            same work per frame, and need longer clips.
     """
     for model in models:
         _, network, said = named_network(model)
@@ -103,10 +103,10 @@ def published(
 
 
 def deform() -> None:
-    """Print how far torchvision's deformable convolution is from ours, and the pace of both."""
+    """Print difference and speed of torchvision's deformable convolution and the plain one."""
     operator = torchvision_operator("cpu")
     if operator is None:
-        print("not measured: there is no torchvision that works with this torch")
+        print("not measured: no torchvision that works with this torch")
         return
     torch.manual_seed(0)
     shapes = ((1, 128, 90, 160), (1, 288, 90, 160), (1, 144, 90, 160), (64, 128, 3, 3), (64,))
@@ -131,7 +131,7 @@ def limits(
     height: int = 54,
     width: int = 96,
 ) -> None:
-    """Print what is taken where `--memory-limit` says how much may be.
+    """Print plan and memory taken under growing `--memory-limit`.
 
     Args:
         model: A name.
@@ -162,7 +162,7 @@ def limits(
 
 
 def alone(run: Run) -> Taken:
-    """Do a run in a process of its own."""
+    """Run in a separate process."""
     done = subprocess.run(
         [sys.executable, __file__, json.dumps(asdict(run))],
         check=True,
@@ -173,7 +173,7 @@ def alone(run: Run) -> Taken:
 
 
 def take(run: Run) -> Taken:
-    """Do a run here."""
+    """Run in this process."""
     info, network, _ = named_network(run.model)
     network(clip(1, 16, 16))
     next(stream(1, 64, 36))  # what it imports
@@ -206,7 +206,7 @@ def take(run: Run) -> Taken:
 
 
 def stream(frames: int, height: int, width: int) -> Iterator[LqFrame[None]]:
-    """Make frames as they are asked for."""
+    """Generate frames on demand."""
     for i, picture in enumerate(moving_frames(frames, width, height)):
         rgb = torch.from_numpy(picture).permute(2, 0, 1).float() / 255
         yield LqFrame(source=None, lq=rgb, pts=i)
@@ -218,7 +218,7 @@ def clip(frames: int, height: int, width: int) -> Tensor:
 
 
 def contiguous(network: nn.Module) -> nn.Module:
-    """Lay the weights out as PyTorch does where nobody says otherwise."""
+    """Give the weights PyTorch's default memory layout."""
     return network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 

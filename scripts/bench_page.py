@@ -1,4 +1,4 @@
-"""Measure the comparison page of a one-minute film: its size, and how soon a browser shows it.
+"""Measure the comparison page of a one-minute film: its size, and the time to open it.
 
     python scripts/bench_page.py
 
@@ -29,11 +29,11 @@ ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"
 
 
 def main(*, seconds: int = 60, opened: int = 5) -> None:
-    """Print the page's size and the times to open it.
+    """Print the size of the page and the times to open it.
 
     Args:
         seconds: Length of the films.
-        opened: How often the page is opened; the slowest and the median count.
+        opened: Number of times the page is opened.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -75,7 +75,7 @@ def write_pair(small: Path, large: Path, frames: int) -> None:
 
 
 def enlarged(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Four times the size, with grain, so that it is no smaller a file than a real one."""
+    """Four times the size, with grain, so that the file is as large as a real one."""
     import cv2
 
     height, width = (4 * side for side in picture.shape[:2])
@@ -85,10 +85,10 @@ def enlarged(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def open_often(page: Path, count: int, profile: Path) -> tuple[list[float], float]:
-    """Open a page in a browser that is running already.
+    """Open a page repeatedly in a running browser.
 
     Returns:
-        Seconds of each time, and the seconds that the page's main thread computed the last time.
+        Seconds of each time, and seconds of the page's main thread the last time.
     """
     from selenium import webdriver
     from selenium.webdriver.chrome.options import Options

@@ -1,4 +1,4 @@
-"""The part of `bench.py` about long shots: whether what the network remembers stays harmless."""
+"""The part of `bench.py` about long shots: whether the state of the network does harm."""
 
 from __future__ import annotations
 
@@ -36,23 +36,22 @@ def stability(
     clips: int | None = None,
     cache: Path = CACHE,
 ) -> None:
-    """Print how good each round of clips is that are played forth and back.
+    """Print the quality of each round of clips played forward and back.
 
-    The frames are the same in each round, so what changes comes from what the network remembers:
-    one that is not stable feeds on its own artefacts, and a short clip may not show it. Made small
-    first, clips tell the gain over bicubic; as they are, the fidelity of the result, as reports of
-    `vsr enhance` have it.
+    The frames of each round are the same, so changes come from the network's state: an unstable
+    network amplifies its own artefacts, which a short clip may not show. Downscaled clips give the
+    gain over bicubic; with "none", the fidelity of the result as in reports of `vsr enhance`.
 
     Args:
-        data: Folder of videos, or one of them, taken as the truth.
+        data: Folder of videos, or one video, used as truth.
         model: Name or weight file.
-        degradation: How the input is made; "real" by its first draw for the name of each video;
+        degradation: How the input is made; "real": the first draw for the name of each video;
             "none": the videos are the input.
-        rounds: How often each clip is played forth and back, without a cut.
-        frames: Of each video, from the first.
-        side: Only the middle of the input, so many pixels wide and high at most.
-        clips: So many videos only, the first ones.
-        cache: Where decoded frames are kept.
+        rounds: How often each clip is played forward and back, without a cut.
+        frames: Number per video, from the first.
+        side: Maximum sides of the crop from the middle of the input.
+        clips: Number of videos, from the first.
+        cache: Folder of decoded frames.
     """
     info = find_model(model)
     plan = plan_for(info, 180, 320, scene_threshold=100.0)
@@ -87,7 +86,7 @@ def pair(
     frames: int,
     side: int | None,
 ) -> tuple[Tensor | None, Tensor]:
-    """Make truth, if there is one, and input, (T, 3, H, W) each."""
+    """Truth, if any, and input, (T, 3, H, W) each."""
     if degradation == "none":
         return None, middle(truth(clip, frames=frames, scale=1), side)
     gt = truth(clip, frames=frames, scale=scale)
@@ -105,7 +104,7 @@ def middle(frames: Tensor, side: int | None) -> Tensor:
 def compare(
     sr: NDArray[np.uint8], base: NDArray[np.uint8], true: NDArray[np.uint8]
 ) -> tuple[float, float]:
-    """Give how much better `sr` is than `base` in dB: all in all, and by the worst blocks."""
+    """Gain of `sr` over `base` in dB: of the whole frame, and of the worst block."""
     ours, theirs = (squares(picture, true) for picture in (sr, base))
     gain = 10 * np.log10(theirs.mean() / ours.mean())
     worst = 10 * np.log10(blocks(theirs).max() / blocks(ours).max())
@@ -113,18 +112,18 @@ def compare(
 
 
 def faithful(sr: NDArray[np.uint8], lq: Tensor) -> tuple[float, float]:
-    """Give the fidelity of `sr` to its input (3, h, w): all in all, and of the worst block."""
+    """Fidelity of `sr` to its input (3, h, w): of the whole frame, and of the worst block."""
     picture = torch.from_numpy(sr).permute(2, 0, 1).float() / 255
     error = squared_errors(picture, lq, LUMA_WEIGHTS["bt601"]).numpy()
     return decibels(error.mean()), decibels(blocks(error).max())
 
 
 def squares(picture: NDArray[np.uint8], true: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Square the difference, mean over channels; (H, W)."""
+    """Squared difference, mean over channels; (H, W)."""
     difference = picture.astype(np.float32) - true
     return np.asarray((difference**2).mean(axis=-1))
 
 
 def blocks(error: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Take the mean over the block around each pixel."""
+    """Mean over the block around each pixel."""
     return np.asarray(cv2.blur(error, (BLOCK, BLOCK)))

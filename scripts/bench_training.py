@@ -1,4 +1,4 @@
-"""The parts of `bench.py` about training: does reading keep up, and what does a step cost."""
+"""The parts of `bench.py` about training: the speed of reading and the cost of a step."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Overrides = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(
 
 
 def data(config: tyro.conf.Positional[Path], *, set_: Overrides = (), steps: int = 4) -> None:
-    """Print how fast clips are read, and degraded, against how fast they are trained on.
+    """Print the speed of reading and degrading clips against that of training.
 
     Args:
         config: Of the training run.
@@ -68,15 +68,15 @@ def data(config: tyro.conf.Positional[Path], *, set_: Overrides = (), steps: int
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What steps of a configuration took.
+    """Cost of the steps of a configuration.
 
     Attributes:
         seconds: Of a step.
-        work: Processor seconds of a step: on a CPU that is shared, they say more.
+        work: Processor seconds of a step, more reliable on a shared CPU.
         busy: Share of it in which the GPU computed; None without one.
         memory: Bytes that the steps added at their peak: on a GPU what torch allocated, parameters
             included; on a CPU how far the process grew beyond what it was before the first step.
-        device: Where, in words.
+        device: Its name.
     """
 
     seconds: float
@@ -89,10 +89,10 @@ class Cost:
 def train(
     configs: tyro.conf.Positional[tuple[Path, ...]], *, set_: Overrides = (), steps: int = 3
 ) -> None:
-    """Print what training steps cost, with and without recomputing, each in a process of its own.
+    """Print the cost of training steps, with and without recomputation, each in its own process.
 
-    Clips are random and weights untrained: neither data nor weight files are wanted. Without a GPU
-    its share is not printed.
+    Clips are random and weights untrained: no data or weight files are needed. Without a GPU its
+    share is not printed.
 
     Args:
         configs: Of training runs.
@@ -137,12 +137,12 @@ def train(
 
 
 def pace(cost: Cost) -> float:
-    """Choose the seconds to compare: of the clock, or of the processor where there is no GPU."""
+    """Seconds to compare: wall time, or processor time without a GPU."""
     return cost.work if cost.busy is None else cost.seconds
 
 
 def alone(options: TrainOptions) -> TrainOptions:
-    """Leave out what needs files, and say so where it changes the cost."""
+    """Leave out what needs files; print a note if it changes the cost."""
     if options.loss.perceptual and not Path(options.loss.vgg).is_file():
         print(f"{options.run.output}: no '{options.loss.vgg}', so without the perceptual loss")
         options = replace(options, loss=replace(options.loss, perceptual=0.0))
@@ -150,7 +150,7 @@ def alone(options: TrainOptions) -> TrainOptions:
 
 
 def in_a_process(call: Callable[..., Cost], *arguments: object) -> Cost | str:
-    """Call in a fresh process, so that memory is its own; what went wrong, in words."""
+    """Call in a fresh process to measure its memory; the error as text if it fails."""
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
         try:
             return pool.submit(call, *arguments).result()
@@ -177,7 +177,7 @@ def cost_of(options: TrainOptions, steps: int) -> Cost:
 
 
 def random_batch(options: TrainOptions) -> Batch:
-    """Make a batch of noise of the sizes that the options say."""
+    """A batch of noise with the sizes of the options."""
     length = options.data.length * (2 if options.data.mirror else 1)
     crop, scale = options.data.crop, options.network.scale
     shape = (options.data.batch, length, 3)
@@ -187,7 +187,7 @@ def random_batch(options: TrainOptions) -> Batch:
 
 
 def gpu_seconds(parts: Parts, options: TrainOptions, batch: Batch, steps: int) -> float:
-    """Sum the time of the kernels of a step, those that run at once counted once."""
+    """Time in which kernels of a step ran; concurrent ones count once."""
     torch.cuda.synchronize()
     with profile(activities=[ProfilerActivity.CUDA]) as record:
         for step in range(steps):
@@ -206,7 +206,7 @@ def gpu_seconds(parts: Parts, options: TrainOptions, batch: Batch, steps: int) -
 
 
 def resident() -> int:
-    """Tell the resident memory of this process in bytes (Linux)."""
+    """Resident memory of this process in bytes (Linux)."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 

@@ -1,4 +1,4 @@
-"""One picture per clip: input, bicubic, enhanced and truth of the middle frame, side by side.
+"""Write a picture per clip: input, bicubic, enhanced and truth of the middle frame.
 
 python scripts/clip_strips.py FOLDER --model compact-x4 --output strips
 """
@@ -24,7 +24,7 @@ from vsr.ops.color import to_picture
 
 
 def columns(clip: Clip, arguments: argparse.Namespace) -> dict[str, Tensor]:
-    """Give the middle frame of each kind, (3, H, W), 0 to 1, all of the size of the truth."""
+    """Middle frame of each kind, (3, H, W), 0 to 1, all of the truth's size."""
     scale = vsr.load_model(arguments.model).scale
     gt = truth(clip, frames=arguments.frames, scale=scale)
     lq = degrade_clip(gt, scale, arguments.degradation, name=clip.name)
@@ -44,7 +44,7 @@ def columns(clip: Clip, arguments: argparse.Namespace) -> dict[str, Tensor]:
 
 
 def labelled(label: str, picture: Tensor, side: int) -> NDArray[np.uint8]:
-    """Cut the middle of a picture and write on it what it is; BGR."""
+    """Crop the middle of a picture and label it; BGR."""
     height, width = picture.shape[-2:]
     y, x = max(0, (height - side) // 2), max(0, (width - side) // 2)
     part = picture[:, y : y + side, x : x + side]
@@ -56,7 +56,7 @@ def labelled(label: str, picture: Tensor, side: int) -> NDArray[np.uint8]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path, help="folder of videos, taken as the truth")
+    parser.add_argument("data", type=Path, help="folder of videos, used as truth")
     parser.add_argument("--model", default="compact-x4")
     parser.add_argument("--degradation", choices=("bicubic", "bd", "real"), default="bicubic")
     parser.add_argument("--frames", type=int, default=32)

@@ -2,9 +2,9 @@
 
     python scripts/make_sample.py [--truth DIR]
 
-The pictures are photographs that scikit-image carries, all public domain or CC0: astronaut and
+The pictures are photographs of scikit-image, all public domain or CC0: astronaut and
 Hubble field (NASA), rocket (SpaceX), coffee (Rachel Michetti), cat (Stefan van der Walt), brick and
-gravel (CC0Textures), text (Wikipedia); their docstrings in `skimage.data` tell the sources.
+gravel (CC0Textures), text (Wikipedia); their docstrings in `skimage.data` have the sources.
 `--truth` also writes the frames at 1280x720, of which the sample is the bicubic quarter.
 """
 
@@ -40,7 +40,7 @@ def tiled(texture: Picture, height: int, width: int, tint: tuple[float, float, f
 
 
 def paste(surface: Picture, picture: Picture, x: int, y: int, height: int) -> int:
-    """Hang a framed picture on the wall; give back its right edge."""
+    """Paste a framed picture on the wall; return its right edge."""
     width = round(picture.shape[1] * height / picture.shape[0])
     scaled = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
     surface[y - 14 : y + height + 22, x - 10 : x + width + 18] //= 2
@@ -50,7 +50,7 @@ def paste(surface: Picture, picture: Picture, x: int, y: int, height: int) -> in
 
 
 def sign() -> Picture:
-    """Letter a notice in sizes from easy to hopeless at a quarter of the size."""
+    """Letter a sign in sizes from easy to illegible at a quarter of the size."""
     board = np.full((600, 900, 3), (246, 240, 214), dtype=np.uint8)
     for line, scale, y in (
         ("STREET MARKET", 3.0, 110),
@@ -89,7 +89,7 @@ def wall() -> Picture:
 
 
 def camera(frame: int) -> NDArray[np.float64]:
-    """Place the camera: a walk to the right with a step's sway, coming closer half way."""
+    """Camera position: a walk to the right with a sway, coming closer half way."""
     t = frame / FRAMES
     zoom = 1.0 + 0.35 * np.sin(np.pi * t)
     angle = np.deg2rad(1.5 * np.sin(4 * np.pi * t))
@@ -105,7 +105,7 @@ def camera(frame: int) -> NDArray[np.float64]:
 
 
 def lamp_post(picture: Picture, frame: int) -> None:
-    """Let a lamp post pass in front, nearer and so faster than the wall."""
+    """Draw a lamp post in front, which moves faster than the wall."""
     x = round(1500 - 2100 * frame / FRAMES)
     for offset in range(-14, 15):
         column = x + offset
@@ -127,7 +127,7 @@ def truth(street: Picture, frame: int) -> Picture:
 
 
 def tune() -> NDArray[np.float32]:
-    """A little tune, stereo, (2, samples), -1 to 1."""
+    """A tune, stereo, (2, samples), -1 to 1."""
     seconds = FRAMES / float(RATE)
     at = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     sound = np.zeros((2, len(at)))
@@ -141,7 +141,7 @@ def tune() -> NDArray[np.float32]:
 
 
 def shrink(picture: Picture) -> Picture:
-    """Quarter a picture, bicubic."""
+    """Bicubic quarter of a picture."""
     full = torch.from_numpy(picture).permute(2, 0, 1).float()
     small = resize(full, TRUTH_SIZE[1] // 4, TRUTH_SIZE[0] // 4)
     return small.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()

@@ -1,4 +1,4 @@
-"""Make samples/street.jpg: one moment of the sample, bicubic, enhanced, and the truth.
+"""Make samples/street.jpg: a frame of the sample, bicubic, enhanced, and the truth.
 
 python scripts/make_sample.py --truth truth
 python scripts/make_strip.py --truth truth

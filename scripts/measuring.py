@@ -1,4 +1,4 @@
-"""What the parts of `bench.py` share: networks, plans, made-up footage, tables."""
+"""Shared by the parts of `bench.py`: networks, plans, generated footage, tables."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ CACHE = Path("~/.cache/vsr/frames").expanduser()
 
 
 def named_network(name: str, device: str = "cpu") -> tuple[ModelInfo, nn.Module, str]:
-    """Find a network and say whose weights it has.
+    """Load a network; return it with the origin of its weights.
 
-    Published ones that were not downloaded get the weights that `tests/golden.py` draws: enough to
-    measure pace, memory, and how far a network looks, not how good its pictures are.
+    Published ones that were not downloaded get the weights of `tests/golden.py`: enough to measure
+    speed, memory and context, not quality.
     """
     if name not in PUBLISHED:
         info = find_model(name)
@@ -45,12 +45,12 @@ def named_network(name: str, device: str = "cpu") -> tuple[ModelInfo, nn.Module,
 
 
 def plan_for(info: ModelInfo, height: int, width: int, **options: Any) -> Plan:  # noqa: ANN401
-    """Plan as `vsr enhance` would."""
+    """The plan of `vsr enhance`."""
     return make_plan(height, width, InferenceOptions(**options), info.facts)
 
 
 def run_frames(network: object, lq: Tensor, plan: Plan) -> NDArray[np.uint8]:
-    """Send (T, 3, H, W) through the runner; (T, H, W, 3) as an 8-bit file would hold it."""
+    """Run (T, 3, H, W) through the runner; (T, H, W, 3), uint8."""
     frames = (LqFrame(source=None, lq=x.to(plan.device), pts=i) for i, x in enumerate(lq))
     with torch.inference_mode():
         done = upscale(frames, network, plan, warn=print)  # type: ignore[arg-type]
@@ -58,19 +58,19 @@ def run_frames(network: object, lq: Tensor, plan: Plan) -> NDArray[np.uint8]:
 
 
 def autocast(plan: Plan) -> torch.autocast:
-    """Compute as the runner does."""
+    """Autocast as in the runner."""
     device = torch.device(plan.device).type
     return torch.autocast(device, DTYPES[plan.precision], enabled=plan.precision != "fp32")
 
 
 def decibels(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """PSNR over all channels; infinite where equal."""
+    """PSNR over all channels; infinite if equal."""
     error = np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2)
     return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
 
 
 def moving_frames(count: int, width: int = 160, height: int = 90) -> Iterator[NDArray[np.uint8]]:
-    """Pan over a photograph and back."""
+    """A pan over a photograph and back."""
     from skimage import data
 
     picture = data.coffee()

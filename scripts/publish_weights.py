@@ -1,4 +1,4 @@
-"""Make a run's averaged weights a bundled model: its card goes into the file, its paths do not.
+"""Make a run's averaged weights a bundled model, with its card but without local paths.
 
     python scripts/publish_weights.py runs/compact_x4 compact-x4 \
         --data "60 public clips" --hardware "2 CPU cores"
@@ -26,7 +26,7 @@ DEGRADATIONS = {
 
 
 def hours(log: Path) -> float:
-    """Sum the time between the lines of a run's log, leaving out the pauses between its parts."""
+    """Time between the lines of a run's log, without the pauses between its parts."""
     times = [json.loads(line)["time"] for line in log.read_text().splitlines()]
     gaps = [later - earlier for earlier, later in pairwise(times)]
     usual = sorted(gaps)[len(gaps) // 2]
@@ -36,10 +36,10 @@ def hours(log: Path) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="output folder of the run")
-    parser.add_argument("name", help="of the model, as `vsr models` shows it")
-    parser.add_argument("--data", required=True, help="what it was trained on")
+    parser.add_argument("name", help="of the model in `vsr models`")
+    parser.add_argument("--data", required=True, help="training data")
     parser.add_argument("--hardware", required=True)
-    parser.add_argument("--note", help="what the options do not tell, such as a changed schedule")
+    parser.add_argument("--note", help="anything not in the options, such as a changed schedule")
     arguments = parser.parse_args()
 
     source = arguments.run / "weights.safetensors"

@@ -1,10 +1,9 @@
-"""Train variants of a configuration, each for as much work, and print what each gave.
+"""Train variants of a configuration for the same work and print the gain of each.
 
     python scripts/variants.py configs/compact_x4.toml "" "network.channels=64 network.blocks=2"
 
-A variant is a list of overrides as `vsr train --set` takes them, "" the configuration as it is. All
-run for the multiplications that the first needs for --steps steps: a variant whose step costs twice
-as much takes half as many.
+A variant is a list of overrides as for `vsr train --set`, "" the unchanged configuration. All run
+for the multiplications of --steps steps of the first: twice the cost per step, half the steps.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def main(
     """Train and print.
 
     Args:
-        config: Of a training run.
+        config: A training configuration.
         variants: Overrides of each, separated by spaces.
         set_: Overrides of all.
         steps: Of the first variant.
@@ -52,7 +51,7 @@ def main(
 
 
 def limited(options: TrainOptions, steps: int, folder: str) -> TrainOptions:
-    """Give the run that many steps, validated once, in a folder of its own."""
+    """Options for that many steps, one validation, and an own folder."""
     schedule = replace(options.optimizer, steps=steps)
     run = replace(options.run, output=folder, validate_every=steps, save_every=steps)
     return replace(options, optimizer=schedule, run=run)

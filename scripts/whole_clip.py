@@ -1,10 +1,10 @@
-"""BasicVSR, BasicVSR++ and RealBasicVSR as they were published: the whole clip at once.
+"""BasicVSR, BasicVSR++ and RealBasicVSR as published: the whole clip at once.
 
-For `bench.py published` only, to be held against the streaming networks of `vsr/models`, whose
-layers (and so weights) it borrows. What differs is all around the layers: flow of all pairs in one
-batch, features of all frames kept until the end, channels first, no state. Inputs from 64x64 up.
+For `bench.py published`, which compares it with the streaming networks of `vsr/models`. It uses
+their layers and weights; the rest differs: flow of all pairs in one batch, features of all frames
+kept until the end, channels first, no state. Inputs from 64x64 up.
 
-Sources: the papers' equations and the numerics listed in BasicSR and mmagic.
+Sources: equations of the papers, numerics of BasicSR and mmagic.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def basicvsr(network: BasicVSR, lq: Tensor) -> Tensor:
 
 
 def realbasicvsr(network: RealBasicVSR, lq: Tensor) -> Tensor:
-    """Clean until the mean residue of the whole clip is small: what windows cannot know."""
+    """Clean until the mean residue of the whole clip is small."""
     n, t = lq.shape[:2]
     for _ in range(PASSES):
         residue = network.cleaning(lq.flatten(0, 1)).unflatten(0, (n, t))
@@ -109,7 +109,7 @@ def aligned(
 
 
 def deform(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Modulated deformable convolution as mmcv does it: all columns, then one product."""
+    """Modulated deformable convolution as in mmcv: all columns, then one product."""
     n, c, h, w = x.shape
     folded = x.reshape(n * GROUPS, c // GROUPS, h, w)
     shifts = offset.reshape(n * GROUPS, 9, 2, h, w)

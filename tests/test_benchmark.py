@@ -367,7 +367,7 @@ def test_results_measured_otherwise_are_not_mixed(tmp_path: Path) -> None:
     write_clip(tmp_path / "data" / "a", film(2))
     results = tmp_path / "results.json"
     evaluate([], tmp_path / "data", Measuring(protocol="folder-bi", border=0), results=results)
-    with pytest.raises(ConfigError, match="border 0 instead of 4"):
+    with pytest.raises(ConfigError, match="border was 0, is 4"):
         evaluate([], tmp_path / "data", Measuring(protocol="folder-bi", border=4), results=results)
     results.write_text("{}")
     with pytest.raises(ConfigError, match="no file of results"):

@@ -31,7 +31,7 @@ from vsr.inference.runner import LqFrame, upscale
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, find_model, load_network
 from vsr.ops.color import to_picture
-from vsr.options import NEVER, InferenceOptions, Measuring, validated
+from vsr.options import NEVER, InferenceOptions, Measuring, differences, validated
 
 BASELINE = "bicubic"
 Image = NDArray[np.uint8]
@@ -95,7 +95,7 @@ def _measure_all(
     weights = info.weight_hash
     network: VideoNetwork | None = None
     for clip in clips:
-        identity = fingerprint(weights, clip.gt, clip.lq)
+        identity = identity_of(weights, clip.gt, clip.lq)
         if growing.has(info.name, clip.name, identity):
             continue
         network = network or load_network(info, choose_device(measuring.inference.device))
@@ -103,7 +103,7 @@ def _measure_all(
         frames = measure(info, network, clip, protocol, measuring, tell)
         seconds = time.monotonic() - begin
         score = of_clip(frames)
-        entry = Entry(identity=identity, score=score, frames=tuple(frames), seconds=seconds)
+        entry = ClipResult(identity=identity, score=score, frames=tuple(frames), seconds=seconds)
         growing.add(info.name, clip.name, entry)
         tell(_line(info.name, clip.name, score, seconds))
 
@@ -249,7 +249,7 @@ Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class ClipResult:
     """One model on one clip.
 
     Attributes:
@@ -278,7 +278,7 @@ class Results:
     scale: int
     on_luma: bool
     settings: Mapping[str, Any]
-    entries: Mapping[str, Mapping[str, Entry]]
+    entries: Mapping[str, Mapping[str, ClipResult]]
 
     def of(self, models: Sequence[str], clips: Sequence[str]) -> Results:
         """Give the part for these models and clips, in this order."""
@@ -321,7 +321,7 @@ class Results:
             value = json.loads(path.read_text())
             found = {key: value[key] for key in ("version", "protocol", "scale", "settings")}
             entries = {
-                model: {name: _entry(entry) for name, entry in item["clips"].items()}
+                model: {name: _clip_result(entry) for name, entry in item["clips"].items()}
                 for model, item in value["models"].items()
             }
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -334,11 +334,11 @@ class Results:
             "scale": self.scale,
             "settings": dict(self.settings),
         }
-        wrong = _differences(wanted, found)
+        wrong = ", ".join(differences(found, wanted))
         if wrong:
             raise ConfigError(
-                f"'{path}' holds results measured otherwise ({wrong}); give --json another name, "
-                "or remove it"
+                f"'{path}' holds results measured in another way ({wrong}); give --json another "
+                "name, or remove it"
             )
         return replace(self, entries=entries)
 
@@ -370,7 +370,7 @@ class Growing:
         entry = self._entries.get(model, {}).get(clip)
         return entry is not None and entry.identity == identity
 
-    def add(self, model: str, clip: str, entry: Entry) -> None:
+    def add(self, model: str, clip: str, entry: ClipResult) -> None:
         """Put in one more, or another in its place.
 
         Raises:
@@ -391,7 +391,7 @@ class Growing:
         self._due = end + max(_LEAST_UNSAVED, _TIMES_SAVING * (end - begin))
 
 
-def fingerprint(weights: str | None, *paths: Path | None) -> str:
+def identity_of(weights: str | None, *paths: Path | None) -> str:
     """Tell measured things apart, and ways of measuring.
 
     Args:
@@ -468,7 +468,7 @@ def _worst(results: Results) -> Table:
     return ("worst frame by", *(_MEASURES[name][0] for name in shown)), rows
 
 
-def _worst_of(clips: Mapping[str, Entry], measure: str) -> str:
+def _worst_of(clips: Mapping[str, ClipResult], measure: str) -> str:
     _, factor, digits = _MEASURES[measure]
     found = [
         (getattr(entry.frames[entry.score.worst[measure][0]], measure), name)
@@ -516,18 +516,6 @@ def _quality(score: ClipScore) -> str:
     return f"{score.psnr:.2f} / {score.ssim:.4f}"
 
 
-def _differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    pairs = []
-    for key, value in wanted.items():
-        other = found[key]
-        if isinstance(value, dict) and isinstance(other, dict):
-            keys = [name for name in value if other.get(name) != value[name]]
-            pairs += [f"{name} {other.get(name)} instead of {value[name]}" for name in keys]
-        elif other != value:
-            pairs.append(f"{key} {other} instead of {value}")
-    return ", ".join(pairs)
-
-
 def _plain(value: Any) -> Any:  # noqa: ANN401
     """JSON has no infinity; the PSNR of equal frames is written as a word."""
     if isinstance(value, dict):
@@ -541,11 +529,11 @@ def _number(value: Any) -> Any:  # noqa: ANN401
     return math.inf if value == "infinite" else value
 
 
-def _entry(value: Mapping[str, Any]) -> Entry:
+def _clip_result(value: Mapping[str, Any]) -> ClipResult:
     score = {key: _number(item) for key, item in value["score"].items()}
     frames = [{key: _number(item) for key, item in frame.items()} for frame in value["frames"]]
     worst = {name: tuple(found) for name, found in score["worst"].items()}
-    return Entry(
+    return ClipResult(
         identity=value["identity"],
         score=ClipScore(**{**score, "worst": worst}),
         frames=tuple(FrameScore(**frame) for frame in frames),

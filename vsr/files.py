@@ -1,9 +1,10 @@
-"""Durable writes, and locks that end with their process."""
+"""Durable writes, hashes of files, and locks that end with their process."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
@@ -17,6 +18,12 @@ from vsr.errors import DiskError, MuxError
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 # Errors of a disk or its network that is gone for a while, or turned read-only by itself.
 FAILING = (errno.EIO, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync(path: Path) -> None:

@@ -7,7 +7,7 @@ alike) and the name of its value in `--help` where the type does not give one.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import cache
@@ -322,3 +322,24 @@ def checked(options: EnhanceOptions) -> EnhanceOptions:
     if decode.duration == 0:
         raise ConfigError(f"--duration must be more than 0; got {options.duration}")
     return options
+
+
+def differences(before: Any, now: Any, name: str = "", *, common: bool = False) -> Iterator[str]:  # noqa: ANN401
+    """What differs between two values of nested dicts: "options.strength was 1.0, is 0.5".
+
+    Args:
+        before, now: As JSON holds them.
+        name: Of the values themselves.
+        common: Leave out keys that only one of them has.
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() & now.keys() if common else before.keys() | now.keys()):
+            inner = f"{name}.{key}" if name else key
+            yield from differences(before.get(key), now.get(key), inner, common=common)
+    elif before != now:
+        yield f"{name} was {_short(before)}, is {_short(now)}"
+
+
+def _short(value: Any) -> str:  # noqa: ANN401
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:12]}..."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vsr import __version__
+from vsr.files import sha256
 from vsr.media.decode import DecodeSummary
 from vsr.media.probe import counted_losses
 from vsr.media.reading import describe_lost
@@ -234,8 +234,5 @@ def plain(value: Any) -> Any:  # noqa: ANN401
 
 
 def _hash(path: Path) -> str | None:
-    """Hash a file; None for folders and patterns of pictures."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """None for folders and patterns of pictures."""
+    return sha256(path) if path.is_file() else None

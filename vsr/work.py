@@ -20,7 +20,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -40,7 +40,7 @@ from vsr.media.containers import PICTURES, TargetKind
 from vsr.media.pictures import PictureFolder
 from vsr.media.source import find_pictures, library_versions
 from vsr.models.contract import State
-from vsr.options import EnhanceOptions
+from vsr.options import EnhanceOptions, differences
 from vsr.plan import Job
 from vsr.reporting import VERSIONS, plain
 
@@ -367,21 +367,6 @@ def fingerprint(path: Path) -> str:
                 file.seek(max(0, size - _SAMPLE_BYTES) * part // (_SAMPLES - 1))
                 digest.update(file.read(_SAMPLE_BYTES))
     return digest.hexdigest()
-
-
-def differences(before: Any, now: Any, name: str = "") -> Iterator[str]:  # noqa: ANN401
-    """Name what differs between two descriptions: "options.strength was 1.0, is 0.5"."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted(before.keys() | now.keys()):
-            inner = f"{name}.{key}" if name else key
-            yield from differences(before.get(key), now.get(key), inner)
-    elif before != now:
-        yield f"{name} was {_short(before)}, is {_short(now)}"
-
-
-def _short(value: Any) -> str:  # noqa: ANN401
-    text = str(value)
-    return text if len(text) <= 40 else f"{text[:12]}..."
 
 
 _NOTE = "published.json"

@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vsr.errors import CheckpointFormatError, ChecksumError, ConfigError, WeightsError
+from vsr.files import sha256
 from vsr.models.catalogue import PUBLISHED
-from vsr.models.checkpoints import sha256
 from vsr.models.published import Family, published_name, read_published
 from vsr.models.zoo import (
     ARCHITECTURES,

@@ -389,9 +389,9 @@ def test_a_resumed_run_has_the_settings_of_its_options_and_says_what_changed(
     assert (flow["factor"], flow["frozen"], others["factor"]) == (0.5, 9, 1.0)
     (line,) = [line for line in said if "changed" in line]
     for change in (
-        "steps: 1, now 2",
-        "betas: [0.9, 0.99], now [0.5, 0.6]",
-        "flow_frozen: 0, now 9",
+        "steps was 1, is 2",
+        "betas was [0.9, 0.99], is [0.5, 0.6]",
+        "flow_frozen was 0, is 9",
     ):
         assert f"optimizer.{change}" in line
     assert "data." not in line

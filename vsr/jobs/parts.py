@@ -25,11 +25,11 @@ from vsr.media.decode import Decoder, DecodeSummary
 from vsr.media.types import FrameMarks, PlanarFrame, marks_of
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, find_model
-from vsr.options import DecodeOptions, EnhanceOptions
+from vsr.options import DecodeOptions, EnhanceOptions, differences
 from vsr.pipeline import EnhanceResult, TimedNetwork, marked, publish, record
 from vsr.plan import Job, plan_job
 from vsr.reporting import Made, Warnings
-from vsr.work import Ledger, differences, ends_piece, fingerprint, identify, read_job, work_path
+from vsr.work import Ledger, ends_piece, fingerprint, identify, read_job, work_path
 
 # Starting a task costs seconds, in which a GPU does many more frames than a CPU.
 PIECES_PER_TASK = {"cpu": 2, "cuda": 20}

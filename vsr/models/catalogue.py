@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import platform
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from vsr.errors import ChecksumError, WeightsError
-from vsr.files import give_name
+from vsr.files import give_name, sha256
 
 Degradation = Literal[
     "bicubic", "blur", "compression", "noise", "motion blur", "real", "any", "unknown"
@@ -276,8 +275,7 @@ def check_digest(path: Path, digest: str) -> None:
     Raises:
         ChecksumError: It differs; both hashes are in the message.
     """
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256(path)
     if not found.startswith(digest):
         raise ChecksumError(
             f"'{path}' is not the published file: its SHA-256 begins with {found[:8]}, not "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import pickle
 import zipfile
@@ -129,12 +128,6 @@ def check_fit(
         raise CheckpointFormatError(
             f"'{path}' does not fit {network}: {shown}{more}; use weights of this network"
         )
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Inert:

@@ -15,11 +15,12 @@ from safetensors import safe_open
 from torch import nn
 
 from vsr.errors import CheckpointFormatError, ConfigError, WeightsError
+from vsr.files import sha256
 from vsr.models.basicvsr import BasicVSR
 from vsr.models.basicvsr_pp import BasicVSRPlusPlus
 from vsr.models.bicubic import Bicubic
 from vsr.models.catalogue import PUBLISHED, Degradation, check_digest, weights_folder
-from vsr.models.checkpoints import is_own, load_into, read_metadata, sha256
+from vsr.models.checkpoints import is_own, load_into, read_metadata
 from vsr.models.clean import Clean, Cleaned
 from vsr.models.compact import Compact
 from vsr.models.contract import NetworkFacts, VideoNetwork

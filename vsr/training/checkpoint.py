@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +23,8 @@ from vsr.models.contract import TrainableNetwork
 from vsr.models.published import load_published, load_spynet, read_published
 from vsr.models.spynet import SpyNet
 from vsr.models.zoo import ARCHITECTURES
-from vsr.training.options import TrainOptions, differences
+from vsr.options import differences
+from vsr.training.options import TrainOptions
 
 Say = Callable[[str], None]
 
@@ -116,7 +118,9 @@ def changed_since(weights: Path, options: TrainOptions) -> list[str]:
     A run can go on without the file; then nothing is known to have changed.
     """
     try:
-        return differences(read_metadata(weights).get("options", {}), options)
+        before = read_metadata(weights).get("options", {})
+        now = json.loads(json.dumps(asdict(options)))
+        return list(differences(before, now, common=True))
     except WeightsError:
         return []
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args, get_type_hints
@@ -338,24 +337,6 @@ def validated(values: Mapping[str, Any]) -> TrainOptions:
         return TypeAdapter(TrainOptions).validate_python(values)
     except ValidationError as error:
         raise ConfigError(_explain(error)) from error
-
-
-def differences(before: Mapping[str, Any], options: TrainOptions) -> list[str]:
-    """Say in which values options differ from others, as `weights.safetensors` keeps them.
-
-    Returns:
-        "section.name: old, now new" for each; of what one of them does not know, nothing.
-    """
-    return list(_differing(before, json.loads(json.dumps(asdict(options))), ""))
-
-
-def _differing(before: Mapping[str, Any], now: Mapping[str, Any], place: str) -> Iterator[str]:
-    for name, value in now.items():
-        old = before.get(name, value)
-        if isinstance(value, dict) and isinstance(old, dict):
-            yield from _differing(old, value, f"{place}{name}.")
-        elif old != value:
-            yield f"{place}{name}: {old}, now {value}"
 
 
 def _override(values: dict[str, Any], text: str) -> None:
