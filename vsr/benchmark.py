@@ -227,7 +227,7 @@ def _line(model: str, clip: str, score: ClipScore, seconds: float) -> str:
     )
 
 
-# More columns than this nobody reads; the mean and the JSON remain.
+# With more clips than this only the mean is printed; the JSON has all.
 _MOST_COLUMNS = 10
 _VERSION = 3
 # Of metrics and degradations; to be raised when they give other numbers, so that nobody's table
@@ -281,7 +281,7 @@ class Results:
     entries: Mapping[str, Mapping[str, ClipResult]]
 
     def of(self, models: Sequence[str], clips: Sequence[str]) -> Results:
-        """Give the part for these models and clips, in this order."""
+        """The part for these models and clips, in this order."""
         entries = {m: {c: self.entries[m][c] for c in clips} for m in models}
         return replace(self, entries=entries)
 
@@ -366,7 +366,7 @@ class Growing:
         return replace(self._table, entries=self._entries)
 
     def has(self, model: str, clip: str, identity: str) -> bool:
-        """Tell whether a clip was measured with these very weights and files, by this method."""
+        """Whether a clip was measured with the same weights, files and method."""
         entry = self._entries.get(model, {}).get(clip)
         return entry is not None and entry.identity == identity
 
@@ -392,7 +392,7 @@ class Growing:
 
 
 def identity_of(weights: str | None, *paths: Path | None) -> str:
-    """Tell measured things apart, and ways of measuring.
+    """Identity of what was measured and how.
 
     Args:
         weights: Their hash.

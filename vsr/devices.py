@@ -76,7 +76,7 @@ def choose_precision(wanted: PrecisionChoice, device: torch.device) -> Precision
 
 
 def has_fast_bf16(cpu_description: str) -> bool:
-    """Tell from the text of Linux' /proc/cpuinfo whether the CPU multiplies bf16 natively."""
+    """Whether the CPU multiplies bf16 natively, by the text of Linux' /proc/cpuinfo."""
     words = set(cpu_description.split())
     # "bf16" alone is how Arm cores name it.
     return not words.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})

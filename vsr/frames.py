@@ -96,7 +96,7 @@ class _Wanted:
     cuts: Set[int] | None
 
     def size(self, height: int, width: int, scale: int) -> tuple[int, int]:
-        """Give the (height, width) of pictures from frames of a size."""
+        """(height, width) of the pictures made from frames of a size."""
         if self.height is None and self.width is None:
             return height * scale, width * scale
         wide = self.width or max(1, round(width * (self.height or 0) / height))
@@ -243,7 +243,7 @@ class _Kind:
 
 
 def _kind(frame: Any, index: int) -> _Kind:  # noqa: ANN401
-    """Tell what a frame is.
+    """Type and size of a frame.
 
     Raises:
         FrameError: Nothing that can be enhanced.

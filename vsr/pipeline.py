@@ -51,7 +51,7 @@ class Progress:
     Attributes:
         frames: Enhanced so far, by earlier runs as well.
         resumed: Of these, by earlier runs.
-        total: Expected in all; None where nobody knows.
+        total: Expected in all; None if unknown.
         seconds: Since the first frame was asked for.
     """
 
@@ -67,7 +67,7 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimate of the time left; None where it cannot be told."""
+        """Estimate of the time left; None if unknown."""
         if self.total is None or self.fps == 0:
             return None
         return max(0, self.total - self.frames) / self.fps
@@ -75,7 +75,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EnhanceResult:
-    """What came of a file.
+    """The finished file.
 
     Attributes:
         target: The finished file, or pattern of pictures.
@@ -83,7 +83,7 @@ class EnhanceResult:
         resumed: Of these, how many an earlier run that was interrupted had finished.
         seconds: From opening the source to the published file.
         network_seconds: Of these, inside the network.
-        warnings: All that was assumed, converted or lost.
+        warnings: What was assumed, converted or lost.
         report: The same and everything verified, ready for JSON; see docs/enhancing.md.
     """
 
@@ -114,8 +114,8 @@ def enhance(
         source: A video, a folder of pictures, or a pattern such as frames/%06d.png.
         target: A video file; or pictures: a folder name that ends with a slash, or a pattern.
         options: See `EnhanceOptions`.
-        progress: Told after each frame.
-        warn: Told each warning as it comes; all of them are in the result as well.
+        progress: Called after each frame.
+        warn: Called with each warning; all of them are in the result as well.
         load: Gives the network for a device; to keep it from one file to the next.
 
     Raises:
@@ -154,7 +154,7 @@ def enhance(
 def finished_before(
     source: str | os.PathLike[str], target: str | os.PathLike[str], options: EnhanceOptions
 ) -> EnhanceResult | None:
-    """Give the result of a run that was killed when its output had got its name already."""
+    """The result of a run that was killed after its output had got its name."""
     kind = target_kind(target)
     earlier = published_before(Path(os.fspath(source)), kind, options)
     if earlier is None:
@@ -177,7 +177,7 @@ def publish(
         options: What was asked for.
         ledger: All pieces of the film.
         made: What is known of them.
-        warn: Told each warning; all that it has said is in the result.
+        warn: Called with each warning; all of them are in the result.
 
     Raises:
         MuxError: The output cannot be written.
@@ -212,7 +212,7 @@ def publish(
 
 
 def try_output(job: Job, ledger: Ledger) -> None:
-    """Open and close the output: what will be refused shall be known before hours of work.
+    """Open and close the output, so that a refusal comes before hours of work.
 
     Raises:
         MuxError, EncodeError: It cannot be written.
@@ -225,7 +225,7 @@ def try_output(job: Job, ledger: Ledger) -> None:
 
 
 def open_work(job: Job, options: EnhanceOptions, warn: Callable[[str], None]) -> WorkFolder:
-    """Open the hidden folder in which the output grows, with what an earlier run finished."""
+    """Open the hidden work folder of an output, with what an earlier run finished."""
     pattern = job.target.pattern
     return WorkFolder(
         pattern.parent if job.target.muxer == PICTURES else pattern,
@@ -254,8 +254,8 @@ def run(
         network: On the plan's device.
         options: Strength, and length of pieces.
         ledger: Where finished frames go, and what is finished already.
-        progress: Told after each frame.
-        warn: Told each warning; what it has said is kept with each piece.
+        progress: Called after each frame.
+        warn: Called with each warning; all of them are kept with each piece.
 
     Returns:
         What decoding met, and the marks of all frames that were decoded.
@@ -276,10 +276,10 @@ def run(
 
 
 def skip(frames: Iterator[PlanarFrame], pts: Sequence[int], source: Path) -> Iterator[PlanarFrame]:
-    """Leave out the frames that are finished.
+    """Skip the frames that are finished.
 
     Raises:
-        DecodeError: They are not those that were.
+        DecodeError: They differ from those of the earlier run.
     """
     for index, expected in enumerate(pts):
         frame = next(frames, None)
@@ -325,7 +325,7 @@ def check_output(
 
 
 def marked(frames: Iterable[PlanarFrame], marks: FrameMarks) -> Iterator[PlanarFrame]:
-    """Note what verifying will ask of each frame as it passes."""
+    """Add each frame that passes to the marks, for verification."""
     for frame in frames:
         marks.add(frame)
         yield frame

@@ -1,4 +1,4 @@
-"""All that is decided about a file before work begins; `--dry-run` prints it."""
+"""The plan of a file: all decisions before work begins, printed by `--dry-run`."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Job:
         source_layout, target_layout: What the integers of decoded and encoded planes mean.
         input_size: (width, height) of the frames the network gets.
         time_range: The part that is kept; None for all.
-        frames: Estimated number of frames in the output; None where nobody knows.
+        frames: Estimated number of frames in the output; None if unknown.
         warnings: What will be assumed, converted or lost.
     """
 
@@ -95,7 +95,7 @@ class Job:
 def plan_job(
     source: str | os.PathLike[str], target: str | os.PathLike[str], options: EnhanceOptions
 ) -> Job:
-    """Plan a file, refusing at once what could not end well.
+    """Plan a file; refuse at once what would fail later.
 
     Args:
         source: A video, a folder of pictures, or a pattern of them.
@@ -103,7 +103,7 @@ def plan_job(
         options: What was asked for.
 
     Raises:
-        ConfigError, MediaError, WeightsError: Each says what was wanted and what to do.
+        ConfigError, MediaError, WeightsError: Naming what was wanted and what to do.
     """
     options = checked(options)
     kind = check_target(source, target, overwrite=options.overwrite)
@@ -216,7 +216,7 @@ def _plan_encoding(
 
 
 def _factor(options: EnhanceOptions, decoder: Decoder, info: SourceInfo) -> float:
-    """Say how many times larger the picture shall be; four times where nothing was asked for."""
+    """How many times larger the picture becomes; four times by default."""
     size = decoder.width, decoder.height
     width, height, _ = target_size(
         options, size, 4, decoder.sample_aspect_ratio, info.video.rotation
@@ -287,7 +287,7 @@ def estimate_frames(info: SourceInfo, options: DecodeOptions, rate: Fraction) ->
 
 
 def describe(job: Job) -> Iterator[str]:
-    """Put a plan into words, a line per decision."""
+    """The plan in words, a line per decision."""
     width, height = job.input_size
     encode, plan = job.encode, job.inference
     yield f"{job.info.path} -> {job.target.pattern}"

@@ -30,7 +30,7 @@ _UNLIKE = 20.0
 
 
 class Warnings:
-    """Tells each sentence once; called wherever one is to be said.
+    """Pass each warning on once.
 
     Attributes:
         said: All of them so far, in order.
@@ -46,7 +46,7 @@ class Warnings:
         self._tell = tell
 
     def __call__(self, sentence: str) -> None:
-        """Say a sentence, unless it was said."""
+        """Pass a warning on, unless it came before."""
         if sentence not in self.said:
             self.said.append(sentence)
             self._tell(sentence)
@@ -129,7 +129,7 @@ def make_report(
 
 
 def describe_plan(job: Job) -> dict[str, Any]:
-    """Put a plan into values that JSON holds, by the names of the report."""
+    """A plan as values that JSON holds, under the names of the report."""
     plan: dict[str, Any] = plain(
         {
             "source": {
@@ -174,7 +174,7 @@ def _model(job: Job) -> dict[str, Any]:
 def describe_fidelity(
     pts: Sequence[int], fidelity: Sequence[float], time_base: Fraction
 ) -> dict[str, Any]:
-    """Name the mean and the worst of what `runner.fidelity` measured."""
+    """Mean and worst of what `runner.fidelity` measured."""
     worst = sorted(range(len(fidelity)), key=fidelity.__getitem__)[:_WORST]
     return {
         "measure": "PSNR of luma in dB: the result scaled down to the input's size, before it is "
@@ -197,7 +197,7 @@ def describe_fidelity(
 def describe_unlike(
     pts: Sequence[int], fidelity: Sequence[float], time_base: Fraction
 ) -> Iterator[str]:
-    """Say that frames have little to do with the input any more, if some have."""
+    """Warn of frames that differ strongly from the input."""
     unlike = [index for index, db in enumerate(fidelity) if db < _UNLIKE]
     if unlike:
         yield (
@@ -208,7 +208,7 @@ def describe_unlike(
 
 
 def describe_losses(summary: DecodeSummary, *, captions: bool) -> Iterator[str]:
-    """Name the frames that the source's damage cost, and what others lost.
+    """The frames lost to damage in the source, and what other frames lost.
 
     Args:
         summary: What decoding met.

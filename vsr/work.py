@@ -159,7 +159,7 @@ class Ledger:
         return False
 
     def position(self) -> Position | None:
-        """Give where the runner stood after the last finished piece; None where there is none."""
+        """Where the runner stood after the last finished piece; None if there is none."""
         if not self.pieces:
             return None
         last = self.pieces[-1]
@@ -342,7 +342,7 @@ def identify(job: Job, options: EnhanceOptions) -> dict[str, Any]:
 
 
 def request(source: Path, options: EnhanceOptions) -> dict[str, Any]:
-    """Describe what is asked for, as far as it is known before anything is planned."""
+    """The request, as far as it is known before anything is planned."""
     asked = {key: value for key, value in asdict(options).items() if key not in _FREE}
     for key in _FREE_INFERENCE:
         asked["inference"].pop(key)
@@ -399,7 +399,7 @@ class WorkFolder:
             job: What `identify` says.
             plan: Of this run; that of the earlier run rules if its work is continued.
             resume: Whether to go on with what an earlier run finished.
-            warn: Told what is continued, or why not.
+            warn: Called with what is continued, or why not.
 
         Raises:
             BusyError: Another process is at work on the same target.
@@ -510,9 +510,9 @@ def note_publishing(
 def published_before(
     source: Path, target: TargetKind, options: EnhanceOptions
 ) -> dict[str, Any] | None:
-    """Give the result of a run that was killed while its output got its name, or after that.
+    """The result of a run that was killed while or after its output got its name.
 
-    What is left to do, moving pictures and tidying up, is done.
+    Moving pictures and tidying up, if left to do, are done.
 
     Returns:
         What was given to `note_publishing`; None where there was no such run, or the output

@@ -182,7 +182,7 @@ def test_two_workers_make_the_files_of_one_machine_and_name_what_they_cannot_rea
     assert main(command) == 1
     text = capfd.readouterr()
     assert "2 done, 2 failed" in text.out
-    assert "vsr: failed: rotten.mp4: wanted" in text.err
+    assert "vsr: failed: rotten.mp4: the file has no index" in text.err
     assert f"vsr: failed: {own}: node {os.uname().nodename} cannot read it (No such" in text.err
     assert "Traceback" not in text.err
     for name in ("long.mp4", "short.mp4"):

@@ -1,4 +1,4 @@
-"""How much the network gets at once: the plan, and how it shrinks when memory runs out."""
+"""The inference plan: what the network gets at once, and less when memory runs out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIB = 2**20
 # The C library keeps freed blocks of up to 32 MiB, which tiles come in. To measure it: `bench.py
 # limits --model compact-x4-real --mebibytes 200 400 --height 270 --width 480`, less the estimate.
 _KEPT_FREE = 128 * MIB
-_WORTH_SAYING = 1.05  # times the work: less is 1.0 as it is printed
+_REPORTED = 1.05  # times the work: less is 1.0 as it is printed
 _LESS = 0.75  # of the frames at once: half a window leaves more than half, the lookahead stays
 
 
@@ -82,10 +82,10 @@ def make_plan(height: int, width: int, options: InferenceOptions, facts: Network
 
 
 def share_of_memory(options: InferenceOptions, sharers: int = 1) -> int:
-    """Say how much each of several processes that run a network on a device may use, in MiB.
+    """Memory that each of several processes on a device may use, in MiB.
 
-    Each of them would take what the others have not taken yet for its own: ask before they begin.
-    A limit that the user gave is what each may use.
+    To be called before they start, since later what is free depends on the others. A limit given
+    by the user holds for each.
 
     Raises:
         ConfigError: If the device does not exist.
@@ -122,7 +122,7 @@ def smaller(plan: Plan, height: int, width: int) -> Plan | None:
 
 
 def work_per_frame(plan: Plan, height: int, width: int) -> float:
-    """Count the frames' worth of pixels the network sees for each frame it gives, at most.
+    """Pixels the network sees for each frame it gives, in frames, at most.
 
     1 with nothing done twice: no lookahead, whole frames.
     """
@@ -135,7 +135,7 @@ def work_per_frame(plan: Plan, height: int, width: int) -> float:
 
 
 def describe(plan: Plan) -> str:
-    """Say what a plan gives the network at once."""
+    """What a plan gives the network at once, in words."""
     tiles = "whole frames" if plan.tile is None else f"tiles of {plan.tile}"
     return f"window {plan.window}, lookahead {plan.lookahead}, {tiles}"
 
@@ -185,7 +185,7 @@ def _fit(
     notes = []
     if plan != wanted:
         more = work_per_frame(plan, height, width) / work_per_frame(wanted, height, width)
-        if more >= _WORTH_SAYING:
+        if more >= _REPORTED:
             notes.append(
                 f"{describe(plan)} instead of {describe(wanted)}, to fit in {budget // MIB} MiB: "
                 f"up to {more:.1f} times the work"

@@ -50,7 +50,7 @@ class Look:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stretch:
-    """A part worth looking at: why, and where it begins."""
+    """A short part of a film: why it was chosen, and where it begins."""
 
     why: str
     start: Fraction
