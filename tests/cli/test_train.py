@@ -66,7 +66,7 @@ def test_the_defaults_told_are_those_that_go(listing: str, tmp_path: Path) -> No
         if section == "network" and "compact" not in text:
             continue
         for key, value in re.findall(
-            r"^  (\w+): [^;]*; default ((?:.|\n      (?=[\d]))*)", text, re.M
+            r'^  (\w+): [^;]*; default ((?:.|\n      (?=[\d"]))*)', text, re.M
         ):
             told.append(f"{section}.{key}={' '.join(value.split())}")
     assert len(told) > 80

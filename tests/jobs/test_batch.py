@@ -52,7 +52,7 @@ def test_good_files_are_done_bad_ones_named_and_a_second_run_does_nothing(
     assert frames(out / "side b" / "two.avi") == 4
     assert f"2 done, 2 failed; in {out}, 1 with notes\n" in text.out
     assert f"vsr: failed: {tapes / 'empty.mp4'}: the file is empty" in text.err
-    assert f"vsr: failed: {tapes / 'rotten.mp4'}: wanted a complete mp4" in text.err
+    assert f"vsr: failed: {tapes / 'rotten.mp4'}: the mp4/mov has no index" in text.err
     found = {Path(job["source"]).name: job for job in json.loads(summary.read_text())["jobs"]}
     assert found["one.mp4"]["report"]["verified"]
     assert found["rotten.mp4"]["attempts"] == 2

@@ -182,7 +182,7 @@ def test_two_workers_make_the_files_of_one_machine_and_name_what_they_cannot_rea
     assert main(command) == 1
     text = capfd.readouterr()
     assert "2 done, 2 failed" in text.out
-    assert "vsr: failed: rotten.mp4: the file has no index" in text.err
+    assert "vsr: failed: rotten.mp4: the mp4/mov has no index" in text.err
     assert f"vsr: failed: {own}: node {os.uname().nodename} cannot read it (No such" in text.err
     assert "Traceback" not in text.err
     for name in ("long.mp4", "short.mp4"):
@@ -231,7 +231,7 @@ def test_a_killed_worker_costs_nothing_of_the_file(
     [
         (["--ray", "ray://127.0.0.1:1"], "--ray must be HOST:PORT"),
         (["--ray", "CLUSTER", "--device", "cuda"], "no node of the Ray cluster has a GPU"),
-        (["--ray", "CLUSTER", "--device", "cuda:1"], "--device is auto, cpu or cuda"),
+        (["--ray", "CLUSTER", "--device", "cuda:1"], "--device must be auto, cpu or cuda"),
     ],
 )
 def test_what_no_cluster_can_do_is_refused(
