@@ -214,7 +214,7 @@ def stream(frames: int, height: int, width: int) -> Iterator[LqFrame[None]]:
 
 def clip(frames: int, height: int, width: int) -> Tensor:
     """Make a clip, (1, T, 3, H, W)."""
-    return torch.stack([frame.sr for frame in stream(frames, height, width)])[None]
+    return torch.stack([frame.lq for frame in stream(frames, height, width)])[None]
 
 
 def contiguous(network: nn.Module) -> nn.Module:
