@@ -218,7 +218,7 @@ def clip(frames: int, height: int, width: int) -> Tensor:
 
 
 def contiguous(network: nn.Module) -> nn.Module:
-    """Give the weights PyTorch's default memory layout."""
+    """A network in PyTorch's default memory layout."""
     return network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 

@@ -236,7 +236,7 @@ def steepness(picture: Picture, factor: float, blur: float = 0) -> Numbers:
 
 
 def focus(picture: Picture, factor: float) -> Numbers:
-    """Tell detail of each block from grain, of which the blur leaves little."""
+    """Detail of each block; grain does not count, as the blur leaves little of it."""
     return steepness(picture, factor, blur=1)
 
 

@@ -108,7 +108,8 @@ def test_a_strongly_compressed_file_is_warned_of(tmp_path: Path, model: str) -> 
     info = probe(video(tmp_path / "in.mp4", crf=51))
     known = find_model(model) if model == "compact-x4" else published_model(model)
     (warning,) = footage_warnings(info, known)
-    assert f"'{model}' is made for clean" in warning
+    assert f"'{model}' is made for {known.purpose.partition(';')[0]}; this is" in warning
+    assert "clean" in warning
     assert "h264 at 0." in warning
 
 

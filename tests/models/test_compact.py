@@ -28,6 +28,19 @@ def test_summed_shares_equal_the_layer_over_concatenated_inputs() -> None:
     torch.testing.assert_close(trunk(of_one(one) + of_other(other)), whole)
 
 
+def test_frame_by_frame_gives_what_all_at_once_gives() -> None:
+    """Without gradients a window is computed frame by frame, in training all frames at once."""
+    torch.manual_seed(0)
+    network = Compact(scale=2, channels=8, blocks=1, clean=True)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    lq = torch.rand(2, 4, 3, 12, 14)
+    at_once, _ = network(lq, None, 1)
+    with torch.no_grad():
+        one_by_one, _ = network(lq, None, 1)
+    torch.testing.assert_close(one_by_one, at_once)
+
+
 @pytest.mark.parametrize("clean", [False, True])
 def test_grey_film_stays_grey_to_the_bit(clean: bool) -> None:
     torch.manual_seed(0)

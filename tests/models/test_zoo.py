@@ -110,7 +110,9 @@ def test_the_list_names_every_model_and_fits_a_terminal() -> None:
 def test_a_card_tells_what_a_run_used_and_no_more(name: str) -> None:
     text = card(name)
     degraded = find_model(name).degradation == "real"
-    assert ("    real\n" in text or "    footage\n" in text) == degraded
+    assert ("    real\n" in text) == (degraded and name != "clean-x1")
+    assert ("    footage\n" in text) == (name == "clean-x1")
+    assert ("13 patterns of file names" in text) == (name != "clean-x1")
     assert "adversarial" not in text
     assert "photometric   0" not in text
     assert degraded or len(text.splitlines()) < 70

@@ -102,6 +102,15 @@ def test_bd_at_another_scale_is_refused() -> None:
         check(options(degradation="bd"))
 
 
+def test_options_that_films_would_ignore_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"data\.sharpen = true is for other degradations"):
+        check(options(degradation="footage", sharpen=True))
+    with pytest.raises(
+        ConfigError, match=r"data\.shrink = \[2, 4\] is for data\.layout = 'folder'"
+    ):
+        check(options(degradation="footage", shrink=(2, 4), layout="reds"))
+
+
 def test_the_recipe_is_read_from_the_configuration(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     text = '[data]\ntrain = "a"\nval = "b"\n[real]\nclean = 0.5\nquantiser = [20, 22]\n'

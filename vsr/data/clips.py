@@ -221,7 +221,7 @@ def _read_facts(pixels_path: Path, facts_path: Path) -> StoreFacts | None:
 
 
 def _content_key(path: Path) -> str:
-    """Tell content from other content: by size and samples of a file, or of a folder's pictures.
+    """Key of the content: by size and samples of a file, or of a folder's pictures.
 
     Of pictures the first and the last are sampled, of the others names and sizes count, which tell
     compressed ones apart; those as large as the one before are sampled too.

@@ -367,7 +367,7 @@ def named_film(gt: Tensor, scale: int, case: Case, *, seed: int = 0) -> tuple[Te
     bwdif.
 
     Args:
-        gt: (T, 3, H, W), 0 to 1; H and W multiples of `scale`. Papers of ours take 16 frames.
+        gt: (T, 3, H, W), 0 to 1; H and W multiples of `scale`.
         scale: Integer factor; 1 keeps the size.
         case: Its name.
         seed: Of the noise.

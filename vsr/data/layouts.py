@@ -135,7 +135,7 @@ def _truth_root(data: Path, protocol: Protocol, folders: Sequence[str]) -> Path:
 
 
 def _pictures_of(clip: Path) -> Path | None:
-    """Give the folder that holds the pictures of a clip: itself or its GT, truth or the like."""
+    """Folder that holds the pictures of a clip: itself or its GT, truth or the like."""
     for name in ("", *(name for name in _TRUTH if name)):
         if (clip / name).is_dir() and _has_pictures(clip / name):
             return clip / name

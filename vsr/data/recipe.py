@@ -240,11 +240,10 @@ class FootageRecipe:
     its strengths is drawn around the film's severity, and no stage is certain. Lengths count in
     low-quality pixels.
 
-    Looked at beside films of 1916 and 1940 and a webcam recording, with
-    `scripts/contact_sheet.py --degradation footage`: blocks, smeared skin, banding and combs look
-    alike. Real old films are softer and steadier in their grain. With severities drawn evenly from
-    0 to 1 one film in five had lost its faces, so they are drawn from a beta distribution with its
-    mean at 0.45.
+    Looked at beside films of 1916 and 1940 and a webcam recording (`scripts/contact_sheet.py
+    --degradation footage`): blocks, smeared skin and colour look alike; the real ones are milder
+    and softer. With severities drawn evenly from 0 to 1 several films of a sheet had lost their
+    faces, so they are drawn from a beta distribution with its mean at 0.45.
     """
 
     __pydantic_config__ = _STRICT

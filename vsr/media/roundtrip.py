@@ -11,10 +11,8 @@ import av
 import numpy as np
 from av.codec.codec import Codec, UnknownCodecError
 from av.error import FFmpegError
-from av.filter import Graph
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
-from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 
 from vsr.errors import EncodeError
 from vsr.media.formats import fill_frame, frame_planes, packing_of
+from vsr.media.source import frame_graph
 
 ClipPlanes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -120,23 +119,13 @@ def deinterlace(planes: ClipPlanes) -> ClipPlanes:
     Returns:
         Planes of the same shapes.
     """
-    count, height, width = planes[0].shape
-    graph, clock = Graph(), Fraction(1, _RATE)
-    source = graph.add_buffer(
-        width=width, height=height, format=VideoFormat("yuv444p"), time_base=clock
-    )
-    graph.link_nodes(
-        source, graph.add("bwdif", "mode=send_frame:parity=tff:deint=all"), graph.add("buffersink")
-    ).configure()
+    frames = [VideoFrame.from_ndarray(x, format="yuv444p") for x in np.stack(planes, axis=1)]
+    graph = frame_graph(frames[0], "bwdif=mode=send_frame:parity=tff:deint=all")
     found: list[NDArray[np.uint8]] = []
-    for index in range(count + 1):
-        if index < count:
-            picture = np.stack([plane[index] for plane in planes])
-            frame = VideoFrame.from_ndarray(picture, format="yuv444p")
-            frame.pts, frame.time_base = index, clock
-            graph.push(frame)
-        else:
-            graph.push(None)
+    for index, frame in enumerate((*frames, None)):
+        if frame is not None:
+            frame.pts, frame.time_base = index, Fraction(1)
+        graph.push(frame)
         with suppress(BlockingIOError, EOFError):
             while True:
                 pulled = cast(VideoFrame, graph.pull()).to_ndarray()

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsr.models.contract import State, TrainableNetwork, TrainingOutput, VideoNetwork
-from vsr.models.layers import ResidualBlock, Stage
+from vsr.models.layers import ResidualBlock, Stage, for_frames
 
 _NEIGHBOURHOOD = 9
 _COLOURED = 2 / 255
@@ -88,24 +88,25 @@ class Clean(TrainableNetwork):
         """
         if not self.strength:
             return lq[:, :shown]
-        first = lq[:, :1] if before is None else before[:, None]
-        earlier = torch.cat((first, lq[:, : shown - 1]), dim=1)
-        later = torch.cat((lq[:, 1 : shown + 1], lq[:, shown - 1 : shown]), dim=1)[:, :shown]
-        frames, *neighbours = (x.flatten(0, 1) for x in (lq[:, :shown], earlier, later))
-        seen = torch.cat((frames - 0.5, _prominent(frames, neighbours)), dim=1)
-        height, width = lq.shape[-2:]
+        frames = list(lq[:, : shown + 1].unbind(1))
+        earlier = [frames[0] if before is None else before, *frames[: shown - 1]]
+        later = [*frames[1:], frames[-1]][:shown]
+        return torch.stack(list(for_frames(self._cleaned, frames[:shown], earlier, later)), dim=1)
+
+    def _cleaned(self, frame: Tensor, earlier: Tensor, later: Tensor) -> Tensor:
+        seen = torch.cat((frame - 0.5, _prominent(frame, [earlier, later])), dim=1)
+        height, width = frame.shape[-2:]
         padded = F.pad(seen, (0, width % 2, 0, height % 2), mode="replicate")
         blocks = F.pixel_unshuffle(padded, 2).contiguous(memory_format=torch.channels_last)
         correction = F.pixel_shuffle(self.body(blocks), 2)[..., :height, :width] / _SIZE
-        correction = keep_grey(correction.float(), lq[:, :shown].flatten(0, 1))
-        return lq[:, :shown] + self.strength * correction.view(-1, shown, 3, height, width)
+        return frame + self.strength * keep_grey(correction.float(), frame)
 
 
 def _prominent(frames: Tensor, neighbours: list[Tensor]) -> Tensor:
     """Show what noise and blocks do: detail, and differences to the neighbours, both near size one.
 
     Beside the brightness of a picture they would be a hundredth of what the first layer sees, and
-    training would take ten times as long to find them.
+    training would take long to find them.
     """
     around = F.pad(frames, (2, 2, 2, 2), mode="replicate")
     detail = frames - F.avg_pool2d(around, 5, stride=1)

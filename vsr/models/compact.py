@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vsr.models.clean import Clean, keep_grey
 from vsr.models.contract import State, TrainableNetwork, TrainingOutput
 from vsr.models.flow import lucas_kanade
-from vsr.models.layers import Stage, Trunk
+from vsr.models.layers import Stage, Trunk, for_frames
 from vsr.ops.resize import resize
 from vsr.ops.warp import flow_warp
 
@@ -81,7 +81,7 @@ class Compact(TrainableNetwork):
         return self.forward_with_flow(lq, state)[0]
 
     def flow_parameters(self) -> Iterable[nn.Parameter]:
-        """Give the learned correction's."""
+        """Those of the learned correction."""
         return self.refine.parameters()
 
     def forward_with_flow(
@@ -112,27 +112,35 @@ class Compact(TrainableNetwork):
         to_previous, to_next = self._flows(lq)
         backward = self._propagate_backward(lq, to_next)
 
-        frames = _flat(lq[:, :shown])
+        frames = _channels_last(lq[:, :shown])
         of_lq, of_backward, of_feature = self.forward_trunk.shares(3, self.channels, self.channels)
-        seen = (of_lq(frames) + of_backward(torch.cat(backward[:shown]))).chunk(shown)
         feature: Tensor | None = None
         if state is not None:
             flow = self.refine(lq[:, 0], state[1], lucas_kanade(lq[:, 0], state[1]))
             feature = flow_warp(state[0], flow)
-        features: list[Tensor] = []
-        for i in range(shown):
-            if features:
-                feature = flow_warp(features[-1], to_previous[:, i - 1])
-            x = seen[i] if feature is None else seen[i] + of_feature(feature)
-            features.append(bounded(self.forward_trunk(x)))
-        base = resize(frames, lq.shape[-2] * self.scale, lq.shape[-1] * self.scale)
-        detail = keep_grey(self.tail(torch.cat(features)), frames)
-        sr = base + F.pixel_shuffle(detail, self.scale)
-        sr = torch.stack(sr.chunk(shown), dim=1)
+
+        def features() -> Iterator[Tensor]:
+            nonlocal feature
+            seen = for_frames(lambda x, y: of_lq(x) + of_backward(y), frames, backward[:shown])
+            for i, x in enumerate(seen):
+                if i > 0:
+                    assert feature is not None
+                    feature = flow_warp(feature, to_previous[:, i - 1])
+                feature = self.forward_trunk(x if feature is None else x + of_feature(feature))
+                feature = bounded(feature)
+                yield feature
+
+        sr = torch.stack(list(for_frames(self._enlarged, frames, features())), dim=1)
+        assert feature is not None
         if self.clean is None:
-            return TrainingOutput(sr, to_previous, to_next), (features[-1], lq[:, shown - 1])
-        state = (features[-1], lq[:, shown - 1], came[:, shown - 1])
+            return TrainingOutput(sr, to_previous, to_next), (feature, lq[:, shown - 1])
+        state = (feature, lq[:, shown - 1], came[:, shown - 1])
         return TrainingOutput(sr, to_previous, to_next, lq), state
+
+    def _enlarged(self, frame: Tensor, feature: Tensor) -> Tensor:
+        height, width = frame.shape[-2:]
+        base = resize(frame, height * self.scale, width * self.scale)
+        return base + F.pixel_shuffle(keep_grey(self.tail(feature), frame), self.scale)
 
     def _flows(self, lq: Tensor) -> tuple[Tensor, Tensor]:
         """Both directions in one batch, (N, T - 1, 2, H, W) each."""
@@ -150,20 +158,18 @@ class Compact(TrainableNetwork):
     def _propagate_backward(self, lq: Tensor, to_next: Tensor) -> list[Tensor]:
         """Features of all frames, each knowing the frames after it."""
         of_lq, of_feature = self.backward_trunk.shares(3, self.channels)
-        seen = of_lq(_flat(lq)).chunk(lq.shape[1])
+        seen = for_frames(of_lq, _channels_last(lq)[::-1])
         features: list[Tensor] = []
-        for i in reversed(range(lq.shape[1])):
-            x = seen[i]
+        for i, x in zip(reversed(range(lq.shape[1])), seen, strict=True):
             if features:
                 x = x + of_feature(flow_warp(features[-1], to_next[:, i]))
             features.append(bounded(self.backward_trunk(x)))
         return features[::-1]
 
 
-def _flat(lq: Tensor) -> Tensor:
-    """(N, T, C, H, W) to (T * N, C, H, W), frame by frame, channels last."""
-    flat = lq.transpose(0, 1).flatten(0, 1)
-    return flat.contiguous(memory_format=torch.channels_last)
+def _channels_last(lq: Tensor) -> list[Tensor]:
+    """(N, T, C, H, W) to (N, C, H, W) for each frame."""
+    return [frame.contiguous(memory_format=torch.channels_last) for frame in lq.unbind(1)]
 
 
 def bounded(feature: Tensor) -> Tensor:

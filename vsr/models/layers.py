@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -35,6 +35,25 @@ class Recomputable(nn.Module):
 
 class Stage(Recomputable, nn.Sequential):
     """Layers in a row, kept or computed again as one."""
+
+
+def for_frames(
+    function: Callable[..., Tensor], frames: Sequence[Tensor], *others: Iterable[Tensor]
+) -> Iterator[Tensor]:
+    """Apply a function to each frame of a window.
+
+    For training all frames go at once, which is faster. Without gradients each result is computed
+    when it is asked for, so a window does not hold what only one frame needs.
+
+    Args:
+        function: Of one (N, C, H, W) for each of the following; gives the same N.
+        frames, others: A tensor (N, C, H, W) per frame, as many each.
+    """
+    if not torch.is_grad_enabled():
+        yield from map(function, frames, *others)
+        return
+    whole = function(*(torch.cat(tuple(each)) for each in (frames, *others)))
+    yield from whole.chunk(len(frames))
 
 
 class ResidualBlock(nn.Module):

@@ -166,7 +166,7 @@ _BASICVSR = NetworkFacts(lookahead=8, bytes_per_call=12_000.0, bytes_per_frame=7
 _FACTS: Mapping[str, NetworkFacts] = {
     "bicubic": NetworkFacts(lookahead=0, bytes_per_call=120.0, bytes_per_frame=365.0),
     "compact": NetworkFacts(),
-    "clean": NetworkFacts(lookahead=1, bytes_per_call=300.0, bytes_per_frame=300.0),
+    "clean": NetworkFacts(lookahead=1, bytes_per_call=250.0, bytes_per_frame=75.0),
     "basicvsr": _BASICVSR,
     "basicvsr_pp": NetworkFacts(lookahead=8, bytes_per_call=20_000.0, bytes_per_frame=1_500.0),
     "realbasicvsr": _BASICVSR,
@@ -240,6 +240,8 @@ def _facts(architecture: str, hyper_parameters: Mapping[str, Any]) -> NetworkFac
         facts = _RESTORATION
     if architecture.startswith(("basicvsr", "realbasicvsr")):
         share = max(1.0, hyper_parameters.get("channels", 64) / 64)
+    if architecture == "compact":
+        share = max(1.0, hyper_parameters.get("channels", 48) / 48)
     return replace(
         facts,
         scale=scale,
@@ -249,12 +251,14 @@ def _facts(architecture: str, hyper_parameters: Mapping[str, Any]) -> NetworkFac
 
 
 def facts_of(network: VideoNetwork) -> NetworkFacts:
-    """Give what planning needs to know about a loaded network.
+    """What planning needs to know about a loaded network.
 
     Where its architecture is none of `ARCHITECTURES`, it is taken to need what the compact one
     does.
     """
-    known = {"scale": network.scale, "channels": getattr(network, "channels", 64)}
+    known = {"scale": network.scale}
+    if hasattr(network, "channels"):
+        known["channels"] = network.channels
     own: object = type(network)
     names = [name for name, kind in ARCHITECTURES.items() if kind is own]
     return _facts(names[0] if names else "compact", known)
@@ -415,7 +419,7 @@ def table() -> str:
 
 
 def card(name: str) -> str:
-    """Tell all that is known of one network.
+    """All that is known of one network, for a terminal.
 
     Raises:
         ConfigError, WeightsError: If there is no such network.
@@ -426,7 +430,7 @@ def card(name: str) -> str:
         f"  architecture  {info.architecture} {json.dumps(dict(info.hyper_parameters))}",
         f"  parameters    {parameters(info):,}",
         f"  licence       {info.licence}",
-        f"  lookahead     {info.facts.lookahead} frames",
+        f"  lookahead     {info.facts.lookahead} frame{'s' * (info.facts.lookahead != 1)}",
     ]
     if name in PUBLISHED:
         entry = PUBLISHED[name]
@@ -462,7 +466,7 @@ def _work(info: ModelInfo) -> float:
 
 
 def _digest(known: str) -> str:
-    """Say what of a hash was published; a file is checked by that."""
+    """The published part of a hash; a file is checked by that."""
     return known if len(known) == _SHA256 else f"begins with {known} (no more was published)"
 
 

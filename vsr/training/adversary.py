@@ -101,7 +101,7 @@ class Adversary:
             self._shared = DistributedDataParallel(self.network)
 
     def judge(self, sr: Tensor) -> Tensor:
-        """Give what the trained network minimises: how surely (N, T, 3, H, W) is told from truth.
+        """What the trained network minimises: how surely (N, T, 3, H, W) is told from truth.
 
         The discriminator gathers no gradient from it.
         """

@@ -114,7 +114,7 @@ class Batches(Dataset[Batch | VsrError]):
 def batches(
     found: Sequence[Stretch], options: TrainOptions, world: World, *, first: int
 ) -> DataLoader[Batch | VsrError]:
-    """Give the batches of the steps from `first` to the run's last, in order; see `Batches`."""
+    """Batches of the steps from `first` to the run's last, in order; see `Batches`."""
     return DataLoader(
         Batches(found, options, world),
         batch_size=None,

@@ -113,7 +113,7 @@ def start_flow_from(network: TrainableNetwork, path: Path, say: Say) -> None:
 
 
 def changed_since(weights: Path, options: TrainOptions) -> list[str]:
-    """Say which options are not those that a weight file of the same run was made with.
+    """Options that are not those that a weight file of the same run was made with.
 
     A run can go on without the file; then nothing is known to have changed.
     """
@@ -228,7 +228,7 @@ class Ema:
 
     @contextmanager
     def applied(self, network: nn.Module) -> Iterator[None]:
-        """Give the network the averaged weights inside the block, its own again after it."""
+        """Put the averaged weights into the network inside the block, its own again after it."""
         own = {name: value.clone() for name, value in network.state_dict().items()}
         network.load_state_dict(self.weights)
         try:

@@ -224,6 +224,16 @@ def check(options: TrainOptions) -> None:
         raise ConfigError(
             f"data.degradation = 'bd' is defined for network.scale = 4; got {options.network.scale}"
         )
+    if options.data.degradation == "footage" and options.data.sharpen:
+        raise ConfigError(
+            "data.sharpen = true is for other degradations: 'footage' keeps films of the truth as "
+            "it is; leave one of them out"
+        )
+    if options.data.shrink != (1,) and options.data.layout != "folder":
+        raise ConfigError(
+            f"data.shrink = {list(options.data.shrink)} is for data.layout = 'folder'; got "
+            f"'{options.data.layout}': leave it out, or take 'folder'"
+        )
 
 
 def build(options: TrainOptions, world: World, say: Say) -> Parts:

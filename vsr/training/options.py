@@ -359,7 +359,7 @@ def _override(values: dict[str, Any], text: str) -> None:
 
 
 def _fill_orders(values: dict[str, Any]) -> None:
-    """Give what `[real.first]` and `[real.second]` leave out their own defaults."""
+    """Fill in the defaults of what `[real.first]` and `[real.second]` leave out."""
     real = values.get("real")
     for name in ("first", "second"):
         if isinstance(real, dict) and isinstance(given := real.get(name), dict):
@@ -367,7 +367,7 @@ def _fill_orders(values: dict[str, Any]) -> None:
 
 
 def _explain(error: ValidationError) -> str:
-    """Say the first thing that is wrong, in terms of the file."""
+    """The first error, in terms of the file."""
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
     if first["type"] == "union_tag_invalid":

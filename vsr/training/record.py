@@ -119,5 +119,5 @@ def _unwritten(path: Path, error: OSError) -> VsrError:
 
 
 def has_tensorboard() -> bool:
-    """Tell whether the extra is installed."""
+    """Whether the extra is installed."""
     return find_spec("tensorboard") is not None

@@ -38,7 +38,7 @@ class World:
         return self.rank == 0
 
     def any(self, flag: bool) -> bool:
-        """Tell whether the flag is set in any process; all must ask at the same point."""
+        """Whether the flag is set in any process; all must ask at the same point."""
         if self.size == 1:
             return flag
         flags = torch.tensor(int(flag), device=self.device)
