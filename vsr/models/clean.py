@@ -159,8 +159,7 @@ def keep_grey(correction: Tensor, picture: Tensor) -> Tensor:
     half = _NEIGHBOURHOOD // 2
     rows = F.max_pool2d(spread, (_NEIGHBOURHOOD, 1), stride=1, padding=(half, 0))
     near = F.max_pool2d(rows, (1, _NEIGHBOURHOOD), stride=1, padding=(0, half))
-    colour = (near / _COLOURED).clamp(max=1).to(correction)[:, None]
-    count, channels, *sides = correction.shape
-    by_channel = correction.reshape(count, 3, channels // 3, *sides)
-    grey = by_channel.mean(1, keepdim=True)
-    return (grey + colour * (by_channel - grey)).flatten(1, 2)
+    colour = (near / _COLOURED).clamp(max=1).to(correction)
+    channels = correction.chunk(3, dim=1)
+    grey = (channels[0] + channels[1] + channels[2]) / 3
+    return torch.cat([grey.lerp(channel, colour) for channel in channels], dim=1)
