@@ -43,6 +43,9 @@ def keys(x: float) -> float:
         ((12, 16), (9, 20)),
         ((7, 5), (13, 3)),
         ((1, 2), (4, 8)),
+        ((9, 1), (18, 2)),
+        ((1, 9), (2, 18)),
+        ((1, 1), (3, 2)),
     ],
 )
 def test_equals_matlab_imresize_up_to_the_border(
