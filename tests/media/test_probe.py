@@ -16,7 +16,8 @@ from synthetic import make_video
 from vsr.cli.info import describe
 from vsr.errors import ProbeError
 from vsr.media.filters import crop_notes, parse_chain
-from vsr.media.probe import ColorTags, Crop, crop_of, probe, read_crops
+from vsr.media.matroska import Crop, read_crops
+from vsr.media.probe import ColorTags, crop_of, probe
 
 
 def test_video_is_described_as_it_was_made(tmp_path: Path) -> None:

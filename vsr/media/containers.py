@@ -61,6 +61,10 @@ CODECS = {
         "dts", "opus", "dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "klv", "scte_35",
     },
 }  # fmt: skip
+# Padding of MPEG-TS (ISO/IEC 13818-1, 2.4.3.3). FFmpeg does not recognise a film of a few flat
+# frames: it looks at 2048 bytes at least.
+NULL_PACKET = b"\x47\x1f\xff\x10" + b"\xff" * 184
+SHORTEST_TS = 12
 # One file system limit, 255 bytes per name, minus what the temporary name adds.
 LONGEST_NAME = 255 - len(".") - len(".part")
 
@@ -239,3 +243,10 @@ def _holds(path: Path, *, is_json: bool) -> bool:
     except ValueError:
         return False
     return text.lstrip()[:1] in ("", "{") if is_json else "\0" not in text
+
+
+def lengthen_ts(path: Path) -> None:
+    """Add null packets to MPEG-TS that is too short to be recognised."""
+    missing = max(0, SHORTEST_TS - path.stat().st_size // len(NULL_PACKET))
+    with path.open("ab") as file:
+        file.write(NULL_PACKET * missing)

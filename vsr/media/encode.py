@@ -11,25 +11,28 @@ from pathlib import Path
 import av
 
 from vsr.color import BT709, GBR, HDR_TRANSFERS, UNSPECIFIED, Chroma, Siting, assumed_matrix
-from vsr.errors import ConfigError, EncodeError
+from vsr.errors import ConfigError, EncodeError, MediaError
 from vsr.media.containers import LABELS, MUXERS, PICTURES, TargetKind, target_kind
 from vsr.media.encoders import (
     carries_captions,
     encoder_options,
     find_encoder,
     settle_color,
+    settle_shape,
     try_encoder,
     video_encoder,
 )
+from vsr.media.filters import UPRIGHT, describe_turn, turn_of_matrix
 from vsr.media.formats import (
     PixelFormatChoice,
+    carried_hdr,
     choose_pixel_format,
-    encoder_parameters,
     fits,
     has_alpha,
+    packing_of,
     plane_format,
 )
-from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo
+from vsr.media.probe import ColorTags, SourceInfo
 from vsr.media.types import EncodePlan, PlaneFormat, spans_full_range
 from vsr.options import EncodeOptions, parse_options
 
@@ -42,10 +45,6 @@ SIGNALS_SITING: dict[str, Mapping[str, Mapping[str, str]]] = {
     "libsvtav1": {"topleft": {"chroma-sample-position": "colocated"}},
 }
 CENTERED = ("mjpeg",)
-# PyAV 18 cannot set the pixel shape of these containers; it reaches players inside the stream
-# only, and only in these formats.
-SHAPELESS_CONTAINERS = ("matroska", "webm", "avi")
-CARRIES_SHAPE = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4")
 
 
 def plan_encoding(
@@ -88,8 +87,7 @@ def plan_encoding(
     _check_size(kind, codec, chosen.planes, width, height)
     color = _color(info, plane_format, chosen.planes)
     siting, signals = _siting(info, codec.name, chosen.planes)
-    parameters, hdr, hdr_warnings = _hdr_parameters(info.video.hdr, codec.name)
-    shape, shape_warnings = _pixel_shape(sample_aspect_ratio, kind, codec)
+    hdr, parameters, hdr_warnings = carried_hdr(codec.name, info.video.hdr)
     plan = EncodePlan(
         muxer=kind.muxer,
         codec=codec.name,
@@ -100,8 +98,8 @@ def plan_encoding(
         time_base=time_base,
         frame_rate=frame_rate,
         constant_interval=1 / frame_rate if kind.muxer == "avi" else None,
-        sample_aspect_ratio=shape,
-        display_matrix=info.video.display_matrix if _holds_rotation(kind) else None,
+        sample_aspect_ratio=sample_aspect_ratio,
+        display_matrix=_matrix(info, width, height) if _holds_rotation(kind) else None,
         color=color,
         told=color,
         chroma_siting=siting,
@@ -111,10 +109,50 @@ def plan_encoding(
         options=encoder_options(
             codec, options, parameters={**parameters, **signals}, limited_range=color.range != 2
         ),
-        warnings=(*_warnings(info, kind, codec.name, chosen), *hdr_warnings, *shape_warnings),
+        warnings=(*_warnings(info, kind, codec.name, chosen), *hdr_warnings),
     )
     try_encoder(kind, plan)
-    return settle_color(kind, plan)
+    return settle_shape(kind, settle_color(kind, plan))
+
+
+def plan_again(
+    info: SourceInfo, made: SourceInfo, target: Path, aspect: Fraction
+) -> EncodePlan | None:
+    """Plan an encoding as it must have been planned for a file that exists.
+
+    Args:
+        info: The source.
+        made: The file.
+        target: Its final name.
+        aspect: Pixel aspect wanted, before the codec or the container rounds it.
+
+    Returns:
+        The plan; None where nothing here encodes such a file.
+    """
+    video = made.video
+    packing = packing_of(info.video.pix_fmt)
+    name = _ENCODERS.get(video.codec, video.codec)
+    if packing is None:
+        return None
+    for options in (
+        EncodeOptions(codec=name, pix_fmt=video.pix_fmt),
+        EncodeOptions(codec=name),
+    ):
+        try:
+            return plan_encoding(
+                info,
+                target,
+                width=video.width,
+                height=video.height,
+                time_base=1 / video.frame_rate,  # encoders of MPEG-2 take no other
+                frame_rate=video.frame_rate,
+                sample_aspect_ratio=aspect,
+                plane_format=packing.format,
+                options=options,
+            )
+        except (ConfigError, MediaError):
+            continue
+    return None
 
 
 def _codec_and_format(
@@ -206,21 +244,6 @@ def _siting(info: SourceInfo, codec: str, planes: PlaneFormat) -> tuple[Siting, 
     return (siting, signals[siting]) if siting in signals else ("left", {})
 
 
-def _hdr_parameters(
-    hdr: HdrMetadata | None, codec: str
-) -> tuple[dict[str, str], HdrMetadata | None, tuple[str, ...]]:
-    if hdr is None:
-        return {}, None, ()
-    parameters = encoder_parameters(codec, hdr)
-    if parameters is None:
-        warning = (
-            f"{codec} cannot carry the HDR10 mastering metadata of the input; "
-            "it is left out (libx265 and libsvtav1 carry it)"
-        )
-        return {}, None, (warning,)
-    return parameters, hdr, ()
-
-
 def _codec_tag(kind: TargetKind, codec: av.Codec) -> str | None:
     """Tag hvc1 (parameter sets out of band), without which Apple's players refuse HEVC in MP4."""
     return "hvc1" if codec.canonical_name == "hevc" and kind.muxer in ("mp4", "mov") else None
@@ -237,31 +260,38 @@ def _warnings(
             f"{chosen.name} has {chosen.planes.bit_depth} bits, too few for an HDR input (PQ or "
             "HLG): smooth areas will show bands; choose 10 bits, such as yuv420p10le"
         )
-    if info.video.rotation and not _holds_rotation(kind):
+    matrix = info.video.display_matrix
+    if turn_of_matrix(matrix) != UPRIGHT and not _holds_rotation(kind):
+        turn = f"rotation of {info.video.rotation} degrees"
+        turn += ", mirrored," if " mirrored" in describe_turn(matrix) else ""
         warnings.append(
-            f"this kind of output cannot hold the rotation of {info.video.rotation} degrees that "
-            "makes the picture upright; write mp4 or mkv to keep it"
+            f"this kind of output cannot hold the {turn} that makes the picture upright; write "
+            "mp4 or mkv to keep it"
         )
     return tuple(warnings)
 
 
-def _pixel_shape(
-    shape: Fraction | None, kind: TargetKind, codec: av.Codec
-) -> tuple[Fraction | None, tuple[str, ...]]:
-    if shape is None or shape == 1 or codec.canonical_name in CARRIES_SHAPE:
-        return shape, ()
-    if kind.muxer not in (*SHAPELESS_CONTAINERS, PICTURES):
-        return shape, ()
-    return None, (
-        f"{codec.name} in this kind of output cannot hold the pixel aspect of {shape}: the picture "
-        "will look squeezed or stretched; write mp4, or choose libx264 or libx265",
-    )
+def _matrix(info: SourceInfo, width: int, height: int) -> tuple[int, ...] | None:
+    """Display matrix of the source for a picture of another size.
+
+    Its translation moves the turned picture to where it begins at (0, 0), so it is as long as the
+    sides of the picture (ISO/IEC 14496-12, 6.2.2: x' = ax + cy + tx, y' = bx + dy + ty).
+    """
+    matrix, video = info.video.display_matrix, info.video
+    if matrix is None:
+        return None
+    a, b, u, c, d, v, tx, ty, w = matrix
+    wider, higher = Fraction(width, video.width), Fraction(height, video.height)
+    across, down = wider if abs(a) >= abs(c) else higher, higher if abs(d) >= abs(b) else wider
+    return a, b, u, c, d, v, round(tx * across), round(ty * down), w
 
 
 def _holds_rotation(kind: TargetKind) -> bool:
     return "rotation" in LABELS.get(kind.muxer, ())
 
 
+# Encoders of a format other than the one that FFmpeg prefers.
+_ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9"}
 # Encoders that `_default_codec` may choose.
 _USUAL = {"webm": ("libvpx-vp9", "libsvtav1"), "avi": ("libx264",)}
 _OTHERWISE = ("libx264", "libx265")

@@ -14,6 +14,7 @@ import os
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from av.video.reformatter import Interpolation
 
 from vsr.color import HDR_TRANSFERS, MATRIX_NAMES, UNSPECIFIED, assumed_matrix, one_matrix
 from vsr.errors import ConfigError, EncodeError
-from vsr.media.containers import MUXERS, PICTURES, TargetKind
+from vsr.media.containers import MUXERS, PICTURES, TargetKind, lengthen_ts
 from vsr.media.formats import fill_frame, plane_format, plane_shapes
+from vsr.media.matroska import DISPLAY_SIZED
 from vsr.media.probe import ColorTags, VideoInfo, probe
 from vsr.media.source import libav_messages
 from vsr.media.types import EncodePlan, spans_full_range
@@ -404,8 +406,11 @@ def _written(plan: EncodePlan, color: ColorTags) -> VideoInfo:
         path = Path(folder) / "frame"
         with av.open(str(path), "w", format=plan.muxer) as output:
             stream = add_video_stream(output, plan)
-            output.mux(stream.encode(black_frame(plan)))
-            output.mux(stream.encode(None))
+            for packet in (*stream.encode(black_frame(plan)), *stream.encode(None)):
+                packet.dts = packet.pts  # x265 leaves it undefined for a single frame
+                output.mux(packet)
+        if plan.muxer == "mpegts":
+            lengthen_ts(path)
         return probe(path).video
 
 
@@ -475,3 +480,77 @@ def _difference(kind: TargetKind, plan: EncodePlan, made: ColorTags, told: Color
     return f"{plan.codec} in {kind.pattern.suffix} cannot tag the colours of the input: " + (
         ", ".join(parts)
     )
+
+
+# Encoders that store a pixel aspect by itself; others, as of MPEG-2, store that of the picture.
+_ANY_SIZE = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "libvpx")
+SMALL = 64  # pixels; a frame of this size takes no time to encode
+
+
+def settle_shape(kind: TargetKind, plan: EncodePlan) -> EncodePlan:
+    """Adapt pixel aspect and turn of a plan to what the finished file can hold.
+
+    Args:
+        kind: Of the target.
+        plan: With the aspect and the display matrix wanted.
+
+    Returns:
+        The plan; where a codec or a container rounds or loses them, with those that will be read,
+        and a warning.
+
+    Raises:
+        EncodeError: The encoder opens, but refuses a frame.
+    """
+    aspect, matrix = plan.sample_aspect_ratio, plan.display_matrix
+    if kind.muxer == PICTURES:
+        held = aspect if aspect == 1 else None
+        return replace(plan, sample_aspect_ratio=held, warnings=_shape_warnings(kind, plan, held))
+    if matrix is None and (aspect in (None, 1) or kind.muxer in DISPLAY_SIZED):
+        return plan
+    small = replace(plan, width=SMALL, height=SMALL) if plan.codec in _ANY_SIZE else plan
+    try:
+        found = _written(small, plan.color)
+    except av.FFmpegError as error:
+        raise EncodeError(kind.pattern, refusal(plan, error)) from error
+    # Matroska holds any, by `set_display_size`, and its word counts more than the stream's.
+    held = aspect if kind.muxer in DISPLAY_SIZED else found.sample_aspect_ratio
+    warnings = _shape_warnings(kind, plan, held)
+    if matrix is not None and _turn(found.display_matrix) != _turn(matrix):
+        warnings += (
+            f"{kind.pattern.suffix} cannot hold how the input is turned or mirrored: the picture "
+            "will not be upright; write mp4 to keep it",
+        )
+    return replace(
+        plan,
+        sample_aspect_ratio=aspect if aspect in (None, 1) else held,
+        display_matrix=found.display_matrix,
+        warnings=warnings,
+    )
+
+
+def _shape_warnings(kind: TargetKind, plan: EncodePlan, held: Fraction | None) -> tuple[str, ...]:
+    wanted, held = plan.sample_aspect_ratio or Fraction(1), held or Fraction(1)
+    if held == wanted:
+        return plan.warnings
+    ratio = float(held / wanted)
+    change = f"{abs(ratio - 1) * 100:.2g} % {'wider' if ratio > 1 else 'narrower'}"
+    if held == 1:
+        where = "in PNG pictures" if kind.muxer == PICTURES else f"in {kind.pattern.suffix}"
+        sentence = (
+            f"{plan.codec} {where} cannot hold the pixel aspect of {wanted}: the picture will "
+            f"look {change}; write mp4 or mkv to keep it"
+        )
+    else:
+        sentence = (
+            f"{plan.codec} stores the pixel aspect of {wanted} as {held}: the picture is {change}"
+        )
+    return (*plan.warnings, sentence)
+
+
+def _turn(matrix: tuple[int, ...] | None) -> tuple[float, ...]:
+    """Turn and mirroring of a display matrix, without its size and translation."""
+    if matrix is None:
+        return 1.0, 0.0, 0.0, 1.0
+    a, b, c, d = (*matrix[0:2], *matrix[3:5])
+    size = abs(a * d - b * c) ** 0.5 or 1
+    return tuple(round(value / size, 3) + 0.0 for value in (a, b, c, d))

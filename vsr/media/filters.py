@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -404,6 +405,17 @@ def turn_of_matrix(matrix: tuple[int, ...] | None) -> Turn | None:
         return UPRIGHT
     a, b, c, d = ((value > 0) - (value < 0) for value in (*matrix[0:2], *matrix[3:5]))
     return (a, b, c, d) if abs(a * d - b * c) == 1 and abs(a) != abs(b) else None
+
+
+def describe_turn(matrix: tuple[int, ...] | None) -> str:
+    """A display matrix in words: degrees counter-clockwise, mirroring, and translation in pixels."""
+    if matrix is None:
+        return "0"
+    a, b, c, d = (*matrix[0:2], *matrix[3:5])
+    degrees = -round(math.degrees(math.atan2(b, a)))
+    mirrored = " mirrored" if a * d - b * c < 0 else ""
+    moved = [f"{value / 65536:g}" for value in matrix[6:8]]
+    return f"{degrees}{mirrored}" + (f", moved by {', '.join(moved)}" if any(matrix[6:8]) else "")
 
 
 def upright_chain(matrix: tuple[int, ...]) -> str | None:

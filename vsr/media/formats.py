@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -297,6 +298,80 @@ def _packed(planar: av.VideoFrame, pix_fmt: str, dtype: np.dtype[Any]) -> av.Vid
 # H.265 (D.3.28): chromaticities in steps of 0.00002, luminances in steps of 0.0001 cd/m2.
 CHROMATICITY_STEPS = 50000
 LUMINANCE_STEPS = 10000
+# Its ranges; decoders take values beyond them for unknown. A darkest luminance of 0 is usual.
+CHROMATICITY_X = (Fraction(5, CHROMATICITY_STEPS), Fraction(37000, CHROMATICITY_STEPS))
+CHROMATICITY_Y = (Fraction(5, CHROMATICITY_STEPS), Fraction(42000, CHROMATICITY_STEPS))
+BRIGHTEST, DARKEST = (5, 10000), (0, 5)
+MOST_LIGHT = 65535  # cd/m2, 16 bits
+
+
+def carried_hdr(
+    codec: str, hdr: HdrMetadata | None
+) -> tuple[HdrMetadata | None, dict[str, str], tuple[str, ...]]:
+    """HDR10 metadata as far as they are valid and an encoder can carry them.
+
+    Args:
+        codec: FFmpeg encoder name.
+        hdr: Of the source.
+
+    Returns:
+        What will be in the stream; the keys and values for `x264-params`, `x265-params` or
+        `svtav1-params`; a sentence for each part that is left out.
+    """
+    if hdr is None:
+        return None, {}, ()
+    notes = []
+    if fault := _display_fault(hdr):
+        notes.append(f"the HDR10 mastering display of the input is left out: {fault}")
+        hdr = replace(hdr, **dict.fromkeys(_DISPLAY))
+    lights = hdr.max_content_light or 0, hdr.max_frame_average_light or 0
+    if max(lights) > MOST_LIGHT:
+        notes.append(
+            f"the HDR10 light levels of the input ({lights[0]} and {lights[1]} cd/m2) are left "
+            f"out: at most {MOST_LIGHT} can be stored"
+        )
+    if not any(lights) or max(lights) > MOST_LIGHT:  # 0 means unknown
+        hdr = replace(hdr, max_content_light=None, max_frame_average_light=None)
+    if hdr == HdrMetadata():
+        return None, {}, tuple(notes)
+    parameters = encoder_parameters(codec, hdr)
+    if parameters is None:
+        notes.append(
+            f"{codec} cannot carry the HDR10 mastering metadata of the input; "
+            "it is left out (libx265 and libsvtav1 carry it)"
+        )
+        return None, {}, tuple(notes)
+    return hdr, parameters, tuple(notes)
+
+
+_DISPLAY = ("red", "green", "blue", "white", "min_luminance", "max_luminance")
+
+
+def _display_fault(hdr: HdrMetadata) -> str:
+    """Why a mastering display cannot be stored; empty if it can, or there is none."""
+    points = {name: getattr(hdr, name) for name in ("red", "green", "blue", "white")}
+    dark, bright = hdr.min_luminance, hdr.max_luminance
+    if dark is None and bright is None and not any(points.values()):
+        return ""
+    missing = [name for name, point in points.items() if point is None]
+    if missing:
+        return f"its {', '.join(missing)} is missing, and all of it is stored or none"
+    if dark is None or bright is None:
+        return "its luminances are missing, and all of it is stored or none"
+    for name, (x, y) in points.items():
+        ranges = (CHROMATICITY_X, CHROMATICITY_Y)
+        if not all(low <= v <= high for v, (low, high) in zip((x, y), ranges, strict=True)):
+            return f"its {name} at ({float(x):g}, {float(y):g}) is no colour"
+    if not (
+        BRIGHTEST[0] <= bright <= BRIGHTEST[1]
+        and DARKEST[0] <= dark <= DARKEST[1]
+        and dark < bright
+    ):
+        return (
+            f"its luminances of {float(dark):g} to {float(bright):g} cd/m2 are no display's (the "
+            f"brightest must be {BRIGHTEST[0]} to {BRIGHTEST[1]}, the darkest at most {DARKEST[1]})"
+        )
+    return ""
 
 
 def encoder_parameters(codec: str, hdr: HdrMetadata) -> dict[str, str] | None:

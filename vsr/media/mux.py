@@ -22,8 +22,9 @@ from vsr.errors import MuxError
 from vsr.files import sync, write_error
 from vsr.media import encoders
 from vsr.media.clock import at_start, output_clock, output_range
-from vsr.media.containers import partial_path
+from vsr.media.containers import lengthen_ts, partial_path
 from vsr.media.copying import OtherStreams, TimeRange, for_muxer, kept_chapters
+from vsr.media.matroska import DISPLAY_SIZED, set_display_size
 from vsr.media.pieces import (
     CodedPacket,
     decoding_times,
@@ -33,16 +34,12 @@ from vsr.media.pieces import (
     read_times,
 )
 from vsr.media.probe import SourceInfo
-from vsr.media.streams import StreamPlan, container_tags, stream_tags
+from vsr.media.streams import StreamPlan, container_tags, enhanced_tags
 from vsr.media.types import EncodePlan
 
 # Packets already come in the order of their decoding times; the muxer waits no longer than this
 # for a sparse stream, such as subtitles.
 INTERLEAVE_MICROSECONDS = "1000000"
-# Padding of MPEG-TS (ISO/IEC 13818-1, 2.4.3.3). FFmpeg does not recognise a film of a few flat
-# frames: it looks at 2048 bytes at least.
-NULL_PACKET = b"\x47\x1f\xff\x10" + b"\xff" * 184
-SHORTEST_TS = 12
 # Tags for which MP4 has an atom (libavformat/movenc.c). With any other, all tags go into the list
 # of free keys that phones use: FFmpeg and Apple read it, some players do not.
 MP4_TAGS = {
@@ -126,7 +123,8 @@ class Writer:
                 if stream.action == "enhance":
                     self._video = encoders.add_video_stream(self._output, self.plan)
                     main = next(s for s in info.streams if s.index == stream.index)
-                    self._video.metadata.update(stream_tags(main))
+                    self._number = len(self._output.streams.video) - 1
+                    self._video.metadata.update(enhanced_tags(main))
                     self._video.disposition = _disposition(main.disposition)
                 elif stream.action != "drop":
                     assert self._others is not None
@@ -181,10 +179,23 @@ class Writer:
             self._output.close()
             self._output = None
             if self.plan.muxer == "mpegts":
-                _lengthen(self.partial)
+                lengthen_ts(self.partial)
+            self._set_display_size()
             sync(self.partial)
         if self._others:
             self._others.close()
+
+    def _set_display_size(self) -> None:
+        """Write the pixel aspect into Matroska, where the stream's does not reach the muxer."""
+        aspect = self.plan.sample_aspect_ratio
+        if self.plan.muxer not in DISPLAY_SIZED or aspect in (None, 1):
+            return
+        assert aspect is not None
+        if not set_display_size(self.partial, self._number, aspect):
+            raise MuxError(
+                self.target,
+                f"the header has no room for the pixel aspect of {aspect}; write mp4 instead",
+            )
 
     def publish(self, *, overwrite: bool) -> None:
         """Rename the finished file to its final name.
@@ -230,13 +241,6 @@ class Writer:
             self._others.close()
         with contextlib.suppress(OSError):
             self.partial.unlink(missing_ok=True)
-
-
-def _lengthen(path: Path) -> None:
-    """Add null packets to MPEG-TS that is too short to be recognised."""
-    missing = max(0, SHORTEST_TS - path.stat().st_size // len(NULL_PACKET))
-    with path.open("ab") as file:
-        file.write(NULL_PACKET * missing)
 
 
 def _muxer_options(

@@ -7,9 +7,8 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import av
 import av.error
@@ -24,6 +23,7 @@ from av.video.stream import VideoStream
 
 from vsr.color import UNSPECIFIED, Siting
 from vsr.errors import ProbeError
+from vsr.media.matroska import Crop, read_crops
 from vsr.media.source import (
     DEFAULT_PICTURE_RATE,
     frame_graph,
@@ -566,102 +566,9 @@ def counted_losses(
             )
 
 
-SEGMENT, CLUSTER, TRACKS, TRACK_ENTRY = 0x18538067, 0x1F43B675, 0x1654AE6B, 0xAE
-TRACK_TYPE, VIDEO_TRACK, VIDEO = 0x83, 1, 0xE0
-CROP_SIDES = {"left": 0x54CC, "top": 0x54BB, "right": 0x54DD, "bottom": 0x54AA}
-LARGEST_HEADER = 1 << 24  # bytes; a list of tracks that claims more is damage
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Crop:
-    """Pixels of the coded picture that players hide at each side."""
-
-    left: int = 0
-    top: int = 0
-    right: int = 0
-    bottom: int = 0
-
-    def __str__(self) -> str:
-        sides = [(side, getattr(self, side)) for side in CROP_SIDES]
-        return ", ".join(f"{pixels} px {side}" for side, pixels in sides if pixels)
-
-    @property
-    def as_filter(self) -> str:
-        """The libavfilter filter that does the same."""
-        width, height = self.left + self.right, self.top + self.bottom
-        return f"crop=iw-{width}:ih-{height}:{self.left}:{self.top}"
-
-
 def crop_of(info: SourceInfo) -> Crop | None:
     """How players crop the video that is enhanced; None if they do not."""
     if info.format != "matroska":
         return None
     videos = [stream.index for stream in info.streams if stream.kind == "video"]
     return dict(zip(videos, read_crops(info.path), strict=False)).get(info.video.index)
-
-
-def read_crops(path: Path) -> tuple[Crop | None, ...]:
-    """Cropping of each video track of a Matroska file, in order; () if unreadable.
-
-    Only the elements of RFC 9559 up to the list of tracks are read.
-    """
-    try:
-        with path.open("rb") as file:
-            tracks = _find_tracks(file)
-    except OSError:
-        return ()
-    entries = [dict(_elements(data)) for kind, data in _elements(tracks) if kind == TRACK_ENTRY]
-    return tuple(
-        _crop(entry) for entry in entries if _number(entry.get(TRACK_TYPE, b"")) == VIDEO_TRACK
-    )
-
-
-def _crop(entry: dict[int, bytes]) -> Crop | None:
-    video = dict(_elements(entry.get(VIDEO, b"")))
-    sides = {side: _number(video.get(kind, b"")) for side, kind in CROP_SIDES.items()}
-    return Crop(**sides) if any(sides.values()) else None
-
-
-def _find_tracks(file: BinaryIO) -> bytes:
-    """Walk the top level of the file; the tracks come before the first cluster."""
-    while (head := _head(file)) is not None:
-        kind, size = head
-        if kind == SEGMENT:  # go on with what it holds
-            continue
-        if kind == CLUSTER or size is None:
-            break
-        if kind == TRACKS:
-            return file.read(size) if size <= LARGEST_HEADER else b""
-        file.seek(size, 1)
-    return b""
-
-
-def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    file = BytesIO(data)
-    while (head := _head(file)) is not None:
-        kind, size = head
-        yield kind, file.read(size if size is not None else -1)
-
-
-def _head(file: BinaryIO) -> tuple[int, int | None] | None:
-    """Read identifier and size (None if unknown) of an element; None at the end."""
-    kind, size = _variable(file), _variable(file)
-    if kind is None or size is None:
-        return None
-    value, width = size
-    marker = 1 << (7 * width)
-    unknown = value == 2 * marker - 1
-    return kind[0], None if unknown else value - marker
-
-
-def _variable(file: BinaryIO) -> tuple[int, int] | None:
-    """Read an integer of variable length (RFC 8794, 4): (value with its marker, bytes)."""
-    first = file.read(1)
-    if not first or not first[0]:
-        return None
-    width = 9 - first[0].bit_length()
-    return int.from_bytes(first + file.read(width - 1)), width
-
-
-def _number(data: bytes) -> int:
-    return int.from_bytes(data)

@@ -322,6 +322,11 @@ def stream_tags(stream: StreamInfo) -> dict[str, str]:
     return kept | ({"title": title} if title else {})
 
 
+def enhanced_tags(stream: StreamInfo) -> dict[str, str]:
+    """Tags to write for the enhanced stream, which has no alpha channel."""
+    return {k: v for k, v in stream_tags(stream).items() if k.lower() != "alpha_mode"}
+
+
 def container_tags(info: SourceInfo) -> dict[str, str]:
     """Tags of the container to write: all but those that describe the old file."""
     # AVI calls the program that wrote it "software", others "encoder".

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import NamedTuple
@@ -29,7 +29,8 @@ from vsr.media.clock import (
 from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
 from vsr.media.copying import TimeRange, chapter_warnings, check_chapters
 from vsr.media.decode import Decoder, DecodeSummary
-from vsr.media.filters import as_turned, parse_chain
+from vsr.media.encode import plan_again
+from vsr.media.filters import as_turned, describe_turn, parse_chain
 from vsr.media.formats import plane_format
 from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, VideoInfo, probe
 from vsr.media.reading import describe_lost
@@ -352,7 +353,8 @@ def _check_video(
 ) -> list[Check]:
     """Compare size, shape of pixels, rotation, colour tags and HDR metadata."""
     plan, chain = expected.plan, parse_chain(expected.decode.filter_chain)
-    before, after = as_turned(info, chain)[0].video, made.video
+    shown = as_turned(info, chain)[0]
+    before, after, found = shown.video, made.video, _shape(made.video)
     checks = []
     if plan is not None:
         checks.append(
@@ -360,24 +362,41 @@ def _check_video(
         )
     if kind.muxer == PICTURES:
         return checks
-    found = _shape(after)
-    if plan is not None:
-        aspect = plan.sample_aspect_ratio or Fraction(1)
-    else:
+    aspects, matrices = [], []
+    colors, hdrs = [], []
+    if plan is None:  # what the source has is right too, whoever wrote the file
         aspect = _aspect_wanted(expected.shape or _shape(before), found)
-    checks.append(_equal("sample aspect ratio", str(aspect), str(found.aspect)))
+        plan = plan_again(shown, made, kind.pattern, aspect)
+        aspects, matrices = [aspect], [before.display_matrix]
+        colors, hdrs = [before.color], [before.hdr]
+    if plan is not None:
+        aspects.append(plan.sample_aspect_ratio or Fraction(1))
+        matrices.append(plan.display_matrix)
+        colors.append(plan.told)
+        hdrs.append(plan.hdr)
+    checks.append(_any("sample aspect ratio", map(str, aspects), str(found.aspect)))
     if "rotation" in LABELS[kind.muxer]:
-        turned = before.rotation if plan is None or plan.display_matrix is not None else 0
-        checks.append(_equal("rotation", str(turned), str(after.rotation)))
+        checks.append(
+            _any("rotation", map(describe_turn, matrices), describe_turn(after.display_matrix))
+        )
+    tags = _read_tags(after)
     gray = plan.planes.chroma == "gray" if plan else after.pix_fmt.startswith("gray")
-    checks.append(_check_color(plan.told if plan else before.color, _read_tags(after), gray=gray))
-    hdr = plan.hdr if plan else before.hdr
-    if hdr == after.hdr:
-        checks.append(check("HDR metadata", True, "kept" if hdr else "none, as in the source"))
-    else:
-        difference = f"wanted {hdr}, found {after.hdr}"
-        checks.append(check("HDR metadata", _same_hdr(hdr, after.hdr), difference))
+    checks.append(_first_passed(_check_color(color, tags, gray=gray) for color in colors))
+    checks.append(_first_passed(_check_hdr(hdr, after.hdr) for hdr in hdrs))
     return checks
+
+
+def _check_hdr(wanted: HdrMetadata | None, found: HdrMetadata | None) -> Check:
+    if wanted == found:
+        return check("HDR metadata", True, "kept" if found else "none, as in the source")
+    difference = f"wanted {wanted}, found {found}"
+    return check("HDR metadata", _same_hdr(wanted, found), difference)
+
+
+def _first_passed(checks: Iterable[Check]) -> Check:
+    """The first of some that passed, otherwise the last."""
+    done = list(checks)
+    return next((made for made in done if made.passed), done[-1])
 
 
 def _shape(video: VideoInfo) -> Shape:
@@ -444,6 +463,11 @@ def _same_hdr(wanted: HdrMetadata | None, found: HdrMetadata | None) -> bool:
             return False
     light = ("max_content_light", "max_frame_average_light")
     return all((getattr(wanted, name) or 0) == (getattr(found, name) or 0) for name in light)
+
+
+def _any(name: str, wanted: Iterable[str], found: str) -> Check:
+    """Compare with several values that are right."""
+    return _first_passed(_equal(name, each, found) for each in wanted)
 
 
 def _equal(name: str, wanted: str, found: str) -> Check:

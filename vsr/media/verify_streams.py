@@ -21,6 +21,7 @@ from vsr.media.streams import (
     AVI_SLACK,
     StreamPlan,
     container_tags,
+    enhanced_tags,
     holds_language,
     stream_tags,
     written_language,
@@ -262,7 +263,8 @@ def check_tags(
     for _, before, after in pair_streams(info, made, plans)[0]:
         if before.kind in ("attachment", "cover"):
             continue
-        named = {k: v for k, v in stream_tags(before).items() if k.lower() not in LABEL_TAGS}
+        tags_of = enhanced_tags if before.index == info.video.index else stream_tags
+        named = {k: v for k, v in tags_of(before).items() if k.lower() not in LABEL_TAGS}
         lost = _lost(named, [after.tags, *common])
         if lost:
             warnings.append(
