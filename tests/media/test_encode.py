@@ -273,12 +273,48 @@ def test_hdr_metadata_that_cannot_be_carried_is_named(info: SourceInfo) -> None:
     assert "HDR10" in found.warnings[0]
 
 
-def test_pixel_shapes_that_cannot_be_told_are_named(info: SourceInfo) -> None:
+def test_pixel_shapes_that_cannot_be_held_are_named(info: SourceInfo) -> None:
     shape = Fraction(16, 15)
-    assert plan(info, "out.mkv", sample_aspect_ratio=shape).sample_aspect_ratio == shape
-    vp9 = plan(info, "out.webm", sample_aspect_ratio=shape)
-    assert vp9.sample_aspect_ratio is None
-    assert "squeezed" in vp9.warnings[0]
+    for name in ("out.mkv", "out.webm", "out.mp4"):
+        assert plan(info, name, sample_aspect_ratio=shape).sample_aspect_ratio == shape
+    lost = plan(info, "out.avi", codec="ffv1", sample_aspect_ratio=shape)
+    assert lost.sample_aspect_ratio is None
+    assert "6.2 % narrower" in lost.warnings[0]
+
+
+def hdr(**changes: Fraction | tuple[Fraction, Fraction] | int | None) -> HdrMetadata:
+    return replace(HDR, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "kept", "named"),
+    [
+        (hdr(max_luminance=Fraction(0), min_luminance=Fraction(0)), "light", "0 to 0 cd/m2"),
+        (hdr(max_luminance=Fraction(100000)), "light", "100000 cd/m2"),
+        (hdr(max_luminance=None, min_luminance=None), "light", "luminances are missing"),
+        (hdr(min_luminance=Fraction(7)), "light", "7 to"),
+        (hdr(red=None, green=None, blue=None, white=None), "light", "red, green, blue, white is"),
+        (hdr(green=(Fraction(0), Fraction(0))), "light", "green at (0, 0)"),
+        (hdr(max_content_light=70000), "display", "70000 and"),
+        (hdr(max_content_light=0, max_frame_average_light=0), "display", ""),
+        (hdr(min_luminance=Fraction(0)), "all", ""),
+    ],
+)
+@pytest.mark.parametrize("codec", ["libx265", "libx264", "libsvtav1"])
+def test_hdr_metadata_without_meaning_are_left_out_and_named(
+    info: SourceInfo, codec: str, metadata: HdrMetadata, kept: str, named: str
+) -> None:
+    made = plan(with_video(info, hdr=metadata), codec=codec, source="yuv420p10le")
+    assert made.hdr is not None
+    assert (made.hdr.red is not None) == (kept != "light")
+    assert (made.hdr.max_content_light is not None) == (kept != "display")
+    assert [named in note for note in made.warnings] == [True] * bool(named)
+
+
+def test_hdr_metadata_of_zeros_alone_is_none(info: SourceInfo) -> None:
+    zeros = HdrMetadata(max_content_light=0, max_frame_average_light=0)
+    made = plan(with_video(info, hdr=zeros), codec="libx265", source="yuv420p10le")
+    assert (made.hdr, made.warnings) == (None, ())
 
 
 def test_a_rotation_that_cannot_be_told_is_named(info: SourceInfo) -> None:

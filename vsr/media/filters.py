@@ -408,7 +408,7 @@ def turn_of_matrix(matrix: tuple[int, ...] | None) -> Turn | None:
 
 
 def describe_turn(matrix: tuple[int, ...] | None) -> str:
-    """A display matrix in words: degrees counter-clockwise, mirroring, and translation in pixels."""
+    """Describe a display matrix: degrees counter-clockwise, mirroring, translation in pixels."""
     if matrix is None:
         return "0"
     a, b, c, d = (*matrix[0:2], *matrix[3:5])

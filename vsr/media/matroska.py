@@ -95,7 +95,7 @@ def display_size(width: int, height: int, aspect: Fraction) -> tuple[int, int, i
     """Display width, height and unit: pixels where they are whole, else the picture's aspect."""
     if (width * aspect).denominator == 1:
         return int(width * aspect), height, PIXELS
-    if (height / aspect).denominator == 1:
+    if aspect < 1 and (height / aspect).denominator == 1:
         return width, int(height / aspect), PIXELS
     shape = width * aspect / height
     return shape.numerator, shape.denominator, ASPECT_RATIO

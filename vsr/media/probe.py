@@ -278,7 +278,7 @@ def _video_info(
 
 def _layers(stream: VideoStream, decoded: VideoFormat) -> tuple[str, ...]:
     """Name the alpha channel of VP8 and VP9 in WebM, which lies beside the frames."""
-    beside = stream.metadata.get("alpha_mode") == "1"
+    beside = ("alpha_mode", "1") in ((key.lower(), text) for key, text in stream.metadata.items())
     return (ALPHA,) if beside and not any(part.is_alpha for part in decoded.components) else ()
 
 
