@@ -22,7 +22,7 @@ from vsr.media.clock import output_clock, output_range
 from vsr.media.containers import PICTURES, target_kind
 from vsr.media.decode import Decoder, DecodeSummary
 from vsr.media.mux import Writer
-from vsr.media.pictures import PictureFolder, PictureWriter
+from vsr.media.pictures import PictureFolder, PictureWriter, first_number
 from vsr.media.pieces import PieceWriter
 from vsr.media.types import FrameMarks, PlanarFrame, marks_of
 from vsr.media.verify import Expected, VerifyResult, verify
@@ -481,7 +481,10 @@ class Recorder:
         pattern = self._job.target.pattern
         if self._job.target.muxer == PICTURES:
             done = self._ledger.first_frame + self._ledger.frames
-            return PictureWriter(self._ledger.joined, pattern, self._job.encode, done=done)
+            first = first_number(self._job.info, self._job.decode)
+            return PictureWriter(
+                self._ledger.joined, pattern, self._job.encode, done=done, first_pts=first
+            )
         return PieceWriter(self._ledger.unfinished, pattern, self._job.encode, self._clock)
 
 

@@ -21,7 +21,7 @@ from vsr.media.containers import PICTURES, TargetKind, check_target
 from vsr.media.copying import TimeRange, chapter_warnings
 from vsr.media.decode import Decoder
 from vsr.media.encode import plan_encoding
-from vsr.media.filters import FilterChain, as_turned, crop_notes, parse_chain
+from vsr.media.filters import FilterChain, as_turned, crop_notes, made_upright, parse_chain
 from vsr.media.probe import SourceInfo, expected_losses, probe
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
 from vsr.media.types import EncodePlan
@@ -109,10 +109,13 @@ def plan_job(
     kind = check_target(source, target, overwrite=options.overwrite)
     named = find_model(options.model) if options.model else None
     info = probe(Path(os.fspath(source)))
-    decode, chain = decode_options(options), parse_chain(options.filter)
+    decode = made_upright(info, decode_options(options), kind)
+    chain = parse_chain(decode.filter_chain)
     with Decoder(info, decode) as decoder:
         size = decoder.width, decoder.height
         shown, turn_notes = as_turned(info, chain)
+        if chain.text != (options.filter or ""):
+            turn_notes = ("pictures hold no turn: they are turned as the input asks players to",)
         model = named or default_model(_factor(options, decoder, shown))
         model = replace(model, clean=options.clean)
         encode = _plan_encoding(shown, kind, options, decoder, model.scale)

@@ -18,8 +18,10 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from vsr.errors import ConfigError
+from vsr.media.containers import PICTURES, TargetKind
 from vsr.media.probe import FrameFacts, SourceInfo, VideoInfo, crop_of, parse_facts
 from vsr.media.source import frame_graph, libav_messages
+from vsr.options import DecodeOptions
 
 Pad = tuple[FilterContext, int]
 # Of a point (x, y), with (a, b, c, d) in the order of the display matrix: ax + cy, bx + dy.
@@ -424,6 +426,22 @@ def upright_chain(matrix: tuple[int, ...]) -> str | None:
     chains = [f"transpose={name}" for name in ("clock", "cclock", "cclock_flip", "clock_flip")]
     chains += ["hflip,vflip", "hflip", "vflip"]
     return next((chain for chain in chains if parse_chain(chain).turn == wanted), None)
+
+
+def made_upright(info: SourceInfo, decode: DecodeOptions, kind: TargetKind) -> DecodeOptions:
+    """Turn the frames of a film for pictures, which cannot ask players to.
+
+    Returns:
+        The options, with filters that do what the display matrix asks for, unless the user's own
+        chain turns the picture.
+    """
+    matrix, chain = info.video.display_matrix, parse_chain(decode.filter_chain)
+    if kind.muxer != PICTURES or matrix is None or chain.turn != UPRIGHT:
+        return decode
+    upright = upright_chain(matrix)
+    if upright is None:
+        return decode
+    return replace(decode, filter_chain=f"{chain.text},{upright}" if chain else upright)
 
 
 def as_turned(info: SourceInfo, chain: FilterChain) -> tuple[SourceInfo, tuple[str, ...]]:

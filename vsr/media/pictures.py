@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
 from typing import Self
 
@@ -11,8 +12,11 @@ import av
 from vsr.errors import EncodeError, MuxError
 from vsr.files import sync, write_error
 from vsr.media import encoders
-from vsr.media.containers import pictures_in
+from vsr.media.containers import PICTURES, pictures_in
+from vsr.media.filters import parse_chain
+from vsr.media.probe import SourceInfo
 from vsr.media.types import Captions, EncodePlan, Plane
+from vsr.options import DecodeOptions
 
 
 class PictureWriter:
@@ -22,7 +26,15 @@ class PictureWriter:
         size: Bytes of the pictures so far.
     """
 
-    def __init__(self, folder: Path, target: Path, plan: EncodePlan, *, done: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        target: Path,
+        plan: EncodePlan,
+        *,
+        done: int = 0,
+        first_pts: int | None = None,
+    ) -> None:
         """Create the folder if it is missing.
 
         Args:
@@ -30,6 +42,8 @@ class PictureWriter:
             target: `TargetKind.pattern`, the pictures' names.
             plan: For the muxer "images".
             done: Number of pictures already written.
+            first_pts: Of the picture that gets the number 1, one tick for each number; None to
+                number them in the order of their coming.
 
         Raises:
             MuxError: The folder cannot be created.
@@ -39,6 +53,7 @@ class PictureWriter:
         self.plan = plan
         self.size = 0
         self._next = done + 1
+        self._first_pts = first_pts
         self._written: list[Path] = []
         self._context = av.Codec(plan.codec, "w").create("video")
         self._context.width, self._context.height = plan.width, plan.height
@@ -56,7 +71,7 @@ class PictureWriter:
         duration: int,
         captions: Captions | None = None,
     ) -> None:
-        """Write one picture; pictures hold neither times nor captions.
+        """Write one picture; it holds neither times nor captions.
 
         Raises:
             EncodeError: The encoder refused the frame.
@@ -67,7 +82,8 @@ class PictureWriter:
             packets = self._context.encode(frame)
         except av.FFmpegError as error:
             raise EncodeError(self.target, f"PNG refused frame {self._next}: {error}") from error
-        path = self.folder / (self.target.name % self._next)
+        number = self._next if self._first_pts is None else pts - self._first_pts + 1
+        path = self.folder / (self.target.name % number)
         try:
             self.size += path.write_bytes(b"".join(bytes(packet) for packet in packets))
         except OSError as error:
@@ -144,7 +160,7 @@ class PictureFolder:
         self.move(count)
 
     def move(self, count: int) -> bool:
-        """Move the remaining pictures into an existing folder; remove older ones beyond them.
+        """Move the remaining pictures into an existing folder, older ones removed before.
 
         Args:
             count: Of all pictures, moved ones too.
@@ -155,18 +171,36 @@ class PictureFolder:
         Raises:
             MuxError: The disk refuses.
         """
-        names = [self.target.name % (index + 1) for index in range(count)]
         try:
-            for name in names:
-                if (self.partial / name).exists():
-                    (self.partial / name).replace(self.folder / name)
-            if not all((self.folder / name).exists() for name in names):
-                return False
-            new = set(names)
-            for path in pictures_in(self.target):
-                if path.name not in new:
-                    path.unlink()
+            waiting = pictures_in(self.partial / self.target.name)
+            if len(waiting) == count:  # none is moved yet, so all there are older
+                names = {path.name for path in waiting}
+                for path in pictures_in(self.target):
+                    if path.name not in names:
+                        path.unlink()
+            for path in waiting:
+                path.replace(self.folder / path.name)
             sync(self.folder)
+            return len(pictures_in(self.target)) >= count
         except OSError as error:
             raise write_error(self.target, error) from error
-        return True
+
+
+# Filters after which a picture has the time of the one it was made from.
+SAME_TIMES = frozenset(
+    ("transpose", "hflip", "vflip", "scale", "crop", "pad", "format", "null", "unsharp", "nlmeans")
+)
+
+
+def first_number(info: SourceInfo, decode: DecodeOptions) -> int | None:
+    """The pts of the picture that gets number 1, so that pictures of pictures keep their numbers.
+
+    Returns:
+        As for `PictureWriter`: None where frames are no pictures, or filters may drop some.
+    """
+    calls = parse_chain(decode.filter_chain).calls
+    if info.format != PICTURES or decode.deinterlace in ("frame", "field"):
+        return None
+    if any(call.name not in SAME_TIMES for call in calls):
+        return None
+    return ceil(decode.start / info.video.time_base)

@@ -153,6 +153,7 @@ class SourceInfo:
         streams: All streams, the enhanced one included.
         chapters: (start, end, title) in seconds.
         tags: Container metadata.
+        gaps: Whether numbers of pictures may be missing in between.
     """
 
     path: Path
@@ -163,6 +164,7 @@ class SourceInfo:
     streams: tuple[StreamInfo, ...]
     chapters: tuple[tuple[Fraction, Fraction, str], ...]
     tags: dict[str, str]
+    gaps: bool = False
 
 
 AVFMT_NOTIMESTAMPS = 0x0080  # libavformat/avformat.h
@@ -171,7 +173,9 @@ PROBED_PACKETS = 300  # packets of one stream read in search of a decodable fram
 CENTER_SITED_CODECS = ("mjpeg", "mpeg1video", "webp")
 
 
-def probe(path: Path | str, *, picture_rate: Fraction = DEFAULT_PICTURE_RATE) -> SourceInfo:
+def probe(
+    path: Path | str, *, picture_rate: Fraction = DEFAULT_PICTURE_RATE, gaps: bool = False
+) -> SourceInfo:
     """Read what a media file, a folder of pictures or a pattern of pictures holds.
 
     Reads the header and decodes one frame: only frames carry rotation, HDR metadata, interlacing
@@ -180,12 +184,13 @@ def probe(path: Path | str, *, picture_rate: Fraction = DEFAULT_PICTURE_RATE) ->
     Args:
         path: A media file, a folder, a pattern like `frames/%06d.png`, or a picture.
         picture_rate: Frames per second of pictures; media files have their own.
+        gaps: Whether numbers of pictures may be missing in between.
 
     Raises:
         ProbeError: The path holds no video that can be read.
     """
     path = Path(path)
-    container, pictures = open_source(path)
+    container, pictures = open_source(path, gaps=gaps)
     with container:
         stream = main_video_stream(container, path)
         frame, earliest = _first(container, stream)
@@ -211,6 +216,7 @@ def probe(path: Path | str, *, picture_rate: Fraction = DEFAULT_PICTURE_RATE) ->
             streams=tuple(_stream_info(s) for s in container.streams),
             chapters=tuple(_chapters(container)),
             tags=dict(container.metadata),
+            gaps=gaps,
         )
 
 

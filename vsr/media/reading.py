@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from heapq import heappop, heappush
 from itertools import chain
 from math import ceil
+from pathlib import Path
 
 import av
 import av.error
@@ -31,17 +32,22 @@ class LostFrames:
 
     Attributes:
         start, end: Seconds on the stream's own clock.
+        names: Of the files, where each frame is a picture of its own.
     """
 
     count: int
     start: Fraction
     end: Fraction
     reason: str
+    names: tuple[str, ...] = ()
 
 
 def describe_lost(lost: Iterable[LostFrames]) -> Iterator[str]:
     """One sentence for each run of lost frames."""
     for run in lost:
+        if run.names:
+            yield f"pictures that cannot be decoded, {run.count} in all: {', '.join(run.names)}"
+            continue
         yield (
             f"frames lost between {float(run.start):.3f} s and {float(run.end):.3f} s: "
             f"{run.count}, {run.reason}"
@@ -190,6 +196,7 @@ class FrameAccount:
 
 AV_CODEC_FLAG_OUTPUT_CORRUPT = 1 << 3  # libavcodec/avcodec.h: show frames that miss references
 KEPT_ERRORS = 100
+NAMED_PICTURES = 20
 READ_RETRIES = 20
 SEEKABLE = ("mov", "matroska")
 # In these an empty packet repeats the frame before (Theora specification, 7.11).
@@ -293,15 +300,24 @@ class FrameReader:
             start, end = Fraction(self.origin), (self.ledger.last_sent or self.origin) + self.step
             lost.append(LostFrames(count, start, end, "undecodable, at unknown times"))
         lost += missing_end
+        if self._pictures is not None:
+            lost = [self._named(run, self._pictures) for run in lost]
         lost.sort(key=lambda run: run.start)
         return self._in_seconds(lost), self._in_seconds(gaps)
+
+    def _named(self, run: LostFrames, pictures: Sequence[Path]) -> LostFrames:
+        """Name the pictures of a run, the first and the last ones of many."""
+        names = [path.name for path in pictures[ceil(run.start) : ceil(run.end)]]
+        if len(names) > NAMED_PICTURES:
+            names[NAMED_PICTURES // 2 : -NAMED_PICTURES // 2] = ["..."]
+        return replace(run, names=tuple(names))
 
     def _in_seconds(self, runs: list[LostFrames]) -> list[LostFrames]:
         tick = self._info.video.time_base
         return [replace(run, start=run.start * tick, end=run.end * tick) for run in runs]
 
     def _open(self) -> None:
-        self._container, self._pictures = open_source(self._info.path)
+        self._container, self._pictures = open_source(self._info.path, gaps=self._info.gaps)
         streams = self._container.streams
         index = self._info.video.index
         stream = streams[index] if index < len(streams) else None
@@ -331,6 +347,8 @@ class FrameReader:
         self.error_count += 1
         if len(self.errors) < KEPT_ERRORS:
             at = "" if where is None else f"at {float(where * self._info.video.time_base):.3f} s: "
+            if self._pictures is not None and where is not None:
+                at = f"{self._pictures[where].name}: "
             self.errors.append(f"{at}{getattr(error, 'strerror', None) or error}")
 
     def _from_start(self) -> Iterator[VideoFrame]:
@@ -378,7 +396,11 @@ class FrameReader:
         context = self._stream.codec_context
         for packet in chain(packets, (None,)):
             if packet is not None and not packet.size:
-                yield from self._nothing_new(packet)
+                if self._pictures is None:
+                    yield from self._nothing_new(packet)
+                elif packet.pts is not None:
+                    self.ledger.sent(packet.pts, packet.dts, duration=1)
+                    self._note(ValueError("the file is empty (0 bytes)"), packet.pts)
                 continue
             if packet is not None:
                 hidden = packet.is_discard or self._is_hidden(packet)

@@ -32,27 +32,31 @@ DEFAULT_PICTURE_RATE = Fraction(24)
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def find_pictures(path: Path) -> tuple[Path, ...] | None:
+def find_pictures(path: Path, *, gaps: bool = False) -> tuple[Path, ...] | None:
     """Find the pictures that a path names, in the order in which they are shown.
 
     A folder means all pictures in it, ordered by the number at the end of their names where
     all have one, else by name with numbers compared as numbers. A pattern (`frames/%06d.png`)
     means every file of that form. One picture file is a sequence of one, an animated PNG a film.
 
+    Args:
+        path: Of a file, a folder or a pattern.
+        gaps: Whether numbers may be missing in between.
+
     Returns:
         None if the path is none of these (a media file, or nothing).
 
     Raises:
-        ProbeError: Numbers are missing in between, kinds are mixed, or a pattern matches no file.
+        ProbeError: Numbers are missing without `gaps`, kinds are mixed, or nothing matches.
     """
     if path.is_dir():
-        return _folder(path)
+        return _folder(path, gaps=gaps)
     if path.exists():
         picture = path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
         if picture and path.stat().st_size and not is_animated_png(path):
             return (path,)
         return None
-    return _pattern(path) if PATTERN.search(path.name) else None
+    return _pattern(path, gaps=gaps) if PATTERN.search(path.name) else None
 
 
 def is_animated_png(path: Path) -> bool:
@@ -75,7 +79,7 @@ def is_animated_webp(path: Path) -> bool:
     return len(head) == 21 and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
 
 
-def _folder(folder: Path) -> tuple[Path, ...] | None:
+def _folder(folder: Path, *, gaps: bool) -> tuple[Path, ...] | None:
     paths = [
         path
         for path in folder.iterdir()
@@ -98,11 +102,12 @@ def _folder(folder: Path) -> tuple[Path, ...] | None:
         return _consecutive(
             folder,
             {number: p for number, p in zip(numbers, paths, strict=True) if number is not None},
+            gaps=gaps,
         )
     return tuple(sorted(paths, key=_natural))
 
 
-def _pattern(pattern: Path) -> tuple[Path, ...]:
+def _pattern(pattern: Path, *, gaps: bool) -> tuple[Path, ...]:
     match = PATTERN.search(pattern.name)
     assert match
     width = int(match["width"] or 0)
@@ -116,10 +121,12 @@ def _pattern(pattern: Path) -> tuple[Path, ...]:
                 found[int(name[1])] = path
     if not found:
         raise ProbeError(pattern, "no pictures match this pattern; check folder and name")
-    return _consecutive(pattern, found)
+    return _consecutive(pattern, found, gaps=gaps)
 
 
-def _consecutive(where: Path, numbered: dict[int, Path]) -> tuple[Path, ...]:
+def _consecutive(where: Path, numbered: dict[int, Path], *, gaps: bool) -> tuple[Path, ...]:
+    if gaps:
+        return tuple(path for _, path in sorted(numbered.items()))
     first, last = min(numbered), max(numbered)
     missing = next((number for number in range(first, last + 1) if number not in numbered), None)
     if missing is not None:
@@ -190,17 +197,23 @@ def short_name(container: InputContainer) -> str:
     return container.format.name.split(",")[0]
 
 
-def open_source(path: Path | str) -> tuple[InputContainer, tuple[Path, ...] | None]:
-    """Open a file for reading, or the first picture of a folder or pattern.
+def open_source(
+    path: Path | str, *, gaps: bool = False
+) -> tuple[InputContainer, tuple[Path, ...] | None]:
+    """Open a file for reading, or the first picture of a folder or pattern that can be decoded.
 
     Corrupt packets are dropped by the demuxer only where it knows packet borders (mp4, Matroska);
     in MPEG-TS that would lose decodable frames.
+
+    Args:
+        path: Of a file, a folder or a pattern.
+        gaps: Whether numbers of pictures may be missing in between.
 
     Raises:
         ProbeError: There is no such file, or FFmpeg cannot read it.
     """
     path = Path(path)
-    pictures = find_pictures(path)
+    pictures = find_pictures(path, gaps=gaps)
     if pictures is None:
         _refuse_unreadable(path)
     else:
@@ -208,9 +221,7 @@ def open_source(path: Path | str) -> tuple[InputContainer, tuple[Path, ...] | No
     with libav_messages() as messages:
         try:
             if pictures is not None:
-                # Bytes, not a name: image2 would take "%" in a name for a pattern.
-                first = BytesIO(pictures[0].read_bytes())
-                return av.open(first, mode="r", metadata_errors="surrogateescape"), pictures
+                return _open_picture(pictures), pictures
             # The protocol is spelled out so that a colon in a name is not taken for one.
             container = av.open(f"file:{fspath(path)}", mode="r", metadata_errors="surrogateescape")
         except (av.error.FFmpegError, OSError) as error:
@@ -223,6 +234,27 @@ def open_source(path: Path | str) -> tuple[InputContainer, tuple[Path, ...] | No
                 container.flags |= AVFMT_FLAG_DISCARD_CORRUPT
             return container, None
     raise ProbeError(path, _explain(failure, messages)) from failure
+
+
+def _open_picture(pictures: tuple[Path, ...]) -> InputContainer:
+    """Open the first picture that can be decoded; the others are expected to be like it.
+
+    Raises:
+        av.error.FFmpegError, OSError: None can; the reason for the first.
+    """
+    failure: Exception | None = None
+    for picture in pictures:
+        try:
+            data = picture.read_bytes()
+            # Bytes, not a name: image2 would take "%" in a name for a pattern.
+            with av.open(BytesIO(data), mode="r") as trial:
+                next(trial.decode(video=0))
+            return av.open(BytesIO(data), mode="r", metadata_errors="surrogateescape")
+        except (av.error.FFmpegError, OSError, StopIteration, IndexError) as error:
+            failure = failure or error
+    if isinstance(failure, av.error.FFmpegError | OSError):
+        raise failure
+    raise OSError(f"none of {len(pictures)} pictures can be decoded")
 
 
 def main_video_stream(container: InputContainer, path: Path | str) -> VideoStream:

@@ -30,7 +30,7 @@ from vsr.media.containers import LABELS, PICTURES, TargetKind, target_kind
 from vsr.media.copying import TimeRange, chapter_warnings, check_chapters
 from vsr.media.decode import Decoder, DecodeSummary
 from vsr.media.encode import plan_again
-from vsr.media.filters import as_turned, describe_turn, parse_chain
+from vsr.media.filters import as_turned, describe_turn, made_upright, parse_chain
 from vsr.media.formats import plane_format
 from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, VideoInfo, probe
 from vsr.media.reading import describe_lost
@@ -129,7 +129,8 @@ def verify(
     """
     expected = expected or Expected()
     kind = target_kind(named if named is not None else target)
-    info, made = probe(os.fspath(source)), probe(os.fspath(target))
+    info, made = probe(os.fspath(source)), probe(os.fspath(target), gaps=True)
+    expected = replace(expected, decode=made_upright(info, expected.decode, kind))
     damaged = False
     warnings: tuple[str, ...] = ()
     if expected.marks is None:
