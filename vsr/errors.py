@@ -5,6 +5,7 @@
       MediaError             carries the path
         ProbeError           the file cannot be read as video
         DecodeError          its frames cannot be decoded
+        DamagedError         too many of its frames are lost; the output got another name
         EncodeError          the encoder refused
         MuxError             the output cannot be written
           BusyError          another process writes it
@@ -24,6 +25,7 @@ or `TypeError` instead. Only the command line and the batch worker catch these.
 from __future__ import annotations
 
 from os import PathLike, fspath
+from typing import Any
 
 
 class VsrError(Exception):
@@ -56,6 +58,18 @@ class ProbeError(MediaError):
 
 class DecodeError(MediaError):
     """The frames of the file cannot be decoded."""
+
+
+class DamagedError(MediaError):
+    """More than a tenth of the input's frames are lost; the output is named as damaged.
+
+    Attributes:
+        result: Of `vsr.enhance`, as without the damage.
+    """
+
+    def __init__(self, path: str | PathLike[str], message: str, result: Any = None) -> None:  # noqa: ANN401
+        super().__init__(path, message)
+        self.result = result
 
 
 class EncodeError(MediaError):

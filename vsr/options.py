@@ -166,6 +166,10 @@ class EnhanceOptions:
     overwrite: bool = False
     """Replace the output if it exists."""
 
+    allow_damage: bool = False
+    """Take an input of which more than a tenth is lost: otherwise it is refused, or the output is
+    named NAME.damaged."""
+
     piece: Positive = 240
     """Frames after which finished work survives an interruption; a keyframe starts each piece."""
 

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from vsr.color import LUMA_WEIGHTS
-from vsr.errors import DecodeError, VerifyError
+from vsr.errors import DamagedError, DecodeError, VerifyError
 from vsr.inference.queues import Sink, prefetch
 from vsr.inference.runner import LqFrame, Position, SrFrame, fidelity, finish, upscale
 from vsr.media.clock import output_clock, output_range
-from vsr.media.containers import PICTURES, target_kind
+from vsr.media.containers import PICTURES, damaged_kind, target_kind
 from vsr.media.decode import Decoder, DecodeSummary
 from vsr.media.mux import Writer
 from vsr.media.pictures import PictureFolder, PictureWriter, first_number
@@ -31,7 +31,15 @@ from vsr.models.zoo import ModelInfo, load_network
 from vsr.ops.color import planes_to_rgb, rgb_to_planes
 from vsr.options import EnhanceOptions
 from vsr.plan import Job, plan_job
-from vsr.reporting import Made, Warnings, describe_losses, describe_unlike, make_report, plain
+from vsr.reporting import (
+    Made,
+    Warnings,
+    describe_damage,
+    describe_losses,
+    describe_unlike,
+    make_report,
+    plain,
+)
 from vsr.work import (
     Ledger,
     WorkFolder,
@@ -85,6 +93,7 @@ class EnhanceResult:
         network_seconds: Of these, inside the network.
         warnings: What was assumed, converted or lost.
         report: The same and everything verified, ready for JSON; see docs/enhancing.md.
+        damage: What is lost, where it is so much that the target is named as damaged.
     """
 
     target: os.PathLike[str]
@@ -94,6 +103,7 @@ class EnhanceResult:
     network_seconds: float
     warnings: tuple[str, ...]
     report: dict[str, Any]
+    damage: str | None = None
 
 
 def enhance(
@@ -121,6 +131,7 @@ def enhance(
     Raises:
         ConfigError: An option is wrong.
         MediaError: The source cannot be read, or the target not be written or not be verified.
+        DamagedError: More than a tenth of the source is lost; the target is named as damaged.
         WeightsError: The model's weights are missing or do not fit.
         OutOfMemoryError: Not even small tiles fit in memory.
     """
@@ -129,7 +140,7 @@ def enhance(
     tell = Warnings(warn)
     earlier = finished_before(source, target, options)
     if earlier is not None:
-        return earlier
+        return undamaged(earlier, source)
     job = plan_job(source, target, options)
     for warning in job.warnings:
         tell(warning)
@@ -148,7 +159,23 @@ def enhance(
         )
         result = publish(job, options, work.ledger, made, tell)
         work.remove()
-    return result
+    return undamaged(result, source)
+
+
+def undamaged(result: EnhanceResult, source: str | os.PathLike[str]) -> EnhanceResult:
+    """Pass a result on.
+
+    Raises:
+        DamagedError: Its target is named as damaged.
+    """
+    if result.damage is None:
+        return result
+    raise DamagedError(
+        source,
+        f"{result.damage}; what there is, is verified and named '{result.target}': get a better "
+        "copy, or repeat with --allow-damage",
+        result,
+    )
 
 
 def finished_before(
@@ -159,6 +186,8 @@ def finished_before(
     earlier = published_before(Path(os.fspath(source)), kind, options)
     if earlier is None:
         return None
+    if earlier["damage"] is not None:
+        kind = damaged_kind(kind)
     warnings = tuple(earlier["warnings"])
     return EnhanceResult(**{**earlier, "target": kind.pattern, "warnings": warnings})
 
@@ -195,19 +224,22 @@ def publish(
         checked = check_output(job, ledger, made.marks, warn)
         made = replace(made, seconds=made.seconds + time.monotonic() - begin)
         report = make_report(job, options, made, checked, ledger.joined, ledger.fidelity, warn.said)
+        damage = None if options.allow_damage else describe_damage(made.summary)
+        named = job.target if damage is None else damaged_kind(job.target)
         result = EnhanceResult(
-            target=job.target.pattern,
+            target=named.pattern,
             frames=len(made.marks),
             resumed=made.resumed,
             seconds=made.seconds,
             network_seconds=made.network_seconds,
             warnings=tuple(warn.said),
             report=report,
+            damage=damage,
         )
         note_publishing(
             ledger, job.target.pattern, request(job.info.path, options), plain(asdict(result))
         )
-        output.publish(overwrite=options.overwrite)
+        output.publish(overwrite=options.overwrite, name=named.pattern)
     return result
 
 

@@ -17,12 +17,13 @@ from vsr.data.pictures import color_layout
 from vsr.errors import ConfigError
 from vsr.inference.plan import Plan, make_plan
 from vsr.media.clock import early_warnings, kept_range, output_range, timecode_warnings
-from vsr.media.containers import PICTURES, TargetKind, check_target
+from vsr.media.containers import PICTURES, TargetKind, check_damaged_name, check_target
 from vsr.media.copying import TimeRange, chapter_warnings
 from vsr.media.decode import Decoder
 from vsr.media.encode import plan_encoding
 from vsr.media.filters import FilterChain, as_turned, crop_notes, made_upright, parse_chain
 from vsr.media.probe import SourceInfo, expected_losses, probe
+from vsr.media.reading import check_start
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
 from vsr.media.types import EncodePlan
 from vsr.media.verify import Expected
@@ -107,10 +108,14 @@ def plan_job(
     """
     options = checked(options)
     kind = check_target(source, target, overwrite=options.overwrite)
+    if not options.allow_damage:
+        check_damaged_name(kind, overwrite=options.overwrite)
     named = find_model(options.model) if options.model else None
     info = probe(Path(os.fspath(source)))
     decode = made_upright(info, decode_options(options), kind)
     chain = parse_chain(decode.filter_chain)
+    if not options.allow_damage:
+        check_start(info, decode)
     with Decoder(info, decode) as decoder:
         size = decoder.width, decoder.height
         shown, turn_notes = as_turned(info, chain)

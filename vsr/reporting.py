@@ -27,6 +27,8 @@ VERSIONS = ("torch", "av", "numpy")
 _WORST = 5
 # dB. Noise and blocks that a network takes away cost less; its own artefacts, once they grow, more.
 _UNLIKE = 20.0
+_DAMAGED = Fraction(1, 10)  # share of lost frames above which an output is named as damaged
+_NAMED_LOSSES = 5
 
 
 class Warnings:
@@ -220,6 +222,18 @@ def describe_losses(summary: DecodeSummary, *, captions: bool) -> Iterator[str]:
     if summary.repaired_pts:
         yield f"{summary.repaired_pts} frames had times that went backwards; repaired"
     yield from counted_losses(summary.attached, captions=captions, captioned=summary.captioned)
+
+
+def describe_damage(summary: DecodeSummary) -> str | None:
+    """The losses by time where they are more than a tenth of the film; None otherwise."""
+    lost, all_frames = summary.lost_count, summary.decoded + summary.lost_count
+    if lost <= all_frames * _DAMAGED:
+        return None
+    shown = summary.lost[:_NAMED_LOSSES]
+    times = "; ".join(describe_lost(shown))
+    if left := summary.lost[_NAMED_LOSSES:]:
+        times += f"; {sum(run.count for run in left)} more at {len(left)} later times"
+    return f"{lost} of {all_frames} frames of the input are lost ({times})"
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401

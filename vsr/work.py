@@ -36,7 +36,7 @@ from vsr.errors import BusyError, VerifyError
 from vsr.files import require_room, sync, whole, write_durably, write_error
 from vsr.inference.plan import Plan
 from vsr.inference.runner import Position
-from vsr.media.containers import PICTURES, TargetKind
+from vsr.media.containers import PICTURES, TargetKind, damaged_kind
 from vsr.media.pictures import PictureFolder
 from vsr.media.source import find_pictures, library_versions
 from vsr.models.contract import State
@@ -315,10 +315,12 @@ def identify(job: Job, options: EnhanceOptions) -> dict[str, Any]:
     """
     encoding = asdict(job.encode)
     encoding.pop("warnings")
+    asked = request(job.info.path, options)
+    asked["options"].pop("allow_damage")  # it changes the name alone
     found: dict[str, Any] = plain(
         {
             "format": _FORMAT,
-            **request(job.info.path, options),
+            **asked,
             "target": job.target.pattern.name,
             "network": {
                 "name": job.model.name,
@@ -526,6 +528,9 @@ def published_before(
     folder = work_path(place)
     try:
         note = json.loads((folder / _NOTE).read_bytes())
+        if note["result"].get("damage"):
+            target = damaged_kind(target)
+            place = target.pattern
         there = source.exists() or find_pictures(source) is not None
         same = there and note["request"] == request(source, options)
         if target.muxer == PICTURES:

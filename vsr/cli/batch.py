@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from vsr.cli.enhance import print_planned
-from vsr.cli.terminal import ProgressKind, bar, counted, each_second, note, print_event, say
+from vsr.cli.terminal import (
+    ProgressKind,
+    bar,
+    counted,
+    each_second,
+    note,
+    print_event,
+    print_line,
+    say,
+)
 from vsr.cli.words import Options, ReportFile
 from vsr.errors import ConfigError
 from vsr.files import check_place, write_text
@@ -341,7 +350,7 @@ def _print_table(found: Forecast, at_once: int) -> None:
         job = each.job
         width, height = job.input_size
         picture = f"{width}x{height} to {job.encode.width}x{job.encode.height}"
-        print(
+        print_line(
             f"{'?' if job.frames is None else format(job.frames, ','):>10} "
             f"{'?' if each.seconds is None else clock(each.seconds, digits=0):>11} "
             f"{'?' if each.size is None else in_bytes(each.size):>10}  {picture:<21}  "

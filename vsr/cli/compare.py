@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from vsr.cli.terminal import advance, bar, counted, note
+from vsr.cli.terminal import advance, bar, counted, note, print_line
 from vsr.options import Count
 
 
@@ -90,7 +90,7 @@ def _write_page(reference: str, outputs: tuple[str, ...], page: Path, **options:
             note(f"{name}: {problem}")
     size = page.stat().st_size / 1e6
     frames = counted(found.frames, "frame")
-    print(f"{page}: {frames} compared, {len(found.moments)} shown, {size:.1f} MB")
+    print_line(f"{page}: {frames} compared, {len(found.moments)} shown, {size:.1f} MB")
 
 
 def _write_film(reference: str, outputs: tuple[str, ...], target: str, **options: Any) -> None:  # noqa: ANN401
@@ -101,7 +101,7 @@ def _write_film(reference: str, outputs: tuple[str, ...], target: str, **options
     for text in found.notes:
         note(text)
     width, height = found.size
-    print(f"{found.path}: {counted(found.frames, 'frame')} of {width}x{height}, verified")
+    print_line(f"{found.path}: {counted(found.frames, 'frame')} of {width}x{height}, verified")
 
 
 @contextmanager

@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from vsr.cli.terminal import ProgressKind, advance, bar, counted, each_second, note, print_event
+from vsr.cli.terminal import (
+    ProgressKind,
+    advance,
+    bar,
+    counted,
+    each_second,
+    note,
+    print_event,
+    print_line,
+)
 from vsr.cli.words import Options, ReportFile
-from vsr.errors import ConfigError
+from vsr.errors import ConfigError, DamagedError
 from vsr.files import check_place, write_text
 from vsr.media.containers import check_record
 from vsr.options import EnhanceOptions, Positive
@@ -46,6 +55,7 @@ def enhance(
             show them on a page, with an estimate of time and size for the whole.
         open_: Open the page of --preview in a browser.
     """
+
     from vsr.pipeline import enhance as run
 
     _check(report, dry_run, preview, open_)
@@ -58,15 +68,21 @@ def enhance(
         return 0
     if report is not None:
         check_place(report)
+    damage: DamagedError | None = None
     with _display(progress) as (show, warn):
-        result = run(source, target, options, progress=show, warn=warn)
+        try:
+            result = run(source, target, options, progress=show, warn=warn)
+        except DamagedError as error:
+            damage, result = error, error.result
     if report is not None:
         write_text(report, json.dumps(result.report, indent=2) + "\n")
+    if damage is not None:
+        raise damage
     if progress == "json":
         print_event("done", frames=result.frames, target=str(result.target))
     elif progress == "bar":
         fps = (result.frames - result.resumed) / result.seconds
-        print(
+        print_line(
             f"{result.target}: {counted(result.frames, 'frame')} in {result.seconds:.1f} s "
             f"({fps:.2f} fps), verified"
         )
@@ -110,9 +126,9 @@ def _preview(
         print_event("done", target=str(page), **facts)
     elif progress == "bar":
         size = page.stat().st_size / 1e6
-        print(f"{page}: {counted(len(found.samples), 'stretch')}, {size:.1f} MB")
+        print_line(f"{page}: {counted(len(found.samples), 'stretch')}, {size:.1f} MB")
         for text in in_words(found):
-            print(text)
+            print_line(text)
     if open_:
         open_page(page)
     return 0
@@ -133,7 +149,7 @@ def _print_plan(job: Job, options: EnhanceOptions, progress: ProgressKind) -> No
 
     if progress != "json":
         for line in describe(job):
-            print(line, flush=True)
+            print_line(line)
     found = estimate(job, options)
     seconds, size = found.seconds_for(job), found.bytes_for(job, options.piece)
     if progress == "json":

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, arg
 
+from vsr.cli.terminal import print_line
 from vsr.options import Measuring
 
 
@@ -41,7 +42,7 @@ def evaluate(
         data,
         measuring,
         results=json_,
-        tell=lambda line: print(f"vsr: {line}", file=sys.stderr),
+        tell=lambda line: print_line(f"vsr: {line}", sys.stderr),
     )
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     print(table(results, width))

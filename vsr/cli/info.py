@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from vsr.cli.terminal import counted, shown
+from vsr.cli.terminal import counted, print_line
 from vsr.color import MATRIX_NAMES, PRIMARIES_NAMES, RANGE_NAMES, TRANSFER_NAMES, numbered
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def info(
     if json_:
         print(json.dumps(dataclasses.asdict(found), default=str, indent=2))
     else:
-        print("\n".join(map(shown, describe(found))))
+        for line in describe(found):
+            print_line(line)
     return 0
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from vsr.cli.terminal import advance, bar
+from vsr.cli.terminal import advance, bar, print_line
 from vsr.errors import ConfigError
 
 
@@ -47,4 +47,4 @@ def _download(name: str) -> None:
             entry.digest,
             progress=lambda done, total: advance(shown, done, total),
         )
-    print(f"{name}: {target}, verified")
+    print_line(f"{name}: {target}, verified")

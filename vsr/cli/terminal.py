@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import textwrap
@@ -30,12 +31,18 @@ def say(text: str, to: TextIO | None = None) -> None:
     print(_wrapped(text, to), file=to)
 
 
+def print_line(text: str, to: TextIO | None = None) -> None:
+    """Print a line of a table or a list, as long as it is."""
+    print(shown(text), file=to or sys.stdout, flush=True)
+
+
 def _wrapped(text: str, to: TextIO) -> str:
     """Wrap on a terminal only: where programs read, a remark is one line."""
+    text = shown(text)
     if not to.isatty():
         return text
     return textwrap.fill(
-        shown(text),
+        text,
         shutil.get_terminal_size().columns,
         subsequent_indent="  ",
         break_long_words=False,
@@ -43,9 +50,16 @@ def _wrapped(text: str, to: TextIO) -> str:
     )
 
 
+# C0, DEL and C1; marks, embeddings, overrides and isolates of direction; ends of lines; surrogates,
+# which are bytes of a name that is not UTF-8.
+_STEERING = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
 def shown(text: str) -> str:
-    """Text of a file or a name, with escapes for what would steer the terminal."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+    """Text of a file or a name, with escapes for what would steer a terminal."""
+    return _STEERING.sub(lambda sign: repr(sign[0])[1:-1], text)
 
 
 def counted(number: int, noun: str) -> str:

@@ -31,7 +31,14 @@ from vsr.jobs.local import Event, describe_result
 from vsr.jobs.parts import Part, PartDone, Survey
 from vsr.models.zoo import loader
 from vsr.options import EnhanceOptions
-from vsr.pipeline import EnhanceResult, Progress, finished_before, open_work, try_output
+from vsr.pipeline import (
+    EnhanceResult,
+    Progress,
+    finished_before,
+    open_work,
+    try_output,
+    undamaged,
+)
 from vsr.plan import Job
 from vsr.reporting import Made, Warnings
 
@@ -247,7 +254,7 @@ async def _film(
     Path(target).parent.mkdir(parents=True, exist_ok=True)
     earlier = finished_before(source, target, options)
     if earlier is not None:
-        return earlier
+        return undamaged(earlier, source)
     wants = {"num_cpus": crew.cpus, "num_gpus": crew.gpus}
     plan: Job = await _get(_plan.options(**wants).remote(source, target, options))
     for warning in plan.warnings:
@@ -284,7 +291,7 @@ async def _film(
         work.remove()
     for warning in result.warnings:
         warn(warning)
-    return result
+    return undamaged(result, source)
 
 
 def _progress(found: list[PartDone], job: Job, begin: float) -> Progress:

@@ -6,7 +6,7 @@ import codecs
 import os
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vsr.errors import ConfigError, MuxError
@@ -145,6 +145,36 @@ def check_target(
         raise MuxError(path, "is no regular file; give the output another name")
     _check_folder(path.parent, path)
     return kind
+
+
+def damaged_kind(kind: TargetKind) -> TargetKind:
+    """Kind with the name of an output that lacks much: NAME.damaged.EXT, or the folder's so."""
+    path = kind.pattern
+    if kind.muxer == PICTURES:
+        folder = path.parent.resolve()
+        return replace(kind, pattern=folder.with_name(f"{folder.name}.damaged") / path.name)
+    ending = os.fsencode(f".damaged{path.suffix}")
+    stem = os.fsencode(path.stem)[: LONGEST_NAME - len(ending)]
+    return replace(kind, pattern=path.with_name(os.fsdecode(stem + ending)))
+
+
+def check_damaged_name(kind: TargetKind, *, overwrite: bool) -> None:
+    """Refuse where the name of a damaged output is taken, before any work.
+
+    Raises:
+        MuxError: It exists, and must not be replaced.
+    """
+    path = damaged_kind(kind).pattern
+    taken = path.exists()
+    if kind.muxer == PICTURES:
+        taken = path.parent.is_dir() and bool(pictures_in(path))
+        path = path.parent
+    if taken and not overwrite:
+        raise MuxError(
+            path,
+            "exists already, and the output gets this name if more than a tenth of the input is "
+            "lost; remove it, or --overwrite to replace it, or --allow-damage",
+        )
 
 
 def partial_path(target: Path) -> Path:

@@ -197,14 +197,19 @@ class Writer:
                 f"the header has no room for the pixel aspect of {aspect}; write mp4 instead",
             )
 
-    def publish(self, *, overwrite: bool) -> None:
+    def publish(self, *, overwrite: bool, name: Path | None = None) -> None:
         """Rename the finished file to its final name.
+
+        Args:
+            overwrite: Whether an existing file may be replaced.
+            name: Another one than `target`, in the same folder.
 
         Raises:
             MuxError: The target exists by now and must not be overwritten.
         """
         if self._output is not None:
             raise ValueError("publish() before join()")
+        self.target = name or self.target
         if self.target.exists() and not overwrite:
             raise MuxError(self.target, "exists by now; remove it, or --overwrite to replace it")
         with self._guard():

@@ -139,12 +139,18 @@ class PictureFolder:
         if not pieces:
             raise MuxError(self.target, "the input gave no frames; nothing was written")
 
-    def publish(self, *, overwrite: bool) -> None:
+    def publish(self, *, overwrite: bool, name: Path | None = None) -> None:
         """Rename the folder to its final name; an existing one keeps its other files.
+
+        Args:
+            overwrite: Whether existing pictures may be replaced.
+            name: Another pattern than `target`, in a folder beside its own.
 
         Raises:
             MuxError: Pictures of these names exist by now and must not be overwritten.
         """
+        if name is not None:
+            self.target, self.folder = name, name.parent.resolve()
         try:
             if not self.folder.exists():
                 self.partial.rename(self.folder)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from heapq import heappop, heappush
-from itertools import chain
+from itertools import chain, islice
 from math import ceil
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from vsr.errors import DecodeError
 from vsr.media.probe import SourceInfo, attached
 from vsr.media.source import frame_graph, open_source, read_packets, read_pictures
 from vsr.media.timing import DiscontinuityFixer, PtsRepair
+from vsr.options import DecodeOptions
 
 KEPT_GAPS = 1000
 
@@ -67,6 +68,7 @@ class FrameAccount:
 
     Attributes:
         packets, frames: Sent and received.
+        hidden: Number of packets that are never shown.
         last_sent: Latest time of a packet, empty ones included.
         lasts_until: Latest end of a packet, by its own duration.
         empties, first_empty, empty_until: Number of empty packets, time of the first, end of the
@@ -80,6 +82,7 @@ class FrameAccount:
 
     def __init__(self, step: Fraction, first: int | None = None, end: int | None = None) -> None:
         self.packets = 0
+        self.hidden = 0
         self.frames = 0
         self.last_sent: int | None = None
         self.lasts_until: int | None = None
@@ -106,6 +109,7 @@ class FrameAccount:
     ) -> None:
         """Count a packet; `hidden` ones (cut off by an edit list) are never shown."""
         self.packets += 1
+        self.hidden += hidden
         self._reached(pts if pts is not None else dts, duration)
         if pts is None:
             return
@@ -205,6 +209,8 @@ REPEATING_CODECS = ("theora",)
 # keyframe that need the GOP before.
 SEEK_MARGIN = Fraction(2)
 KEPT_PACKETS = 2000
+# A film of whose first packets fewer give frames is not worth beginning.
+FIRST_PACKETS, LEAST_SHARE = 200, Fraction(1, 10)
 HEADER_TOLERANCE = Fraction(1, 10)  # seconds by which a header's duration may be off
 
 
@@ -225,9 +231,21 @@ class FrameReader:
     """
 
     def __init__(
-        self, info: SourceInfo, *, start: Fraction, duration: Fraction | None, threads: int
+        self,
+        info: SourceInfo,
+        *,
+        start: Fraction,
+        duration: Fraction | None,
+        threads: int,
+        most: int | None = None,
     ) -> None:
-        """Open the file; `start` and `duration` count from its first frame, in seconds.
+        """Open the file.
+
+        Args:
+            info: What was probed.
+            start, duration: In seconds from the first frame.
+            threads: Of the decoder; 0 takes all cores.
+            most: Packets after which reading ends; None for all.
 
         Raises:
             ProbeError: The file cannot be opened.
@@ -243,6 +261,7 @@ class FrameReader:
         self.attached: Counter[str] = Counter()
         self._info = info
         self._threads = threads
+        self._most = most
         ticks = start / video.time_base
         self._first = ceil(self.origin + ticks) if start > 0 else None
         self._end = None
@@ -394,7 +413,7 @@ class FrameReader:
     def _decode(self, packets: Iterator[Packet[Stream]]) -> Iterator[VideoFrame]:
         """Decode packets; empty ones are not sent: one would end the film."""
         context = self._stream.codec_context
-        for packet in chain(packets, (None,)):
+        for packet in chain(islice(packets, self._most), (None,)):
             if packet is not None and not packet.size:
                 if self._pictures is None:
                     yield from self._nothing_new(packet)
@@ -476,6 +495,46 @@ class FrameReader:
         if video.duration is None or not (self._info.format == "mov" or tagged):
             return None
         return self.origin + video.duration / video.time_base
+
+
+def check_start(info: SourceInfo, options: DecodeOptions) -> None:
+    """Refuse a file whose first packets give hardly a frame: it is encrypted, or broken.
+
+    Decoding ends with the frames that suffice, so this takes no longer than those.
+
+    Raises:
+        ProbeError: The file can no longer be opened.
+        DecodeError: Naming how many frames decode, and the decoder's reason.
+    """
+    reader = FrameReader(
+        info,
+        start=options.start,
+        duration=options.duration,
+        threads=options.threads,
+        most=FIRST_PACKETS,
+    )
+    ledger = reader.ledger
+    try:
+        for _ in reader.read():
+            ledger = reader.ledger  # another one after a seek that failed
+            if ledger.frames >= FIRST_PACKETS * LEAST_SHARE:
+                return
+    finally:
+        reader.close()
+    ledger = reader.ledger
+    sent = ledger.packets - ledger.hidden
+    if sent and ledger.frames < sent * LEAST_SHARE:
+        reason = reader.errors[0] if reader.errors else "the decoder gave no reason"
+        decode = (
+            f"{ledger.frames} of the first {sent} frames decode"
+            if ledger.frames
+            else (f"no frame decodes from {sent} packets")
+        )
+        raise DecodeError(
+            info.path,
+            f"{decode} ({reason}); the file is encrypted, or damaged beyond use: get another copy, "
+            "or take what there is with --allow-damage",
+        )
 
 
 def _time(packet: Packet[Stream]) -> int | None:
