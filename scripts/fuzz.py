@@ -69,7 +69,6 @@ def main() -> int:
     given = parser.parse_args()
     sources = find_sources(given.folder)
     found: dict[str, list[int]] = defaultdict(list)
-    seconds: list[str] = []
     for case in range(given.cases) if given.case is None else [given.case]:
         with tempfile.TemporaryDirectory() as name:
             verdict = try_case(sources, given.seed, case, Path(name), given.limit)
@@ -80,7 +79,6 @@ def main() -> int:
         found[verdict.outcome].append(case)
         if verdict.outcome in BAD or given.case is not None:
             line = f"case {case}, {verdict.source}: {verdict.outcome}: {verdict.why}"
-            seconds.append(line)
             print(line, file=sys.stderr, flush=True)
     print(f"{'outcome':<20} {'cases':>6}  of seed {given.seed}")
     for outcome in (*GOOD, *BAD):
@@ -292,8 +290,10 @@ def compare(source: Path, folder: Path, said: Path, answer: Path) -> None:
         answer.write_text("silent short file\tno output")
         return
     wanted, _ = pictures_of(source)
+    again, _ = pictures_of(source, held=True)
+    sure = [np.abs(one - other).mean() < 1 for one, other in zip(wanted, again, strict=True)]
     got, faults = pictures_of(made[0])
-    outcome, why = judged(wanted, got, faults, words)
+    outcome, why = judged(wanted, sure, got, faults, words)
     if outcome.startswith("done") and made[0].is_file():
         there, here = seconds_of_sound(source), seconds_of_sound(made[0])
         noted = "stream" in words or "audio" in words or "sound" in words
@@ -305,9 +305,9 @@ def compare(source: Path, folder: Path, said: Path, answer: Path) -> None:
 
 
 def judged(
-    wanted: list[np.ndarray], got: list[np.ndarray], faults: int, words: str
+    wanted: list[np.ndarray], sure: list[bool], got: list[np.ndarray], faults: int, words: str
 ) -> tuple[str, str]:
-    """Judge the frames of an output."""
+    """Judge the frames of an output; those that decode differently each time are only counted."""
     lost = sum(map(int, re.findall(r"frames lost between .*? s: (\d+)", words)))
     counts = f"{len(got)} frames, {len(wanted)} decode, {lost} reported lost"
     if faults:
@@ -317,17 +317,23 @@ def judged(
     if len(got) > len(wanted):
         return "wrong", counts
     for index, (one, other) in enumerate(zip(wanted, got, strict=True)):
-        if one.shape == other.shape and (off := np.abs(one - other).mean()) > ALIKE:
+        off = np.abs(one - other).mean()
+        if sure[index] and off > ALIKE:
             return "wrong", f"frame {index} is {off:.1f} levels off; {counts}"
     return ("done, loss reported" if lost else "done"), counts
 
 
-def pictures_of(path: Path) -> tuple[list[np.ndarray], int]:
-    """Luma of all frames that decode, at the size of the inputs, and the number of errors."""
+def pictures_of(path: Path, *, held: bool = False) -> tuple[list[np.ndarray], int]:
+    """Luma of all frames that decode, at the size of the inputs, and the number of errors.
+
+    Where data are missing, some decoders show what was in the memory before: with all frames held,
+    that is something else.
+    """
     paths = sorted(path.iterdir()) if path.is_dir() else [path]
     found, faults = [], 0
     for each in paths:
-        for frame in decoded(each, "video"):
+        frames = decoded(each, "video")
+        for frame in list(frames) if held else frames:
             if frame is None:
                 faults += 1
                 continue

@@ -83,3 +83,37 @@ def test_what_the_system_refuses_is_one_line(
         "vsr: error: a.mp4: could not be read or written: Permission denied; check its path and "
         "permissions\n"
     )
+
+
+STEERING = "a\x1b[2Jb\x07c\x7fd\x9be\u202ef\u2066g"
+ESCAPED = r"a\x1b[2Jb\x07c\x7fd\x9be\u202ef\u2066g"
+
+
+def test_texts_of_files_are_shown_with_escapes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_video(tmp_path / "in.mkv", frames=2, tags={"title": STEERING, "artist": "Zoë 子"})
+    assert main(["info", str(source)]) == 0
+    text = capsys.readouterr().out
+    assert f"title: {ESCAPED}\n" in text
+    assert "ARTIST: Zoë 子\n" in text
+    assert main(["info", str(source), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tags"]["title"] == STEERING
+
+
+def test_names_of_files_are_shown_with_escapes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=2).rename(tmp_path / "i\n\x1b[1mn.mp4")
+    target = tmp_path / "o\x1b[31mut.mp4"
+    assert main(["enhance", str(tmp_path / "no\x1bne.mp4"), str(target)]) == 1
+    assert r"vsr: error: " in (error := capsys.readouterr().err)
+    assert r"no\x1bne.mp4: no such file" in error
+    assert main(["enhance", str(source), str(target), *FAST]) == 0
+    assert r"o\x1b[31mut.mp4: 2 frames in" in capsys.readouterr().out
+    assert (
+        main(["batch", str(source), "--output-dir", str(tmp_path / "o"), *FAST, "--dry-run"]) == 0
+    )
+    said = capsys.readouterr()
+    assert r"i\n\x1b[1mn.mp4" in said.out
+    assert "\x1b" not in said.out + said.err
