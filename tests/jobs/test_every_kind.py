@@ -55,7 +55,7 @@ def make_files(folder: Path) -> None:
     make_video(folder / "raw.h264", frames=5, size=SIZE)
     make_video(folder / "deep.mkv", frames=5, size=SIZE, codec="libx265", pix_fmt="yuv420p10le")
     cut_file(make_video(folder / "cut off.ts", frames=24, size=SIZE), 0.6)
-    cut_file(make_video(folder / "cut off.mkv", frames=24, size=SIZE), 0.95)
+    cut_file(make_video(folder / "cut off.mkv", frames=60, size=SIZE), 0.92)
     break_packets(
         make_video(folder / "scratched.mkv", frames=12, size=SIZE, codec_options={"g": "3"}), [4]
     )
