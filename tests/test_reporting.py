@@ -32,10 +32,10 @@ def test_the_report_holds_what_was_verified(tmp_path: Path) -> None:
         assert report[name]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert report["model"]["name"] == "bicubic"
     assert report["options"]["encode"]["crf"] == 10
-    assert report["verified"]["target"] == report["target"]["path"]
-    assert all(found["passed"] for found in report["verified"]["checks"])
+    assert report["verification"]["target"] == report["target"]["path"]
+    assert all(found["passed"] for found in report["verification"]["checks"])
     assert {"frames", "timestamps", "audio 1 packets"} <= {
-        found["name"] for found in report["verified"]["checks"]
+        found["name"] for found in report["verification"]["checks"]
     }
 
 

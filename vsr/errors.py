@@ -8,6 +8,7 @@
         DamagedError         too many of its frames are lost; the output got another name
         EncodeError          the encoder refused
         MuxError             the output cannot be written
+          StreamError        one stream beside the video cannot be written
           BusyError          another process writes it
           DiskError          its disk is full, will be, or fails; the same call continues later
         VerifyError          the finished file is not what it should be
@@ -48,8 +49,13 @@ class MediaError(VsrError):
         # Both are kept: pickling, on the way from another process, needs the arguments.
         super().__init__(self.path, message)
 
+    @property
+    def reason(self) -> str:
+        """The message without the path."""
+        return str(self.args[1])
+
     def __str__(self) -> str:
-        return ": ".join(self.args)
+        return ": ".join(self.args[:2])
 
 
 class ProbeError(MediaError):
@@ -78,6 +84,19 @@ class EncodeError(MediaError):
 
 class MuxError(MediaError):
     """The output file cannot be created or written."""
+
+
+class StreamError(MuxError):
+    """One stream beside the video cannot be written to the output.
+
+    Attributes:
+        index: Of the stream in the source.
+    """
+
+    def __init__(self, path: str | PathLike[str], message: str, index: int = -1) -> None:
+        super().__init__(path, message)
+        self.index = index
+        self.args = (self.path, message, index)
 
 
 class BusyError(MuxError):

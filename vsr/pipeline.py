@@ -31,6 +31,7 @@ from vsr.models.zoo import ModelInfo, load_network
 from vsr.ops.color import planes_to_rgb, rgb_to_planes
 from vsr.options import EnhanceOptions
 from vsr.plan import Job, plan_job
+from vsr.rehearsal import rehearse
 from vsr.reporting import (
     Made,
     Warnings,
@@ -146,7 +147,7 @@ def enhance(
         tell(warning)
     with open_work(job, options, tell) as work:
         job = replace(job, inference=work.plan)
-        try_output(job, work.ledger)
+        job = try_output(job, work, tell)
         network = TimedNetwork(load(job.model, job.inference.device))
         resumed = work.ledger.frames
         summary, marks = run(job, network, options, work.ledger, progress, tell)
@@ -243,17 +244,22 @@ def publish(
     return result
 
 
-def try_output(job: Job, ledger: Ledger) -> None:
-    """Open and close the output, so that a refusal comes before hours of work.
+def try_output(job: Job, work: WorkFolder, warn: Callable[[str], None]) -> Job:
+    """Rehearse the output, so that a refusal comes before hours of work.
+
+    Returns:
+        The plan, mended where the rehearsal failed.
 
     Raises:
         MuxError, EncodeError: It cannot be written.
         DiskError: There is no room for it.
+        VerifyError: It would not be what its source calls for.
     """
-    check_room(job, ledger)
-    if job.target.muxer != PICTURES:
-        with open_output(job, ledger):
-            pass
+    check_room(job, work.ledger)
+    job = rehearse(job, work.path)
+    for warning in job.warnings:
+        warn(warning)
+    return job
 
 
 def open_work(job: Job, options: EnhanceOptions, warn: Callable[[str], None]) -> WorkFolder:
@@ -330,7 +336,7 @@ def check_output(
     """Verify what was written against all that the job knows.
 
     Raises:
-        VerifyError: It is wrong, and with it the pieces, which their holder removes.
+        VerifyError: It is wrong; the pieces stay.
     """
     checked = verify(
         job.info.path,
@@ -344,15 +350,15 @@ def check_output(
         ),
         named=job.target.pattern,
     )
-    for warning in checked.warnings:
+    for warning in (*checked.changes, *checked.warnings):
         warn(warning)
     if checked.passed:
         return checked
     kept = ledger.set_aside()
     raise VerifyError(
         job.target.pattern,
-        f"the finished file is not what its source calls for ({'; '.join(checked.problems)}); "
-        + (f"it is kept as '{kept}', to look at" if kept else "it was removed"),
+        f"the finished file is not what its source calls for ({'; '.join(checked.problems)})"
+        + (f"; it is kept as '{kept}', to look at" if kept else ""),
     )
 
 

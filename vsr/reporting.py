@@ -123,7 +123,8 @@ def make_report(
             "resumed_frames": made.resumed,
             "seconds": round(made.seconds, 3),
             "network_seconds": round(made.network_seconds, 3),
-            "verified": asdict(result),
+            "verified": result.verdict,
+            "verification": asdict(result),
             "warnings": list(warnings),
         }
     )

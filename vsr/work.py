@@ -32,7 +32,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from vsr import __version__, files
-from vsr.errors import BusyError, VerifyError
+from vsr.errors import BusyError
 from vsr.files import require_room, sync, whole, write_durably, write_error
 from vsr.inference.plan import Plan
 from vsr.inference.runner import Position
@@ -428,7 +428,7 @@ class WorkFolder:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None and self._lock is not None:
-            done = 0 if isinstance(error, VerifyError) else count_frames(self.path)
+            done = count_frames(self.path)
             if done:
                 self._warn(
                     f"{done} finished frames are kept in {self.path}; "

@@ -54,7 +54,7 @@ def test_good_files_are_done_bad_ones_named_and_a_second_run_does_nothing(
     assert f"vsr: failed: {tapes / 'empty.mp4'}: the file is empty" in text.err
     assert f"vsr: failed: {tapes / 'rotten.mp4'}: the mp4/mov has no index" in text.err
     found = {Path(job["source"]).name: job for job in json.loads(summary.read_text())["jobs"]}
-    assert found["one.mp4"]["report"]["verified"]
+    assert found["one.mp4"]["report"]["verified"] == "in full"
     assert found["rotten.mp4"]["attempts"] == 2
     assert sorted(path.name for path in out.rglob("*") if path.is_file()) == [
         ".vsr-batch.lock", ".vsr-batch.sqlite", "one.mp4", "two.avi",

@@ -50,7 +50,7 @@ def enhance(
             the page to write, such as preview.html.
         report: Write what was done and verified as JSON.
         progress: bar for people, json for programs (a line per second on stdout), or none.
-        dry_run: Print the plan and an estimate of time and size, and stop.
+        dry_run: Rehearse, print the plan and an estimate of time and size, and stop.
         preview: Enhance so many stretches of a second (sharpest motion, darkest, most detail) and
             show them on a page, with an estimate of time and size for the whole.
         open_: Open the page of --preview in a browser.
@@ -63,8 +63,9 @@ def enhance(
         return _preview(source, Path(target), preview, options, progress, open_)
     if dry_run:
         from vsr.plan import plan_job
+        from vsr.rehearsal import rehearse
 
-        _print_plan(plan_job(source, target, options), options, progress)
+        _print_plan(rehearse(plan_job(source, target, options)), options, progress)
         return 0
     if report is not None:
         check_place(report)
@@ -82,9 +83,10 @@ def enhance(
         print_event("done", frames=result.frames, target=str(result.target))
     elif progress == "bar":
         fps = (result.frames - result.resumed) / result.seconds
+        verdict = result.report["verified"]
         print_line(
             f"{result.target}: {counted(result.frames, 'frame')} in {result.seconds:.1f} s "
-            f"({fps:.2f} fps), verified"
+            f"({fps:.2f} fps), verified{'' if verdict == 'in full' else ' ' + verdict}"
         )
         print(_fidelity(result.report["fidelity"]))
     return 0

@@ -48,7 +48,8 @@ def verify(
         raise ConfigError("--report holds all options; give either it or the options themselves")
     result = compare(source, target, expected)
     for found in result.checks:
-        say(f"{'ok  ' if found.passed else 'FAIL'} {found.name}: {found.detail}")
+        word = "ok  " if found.passed else "note" if found.changed else "FAIL"
+        say(f"{word} {found}")
     for warning in result.warnings:
         say(f"note {warning}")
     return 0 if result.passed else 1

@@ -17,6 +17,7 @@ from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import load_network
 from vsr.options import EnhanceOptions
 from vsr.plan import Job, plan_job
+from vsr.rehearsal import rehearse
 
 # Files planned alike are tried this often, spread over all of them; the mean serves the others.
 _TRIED = 5
@@ -117,14 +118,14 @@ def _plan(source: Path, target: Path, options: EnhanceOptions) -> Job:
     """Plan a job whose folder may not exist yet.
 
     Raises:
-        VsrError: As `plan_job`.
+        VsrError: As `plan_job` and `rehearse`.
     """
     if target.parent.is_dir():
-        return plan_job(source, target, options)
+        return rehearse(plan_job(source, target, options))
     with tempfile.TemporaryDirectory(prefix="vsr-batch-") as folder:
         stand_in = Path(folder) / target.name
         try:
-            job = plan_job(source, stand_in, options)
+            job = rehearse(plan_job(source, stand_in, options))
         except VsrError as error:
             raise VsrError(str(error).replace(str(stand_in), str(target))) from error
     return replace(job, target=target_kind(target))

@@ -261,7 +261,7 @@ async def _film(
         warn(warning)
     with open_work(plan, options, warn) as work:
         plan = replace(plan, inference=work.plan)
-        try_output(plan, work.ledger)
+        plan = try_output(plan, work, warn)
         found: list[PartDone] = []
 
         async def make(part: Part) -> None:

@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from errno import EFBIG
 from fractions import Fraction
 from itertools import islice
 from math import floor
@@ -22,6 +23,8 @@ from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 from av.subtitles.subtitle import SubtitleSet
 
+from vsr.errors import StreamError
+from vsr.files import FAILING, NO_SPACE
 from vsr.media.containers import LABELS
 from vsr.media.probe import SourceInfo, StreamInfo
 from vsr.media.sound import LONGEST_OVERLAP, SampleClock, SoundFromZero, add_sound
@@ -314,7 +317,27 @@ class OtherStreams:
                     packet.pts = max(packet.pts, packet.dts)
             track.last_dts = packet.dts
         packet.stream = track.target
-        self._output.mux(packet)
+        self._put(track, packet)
+
+    def _put(self, track: _Track, packets: Any) -> None:  # noqa: ANN401
+        """Hand packets to the muxer.
+
+        Raises:
+            OSError: The disk refuses.
+            StreamError: The muxer refuses.
+        """
+        try:
+            self._output.mux(packets)
+        except av.FFmpegError as error:
+            if error.errno in (*NO_SPACE, *FAILING, EFBIG):
+                raise
+            plan = track.plan
+            raise StreamError(
+                self._info.path,
+                f"{plan.kind} stream {plan.index} ({plan.codec}) cannot be written: "
+                f"{error.strerror}",
+                plan.index,
+            ) from error
 
     def _convert_audio(self, track: _Track, packet: Packet[Any] | None) -> None:
         try:
@@ -337,7 +360,7 @@ class OtherStreams:
                     continue
                 frame.pts -= round(self._range.start / frame.time_base)
             for piece in track.from_zero.lay(frame) if track.from_zero else (frame,):
-                self._output.mux(track.target.encode(piece))
+                self._put(track, track.target.encode(piece))
 
     def _convert_subtitle(self, track: _Track, packet: Packet[Any]) -> None:
         """Convert the text with the packet's own times, which the encoders round."""
@@ -386,7 +409,7 @@ class OtherStreams:
             if track.plan.action == "convert" and track.plan.kind == "audio":
                 with contextlib.suppress(av.EOFError):
                     self._convert_audio(track, None)
-                self._output.mux(track.target.encode(None))
+                self._put(track, track.target.encode(None))
             self.warnings += self._track_warnings(track)
 
     def _track_warnings(self, track: _Track) -> Iterator[str]:

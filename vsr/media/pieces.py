@@ -13,15 +13,18 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import BinaryIO, Self
 
 import av
+import numpy as np
 
 from vsr.errors import EncodeError, MuxError
 from vsr.files import sync, write_error
 from vsr.media import encoders
 from vsr.media.clock import OutputClock
+from vsr.media.formats import plane_shapes
 from vsr.media.types import EncodePlan, Plane
 
 _MAGIC = b"vsrpiece"
@@ -170,6 +173,61 @@ class PieceWriter:
         except OSError as error:
             raise write_error(self.target, error) from error
         self.size += len(data)
+
+
+# Frames that an encoder may reorder among each other, repeated to the length of a film.
+STAND_INS = 12
+
+
+def write_stand_ins(
+    path: Path, target: Path, plan: EncodePlan, clock: OutputClock, pts: Sequence[int], lasts: int
+) -> None:
+    """Write a piece with every time of a film, a few coded grey frames in place of its pictures.
+
+    Args:
+        path: The piece.
+        target: The final output, for messages.
+        plan, clock: As of `PieceWriter`.
+        pts: Of all frames, increasing, in ticks of `plan.time_base` on the source's clock.
+        lasts: Ticks that the last one lasts.
+
+    Raises:
+        EncodeError, MuxError: As `PieceWriter`; the container cannot hold one of the times.
+    """
+    grey, ends = grey_planes(plan), [*pts[1:], pts[-1] + lasts]
+    with PieceWriter(path, target, plan, clock) as few:
+        for time, end in zip(pts[:STAND_INS], ends, strict=False):
+            few.write(grey, time, end - time)
+        few.finish()
+    times = [clock.place(time, end - time, target) for time, end in zip(pts, ends, strict=True)]
+    extradata, coded = read_extradata(path), list(read_packets([path]))
+    shown = sorted(packet.pts for packet in coded)
+    ranks = [shown.index(packet.pts) for packet in coded]
+    try:
+        with path.open("wb") as file:
+            file.write(_HEADER.pack(_MAGIC, len(extradata), zlib.crc32(extradata)) + extradata)
+            for begin in range(0, len(times), len(coded)):
+                part = times[begin : begin + len(coded)]
+                # A group that is cut short is of keyframes alone.
+                whole = len(part) == len(coded)
+                order = (
+                    zip(ranks, coded, strict=True)
+                    if whole
+                    else zip(range(len(part)), repeat(coded[0]))
+                )
+                for rank, packet in order:
+                    sums = len(packet.payload), zlib.crc32(packet.payload)
+                    file.write(_PACKET.pack(*part[rank], packet.is_keyframe, *sums))
+                    file.write(packet.payload)
+    except OSError as error:
+        raise write_error(target, error) from error
+
+
+def grey_planes(plan: EncodePlan) -> tuple[Plane, ...]:
+    """Planes of one grey picture."""
+    kind = np.uint8 if plan.planes.bit_depth == 8 else np.uint16
+    shapes = plane_shapes(plan.planes, plan.width, plan.height)
+    return tuple(np.full(shape, 1 << (plan.planes.bit_depth - 1), kind) for shape in shapes)
 
 
 def read_extradata(path: Path) -> bytes:

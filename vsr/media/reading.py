@@ -331,6 +331,17 @@ class FrameReader:
             names[NAMED_PICTURES // 2 : -NAMED_PICTURES // 2] = ["..."]
         return replace(run, names=tuple(names))
 
+    def shown_packets(self) -> Iterator[tuple[int | None, int]]:
+        """Time and duration of every packet that is shown within start and duration."""
+        for packet in self._packets():
+            if not packet.size or packet.is_discard or self._is_hidden(packet):
+                continue
+            # AVI counts frames and states no other time.
+            time = packet.dts if self._info.format == "avi" else packet.pts
+            inside = time is None or self._first is None or time >= self._first
+            if inside and (time is None or self._end is None or time < self._end):
+                yield time, packet.duration or 0
+
     def _in_seconds(self, runs: list[LostFrames]) -> list[LostFrames]:
         tick = self._info.video.time_base
         return [replace(run, start=run.start * tick, end=run.end * tick) for run in runs]
@@ -535,6 +546,38 @@ def check_start(info: SourceInfo, options: DecodeOptions) -> None:
             f"{decode} ({reason}); the file is encrypted, or damaged beyond use: get another copy, "
             "or take what there is with --allow-damage",
         )
+
+
+def packet_times(
+    info: SourceInfo, *, start: Fraction = Fraction(0), duration: Fraction | None = None
+) -> tuple[list[int], int] | None:
+    """Times of a video's frames by its packets, without decoding.
+
+    They are those that decoding gives where nothing is lost: increasing, in ticks of the video.
+
+    Args:
+        info: The file.
+        start, duration: The part, in seconds from the first frame.
+
+    Returns:
+        The times, and how long the last one lasts; None where packets have no times.
+
+    Raises:
+        ProbeError, DecodeError: As `FrameReader`.
+    """
+    reader = FrameReader(info, start=start, duration=duration, threads=1)
+    try:
+        found = list(reader.shown_packets())
+    finally:
+        reader.close()
+    shown = sorted((time, lasts) for time, lasts in found if time is not None)
+    if len(shown) < len(found):
+        return None
+    step, times = max(1, round(reader.step)), [time for time, _ in shown]
+    for index in range(1, len(times)):
+        if times[index] <= times[index - 1]:  # as `PtsRepair` does
+            times[index] = times[index - 1] + max(1, step // 2)
+    return times, (shown[-1][1] or step) if shown else step
 
 
 def _time(packet: Packet[Stream]) -> int | None:

@@ -110,6 +110,38 @@ def plan_streams(
         raise MuxError(info.path, f"the streams cannot be read: {error}") from error
 
 
+def mend_stream(info: SourceInfo, plan: StreamPlan, muxer: str, why: str) -> StreamPlan:
+    """Plan a stream anew that a container did not hold as planned: converted, or left out.
+
+    Args:
+        info: The source.
+        plan: What failed.
+        muxer: Of the target.
+        why: What failed about it.
+
+    Raises:
+        MuxError: The source can no longer be opened.
+    """
+    stream = next(stream for stream in info.streams if stream.index == plan.index)
+    if plan.action == "copy" and plan.kind == "audio" and stream.decodable:
+        try:
+            source, _ = open_source(info.path)
+            with source, libav_messages():
+                converted = _convert_audio(stream, source.streams[stream.index], muxer)
+        except (av.FFmpegError, OSError) as error:
+            raise MuxError(info.path, f"the streams cannot be read: {error}") from error
+        if converted.action == "convert":
+            reason = f"{converted.reason}; copied, it would be wrong ({why})"
+            return _labelled(replace(converted, reason=reason, loses=True), stream, muxer)
+    if plan.action == "copy" and stream.codec in TEXT_SUBTITLES and muxer in TEXT_FORMAT:
+        return _labelled(
+            _convert(stream, TEXT_FORMAT[muxer], f"copied, it would be wrong ({why})", loses=True),
+            stream,
+            muxer,
+        )
+    return _drop(stream, f"{muxer} files cannot hold it ({why})")
+
+
 def stream_warnings(plans: tuple[StreamPlan, ...]) -> tuple[str, ...]:
     """Sentences about what the output will not hold of the streams."""
     lost = [

@@ -170,6 +170,11 @@ def _sampled(plane: Plane, bits: int, *, luma: bool, full: bool) -> NDArray[np.f
     return (values / np.float32(unit) - np.float32(16)) / np.float32(219 if luma else 224)
 
 
+# Checks whose failure spoils neither picture nor sound nor their times: the file gets its name, and
+# the change is reported. All others keep it from its name.
+CHANGES = ("last duration", "HDR metadata", "labels")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
     """A named claim about a file, whether it holds, and the numbers behind it."""
@@ -178,6 +183,19 @@ class Check:
     passed: bool
     detail: str
     numbers: dict[str, float | int | str] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> bool:
+        """Whether it failed over a side matter (`CHANGES`)."""
+        return not self.passed and self.name.endswith(CHANGES)
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it failed over anything else."""
+        return not self.passed and not self.changed
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.detail}"
 
 
 def check(name: str, passed: bool, detail: str, **numbers: float | int | str) -> Check:

@@ -33,7 +33,7 @@ from vsr.media.encode import plan_again
 from vsr.media.filters import as_turned, describe_turn, made_upright, parse_chain
 from vsr.media.formats import plane_format
 from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, VideoInfo, probe
-from vsr.media.reading import describe_lost
+from vsr.media.reading import describe_lost, packet_times
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
 from vsr.media.types import Check, EncodePlan, FrameMarks, check, marks_of, spans_full_range
 from vsr.media.verify_streams import (
@@ -69,6 +69,7 @@ class Expected:
         time_range: The part that was kept; None for that of `decode`.
         marks: Of the source's frames as decoded; None to decode them again.
         shape: Of those frames; None for that of the source.
+        stand_in: Whether the target is a rehearsal: its times count, not its pictures.
     """
 
     plan: EncodePlan | None = None
@@ -77,6 +78,7 @@ class Expected:
     time_range: TimeRange | None = None
     marks: FrameMarks | None = None
     shape: Shape | None = None
+    stand_in: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,13 +98,25 @@ class VerifyResult:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """The failed checks in sentences."""
-        return tuple(f"{found.name}: {found.detail}" for found in self.checks if not found.passed)
+        """What is wrong, in sentences."""
+        return tuple(str(found) for found in self.checks if found.wrong)
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What is changed beside picture, sound and times, in sentences."""
+        return tuple(str(found) for found in self.checks if found.changed)
 
     @property
     def passed(self) -> bool:
-        """Whether no check failed."""
-        return all(found.passed for found in self.checks)
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    @property
+    def verdict(self) -> str:
+        """ "in full", "with changes" or "failed"."""
+        if not self.passed:
+            return "failed"
+        return "with changes" if self.changes else "in full"
 
 
 def verify(
@@ -140,9 +154,7 @@ def verify(
         warnings = tuple(f"in the source: {sentence}" for sentence in found_there)
     assert expected.marks is not None
     marks = expected.marks
-    with Decoder(made, DecodeOptions(deinterlace="off")) as frames:
-        found = _marks(made, frames)
-        summary = frames.summary
+    found, of_target = _with_target(made, stand_in=expected.stand_in)
     kept = expected.time_range or early_range(info, kind.muxer, marks.time_base)
     offset = kept.start if kept else Fraction(0)
     shift = Fraction(0)
@@ -150,11 +162,11 @@ def verify(
         shift = found.seconds(0) - (marks.seconds(0) - offset)
         offset -= shift
     checks = [
-        _check_decodes(summary),
+        *of_target,
         _check_count(marks, found),
         *_check_times(kind, expected.plan, marks, found, offset),
         # Damaged frames decode differently from run to run.
-        *([] if damaged else _check_pictures(marks, found)),
+        *([] if damaged or expected.stand_in else _check_pictures(marks, found)),
         *_check_video(kind, info, made, expected),
     ]
     if damaged:
@@ -183,6 +195,19 @@ def _with_source(
             shape=Shape(frames.width, frames.height, frames.sample_aspect_ratio or Fraction(1)),
             time_range=expected.time_range or kept_range(frames, expected.decode, muxer),
         ), frames.summary
+
+
+def _with_target(made: SourceInfo, *, stand_in: bool) -> tuple[FrameMarks, list[Check]]:
+    """Marks of the target's frames, decoded unless they are stand-ins, and whether they decode."""
+    if stand_in:
+        marks = FrameMarks(made.video.time_base)
+        stated = packet_times(made)
+        assert stated is not None  # we wrote them
+        times, marks.last_duration = stated
+        marks.pts.extend(times)
+        return marks, []
+    with Decoder(made, DecodeOptions(deinterlace="off")) as frames:
+        return _marks(made, frames), [_check_decodes(frames.summary)]
 
 
 def _marks(info: SourceInfo, frames: Decoder) -> FrameMarks:

@@ -246,7 +246,7 @@ def _page(
         "checks": [
             {
                 "name": model,
-                "passed": sum(len(s.result.report["verified"]["checks"]) for s in samples),
+                "passed": sum(len(s.result.report["verification"]["checks"]) for s in samples),
                 "problems": [],
                 "warnings": list(warnings),
             }
