@@ -335,11 +335,12 @@ def expected_by_report(
         ConfigError: It is no such report, or has no job of this target.
         MediaError: The source cannot be read.
     """
-    options = _options_of(_report_of(Path(target), report), report)
+    told = _report_of(Path(target), report)
+    options = _options_of(told, report)
     job = plan_job(source, target, options)
-    return Expected(
-        plan=job.encode, streams=job.streams, decode=job.decode, time_range=job.time_range
-    )
+    # Those of the report were mended by a rehearsal.
+    streams = TypeAdapter(tuple[StreamPlan, ...]).validate_python(told["streams"])
+    return Expected(plan=job.encode, streams=streams, decode=job.decode, time_range=job.time_range)
 
 
 def _report_of(target: Path, path: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any, Self
 import av
 from av.packet import Packet
 
-from vsr.errors import MuxError
+from vsr.errors import MuxError, StreamError
 from vsr.files import sync, write_error
 from vsr.media import encoders
 from vsr.media.clock import at_start, output_clock, output_range
@@ -128,7 +128,10 @@ class Writer:
                     self._video.disposition = _disposition(main.disposition)
                 elif stream.action != "drop":
                     assert self._others is not None
-                    self._others.add(self._output, stream)
+                    try:
+                        self._others.add(self._output, stream)
+                    except ValueError as error:  # PyAV's word for a codec without a place there
+                        raise StreamError(self.target, str(error), stream.index) from error
             self._output.start_encoding()
 
     def __enter__(self) -> Self:
