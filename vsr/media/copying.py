@@ -27,7 +27,7 @@ from vsr.errors import StreamError
 from vsr.files import FAILING, NO_SPACE
 from vsr.media.containers import LABELS
 from vsr.media.probe import SourceInfo, StreamInfo
-from vsr.media.sound import LONGEST_OVERLAP, SampleClock, SoundFromZero, add_sound
+from vsr.media.sound import LONGEST_OVERLAP, OneForm, SampleClock, SoundFromZero, add_sound
 from vsr.media.source import has_discontinuous_clock, open_source, read_packets
 from vsr.media.streams import MOV_LANGUAGES, StreamPlan, stream_tags
 from vsr.media.types import Check, check
@@ -140,6 +140,7 @@ class _Track:
     target: Any
     last_dts: int | None = None
     clock: SampleClock = field(default_factory=SampleClock)
+    form: OneForm | None = None
     from_zero: SoundFromZero | None = None
     started: bool = False
     cues: CueFlattener = field(default_factory=CueFlattener)
@@ -180,7 +181,7 @@ class OtherStreams:
             with self._template(output, source) as template:
                 target: Any = output.add_stream_from_template(template, opaque=True)
         elif plan.kind == "audio":
-            target = add_sound(output, source.codec_context, plan.codec, plan.layout)
+            target = add_sound(output, source.codec_context, plan.codec, plan.layout, plan.rate)
         else:
             target = _add_subtitles(output, source, plan.codec)
         tags = stream_tags(info)
@@ -189,6 +190,8 @@ class OtherStreams:
         target.metadata.update(tags)
         target.disposition = source.disposition
         track = _Track(plan=plan, source=source, target=target)
+        if plan.action == "convert" and plan.kind == "audio":
+            track.form = OneForm(target.codec_context)
         if output.format.name == "avi":
             track.from_zero = SoundFromZero()
         self._tracks[plan.index] = track
@@ -359,7 +362,12 @@ class OtherStreams:
                 if time + reaches < self._range.start or after:
                     continue
                 frame.pts -= round(self._range.start / frame.time_base)
-            for piece in track.from_zero.lay(frame) if track.from_zero else (frame,):
+            self._encode(track, frame)
+
+    def _encode(self, track: _Track, frame: av.AudioFrame | None) -> None:
+        assert track.form
+        for brought in track.form.bring(frame):
+            for piece in track.from_zero.lay(brought) if track.from_zero else (brought,):
                 self._put(track, track.target.encode(piece))
 
     def _convert_subtitle(self, track: _Track, packet: Packet[Any]) -> None:
@@ -409,6 +417,7 @@ class OtherStreams:
             if track.plan.action == "convert" and track.plan.kind == "audio":
                 with contextlib.suppress(av.EOFError):
                     self._convert_audio(track, None)
+                self._encode(track, None)
                 self._put(track, track.target.encode(None))
             self.warnings += self._track_warnings(track)
 

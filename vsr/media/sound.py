@@ -10,7 +10,7 @@ formats they take, but not the channels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -36,6 +36,7 @@ class SampleClock:
         self.overlapping = Fraction(0)
         self.restarted = False
         self._due: int | None = None
+        self._rate = 1
         self._cutting = False
 
     def place(self, frame: av.AudioFrame) -> av.AudioFrame | None:
@@ -45,6 +46,9 @@ class SampleClock:
             None if nothing is left of it, or no time is known yet.
         """
         rate = frame.sample_rate
+        if self._due is not None and rate != self._rate:
+            self._due = round(Fraction(self._due * rate, self._rate))
+        self._rate = rate
         stated = None
         if frame.pts is not None and frame.time_base is not None:
             stated = round(frame.pts * frame.time_base * rate)
@@ -102,6 +106,35 @@ class SoundFromZero:
             yield rest
 
 
+class OneForm:
+    """Bring frames to the rate, channels and sample format of one encoder, though theirs change.
+
+    Args:
+        encoder: Its codec context.
+    """
+
+    def __init__(self, encoder: Any) -> None:  # noqa: ANN401
+        self._wanted = encoder.format.name, encoder.layout.name, encoder.sample_rate
+        self._form: tuple[str, str, int] | None = None
+        self._resampler: av.AudioResampler | None = None
+
+    def bring(self, frame: av.AudioFrame | None) -> Iterator[av.AudioFrame]:
+        """Yield what a frame becomes; None for the rest.
+
+        Args:
+            frame: Its time counts its own samples.
+        """
+        form = frame and (frame.format.name, frame.layout.name, frame.sample_rate)
+        if form != self._form:
+            if self._resampler is not None:
+                yield from self._resampler.resample(None)
+            same = form in (None, self._wanted)
+            self._resampler = None if same else av.AudioResampler(*self._wanted)
+            self._form = form
+        if frame is not None:
+            yield from self._resampler.resample(frame) if self._resampler else (frame,)
+
+
 def silent_frame(sample_format: str, layout: str, samples: int, rate: int) -> av.AudioFrame:
     """Make a frame of silence at time 0.
 
@@ -157,32 +190,51 @@ class SoundPlan:
     Attributes:
         codec: FFmpeg encoder name.
         layout: FFmpeg name of the channels handed to it.
+        rate: Samples per second nearest to which it works.
         note: A phrase about what changes.
         loses: Whether that is a warning.
     """
 
     codec: str
     layout: str
+    rate: int
     note: str
     loses: bool
 
 
-def plan_sound(context: Any, muxer: str) -> SoundPlan | None:  # noqa: ANN401
+def plan_sound(
+    context: Any,  # noqa: ANN401
+    muxer: str,
+    form: tuple[int, av.AudioLayout] | None = None,
+) -> SoundPlan | None:
     """Choose a conversion of sound for a container.
 
     Args:
         context: The source's decoder.
         muxer: Of the target.
+        form: Rate and channels to convert from; by default those of the decoder.
 
     Returns:
         The plan, or None if no encoder for this container keeps all channels.
     """
+    rate, channels = form or (context.sample_rate, context.layout)
     for codec in dict.fromkeys(_codecs(context, muxer)):
-        for layout in _layouts(context.layout):
-            if _works(context, codec, layout, muxer):
+        for layout in _layouts(channels):
+            if _works(context, codec, layout, rate, muxer):
                 note, loses = _note(context, codec)
-                return SoundPlan(codec=codec, layout=layout, note=note, loses=loses)
+                return SoundPlan(codec=codec, layout=layout, rate=rate, note=note, loses=loses)
     return None
+
+
+def largest_form(
+    forms: Iterable[tuple[int, av.AudioLayout]],
+) -> tuple[int, av.AudioLayout] | None:
+    """Highest rate and most channels: no part is cut in frequency or mixed to fewer channels."""
+    known = list(forms)
+    if not known:
+        return None
+    channels = max((layout for _, layout in known), key=lambda layout: layout.nb_channels)
+    return max(rate for rate, _ in known), channels
 
 
 def add_sound(
@@ -190,11 +242,11 @@ def add_sound(
     context: Any,  # noqa: ANN401
     codec: str,
     layout: str,
+    rate: int,
 ) -> Any:  # noqa: ANN401
-    """Add an encoder with the nearest to the source's rate and sample depth."""
+    """Add an encoder with the nearest to a rate and to the source's sample depth."""
     encoder = av.Codec(codec, "w")
     rates = encoder.audio_rates or ([OPUS_RATE] if "opus" in codec else [])
-    rate = context.sample_rate
     if rates and rate not in rates:
         rate = min((r for r in rates if r >= rate), default=max(rates))
     target: Any = output.add_stream(codec, rate=rate)
@@ -234,11 +286,11 @@ def _layouts(layout: av.AudioLayout) -> list[str]:
     return [layout.name, *([TWINS[layout.name]] if layout.name in TWINS else [])]
 
 
-def _works(context: Any, codec: str, layout: str, muxer: str) -> bool:  # noqa: ANN401
+def _works(context: Any, codec: str, layout: str, rate: int, muxer: str) -> bool:  # noqa: ANN401
     """Try by writing a moment of silence: some muxers refuse only at the end."""
     try:
         with discarded(muxer) as output:
-            stream = add_sound(output, context, codec, layout)
+            stream = add_sound(output, context, codec, layout, rate)
             encoder = stream.codec_context
             rate = encoder.sample_rate
             silence = silent_frame(encoder.format.name, layout, rate // 10, rate)

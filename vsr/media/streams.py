@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -21,7 +22,8 @@ from vsr.errors import MuxError
 from vsr.media.containers import CODECS, DISPOSITIONS, LABELS, PICTURES, target_kind
 from vsr.media.encoders import discarded
 from vsr.media.probe import SourceInfo, StreamInfo
-from vsr.media.sound import plan_sound, silent_frame
+from vsr.media.sound import largest_form, plan_sound, silent_frame
+from vsr.media.sound_headers import Setup, SoundScan, decoded_forms, scan_sound
 from vsr.media.source import libav_messages, open_source
 
 Action = Literal["enhance", "copy", "convert", "attach", "drop"]
@@ -57,6 +59,7 @@ class StreamPlan:
             "attach" to the header; "drop".
         codec: Of the source, or the encoder that converts it.
         layout: FFmpeg name of the channels of converted sound; otherwise empty.
+        rate: Its samples per second, or the nearest that its encoder takes; otherwise 0.
         reason: A sentence for everything that is neither enhanced nor copied.
         loses: Whether the output lacks something of the source, which is a warning.
         lost_labels: Phrases for the labels that the container does not hold.
@@ -67,6 +70,7 @@ class StreamPlan:
     action: Action
     codec: str
     layout: str = ""
+    rate: int = 0
     reason: str = ""
     loses: bool = False
     lost_labels: tuple[str, ...] = ()
@@ -98,13 +102,18 @@ def plan_streams(
     try:
         source, _ = open_source(info.path)
         with source, libav_messages():
+            plans = [
+                _plan(info, stream, source.streams[stream.index], kind.muxer, begins)
+                for stream in info.streams
+            ]
+            scans = _scan(info, plans, kind.muxer)
             return tuple(
                 _labelled(
-                    _plan(info, stream, source.streams[stream.index], kind.muxer, begins),
+                    _heard(plan, stream, source.streams[stream.index], kind.muxer, scans),
                     stream,
                     kind.muxer,
                 )
-                for stream in info.streams
+                for plan, stream in zip(plans, info.streams, strict=True)
             )
     except (av.FFmpegError, OSError) as error:
         raise MuxError(info.path, f"the streams cannot be read: {error}") from error
@@ -213,6 +222,7 @@ def _planned(
     *,
     loses: bool = False,
     layout: str = "",
+    rate: int = 0,
 ) -> StreamPlan:
     return StreamPlan(
         index=stream.index,
@@ -220,6 +230,7 @@ def _planned(
         action=action,
         codec=codec or stream.codec,
         layout=layout,
+        rate=rate,
         reason=reason,
         loses=loses,
     )
@@ -269,10 +280,10 @@ def _drop(stream: StreamInfo, why: str) -> StreamPlan:
 
 
 def _convert(
-    stream: StreamInfo, codec: str, note: str, *, loses: bool, layout: str = ""
+    stream: StreamInfo, codec: str, note: str, *, loses: bool, layout: str = "", rate: int = 0
 ) -> StreamPlan:
     reason = f"{_name(stream)} is converted to {codec}: {note}"
-    return _planned(stream, "convert", codec, reason, loses=loses, layout=layout)
+    return _planned(stream, "convert", codec, reason, loses=loses, layout=layout, rate=rate)
 
 
 def _plan_cover(stream: StreamInfo, av_stream: Stream, muxer: str) -> StreamPlan:
@@ -284,16 +295,74 @@ def _plan_cover(stream: StreamInfo, av_stream: Stream, muxer: str) -> StreamPlan
     return _drop(stream, f"{muxer} files hold no cover pictures")
 
 
-def _convert_audio(stream: StreamInfo, av_stream: Stream, muxer: str) -> StreamPlan:
+def _convert_audio(
+    stream: StreamInfo, av_stream: Stream, muxer: str, setups: Sequence[Setup] = (), why: str = ""
+) -> StreamPlan:
     context: Any = av_stream.codec_context
-    plan = plan_sound(context, muxer)
+    form = None
+    if len(setups) > 1:
+        form = largest_form(decoded_forms(context.name, setups))
+    plan = plan_sound(context, muxer, form)
+    rate, channels = form or (context.sample_rate, context.layout)
     if plan is None:
         return _drop(
             stream,
-            f"its channels ({context.layout.name}) at {context.sample_rate} Hz fit no encoder for "
+            f"its channels ({channels.name}) at {rate} Hz fit no encoder for "
             f"{muxer} files, and are not mixed to fewer; mkv files hold most sound unconverted",
         )
-    return _convert(stream, plan.codec, plan.note, loses=plan.loses, layout=plan.layout)
+    whole = ""
+    if len(setups) > 1:
+        whole = (
+            f"{_changes(setups)}; all of it becomes {channels.name} at {rate} Hz, the most of its "
+            "parts, so that nothing is mixed down or cut off; "
+        )
+    return _convert(
+        stream, plan.codec, why + whole + plan.note,
+        loses=plan.loses or bool(whole), layout=plan.layout, rate=plan.rate,
+    )  # fmt: skip
+
+
+def _changes(setups: Sequence[Setup]) -> str:
+    first, second, *more = setups
+    at = ""
+    if first.start is not None and second.start is not None:
+        at = f" {float(second.start - first.start):.3f} s after its start"
+    further = f", and {len(more)} more times" if more else ""
+    return f"it changes from {first.name} to {second.name}{at}{further}"
+
+
+def _scan(info: SourceInfo, plans: Sequence[StreamPlan], muxer: str) -> dict[int, SoundScan]:
+    """Read the sound that is kept; samples without a codec have nothing to read."""
+    codecs = {stream.index: stream.codec for stream in info.streams if stream.decodable}
+    sound = {
+        plan.index: plan.action
+        for plan in plans
+        if plan.kind == "audio"
+        and plan.action in ("copy", "convert")
+        and not codecs.get(plan.index, "pcm_").startswith("pcm_")
+    }
+    copied = [index for index, action in sound.items() if action == "copy"]
+    return scan_sound(info.path, sound, copied, muxer)
+
+
+def _heard(
+    plan: StreamPlan,
+    stream: StreamInfo,
+    av_stream: Stream,
+    muxer: str,
+    scans: Mapping[int, SoundScan],
+) -> StreamPlan:
+    """Plan sound anew by what its packets say."""
+    scan = scans.get(plan.index)
+    if scan is None:
+        return plan
+    if scan.refused:
+        why = f"{scan.refused}, and {muxer} files take it only whole; "
+        return _convert_audio(stream, av_stream, muxer, scan.setups, why)
+    # Packets in MPEG-TS describe themselves.
+    if len(scan.setups) > 1 and not (plan.action == "copy" and muxer == "mpegts"):
+        return _convert_audio(stream, av_stream, muxer, scan.setups)
+    return plan
 
 
 def _name(stream: StreamInfo) -> str:
