@@ -124,7 +124,9 @@ class OneForm:
         Args:
             frame: Its time counts its own samples.
         """
-        form = frame and (frame.format.name, frame.layout.name, frame.sample_rate)
+        form = None
+        if frame is not None:
+            form = frame.format.name, frame.layout.name, frame.sample_rate
         if form != self._form:
             if self._resampler is not None:
                 yield from self._resampler.resample(None)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import re
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,6 +14,8 @@ from fractions import Fraction
 from typing import Any
 
 import av
+from av.codec.context import Flags2
+from av.packet import Packet
 
 from vsr.media.containers import DISPOSITIONS, LABELS
 from vsr.media.copying import Cue, CueFlattener, TimeRange, kept_packets, text_of
@@ -38,12 +41,19 @@ LABEL_TAGS = ("title", "language")
 
 @dataclass(kw_only=True, slots=True)
 class _Packets:
-    """Hash, size and times of the packets of one stream."""
+    """Hash, size and times of the packets of one stream.
+
+    Attributes:
+        samples: How many the packets decode to, by rate and channels.
+        undecodable: How many packets the decoder refuses.
+    """
 
     payload: Any = field(default_factory=hashlib.sha256)
     size: int = 0
     times: array[int] = field(default_factory=lambda: array("q"))
     tick: Fraction = Fraction(1)
+    samples: Counter[tuple[int, int]] = field(default_factory=Counter)
+    undecodable: int = 0
 
     def add(self, data: bytes, pts: int | None, tick: Fraction) -> None:
         self.payload.update(data)
@@ -51,6 +61,20 @@ class _Packets:
         self.tick = tick
         if pts is not None:
             self.times.append(pts)
+
+    def decode(self, packet: Packet[Any]) -> None:
+        """Decode a packet of sound; its samples are only counted."""
+        context: Any = packet.stream.codec_context
+        if context is None:
+            return
+        if not context.is_open:
+            # Containers differ in which samples at either end are skipped.
+            context.flags2 |= Flags2.skip_manual
+        try:
+            for frame in context.decode(packet):
+                self.samples[frame.sample_rate, frame.layout.nb_channels] += frame.samples
+        except av.FFmpegError:
+            self.undecodable += 1
 
     def seconds(self, index: int) -> Fraction:
         return self.times[index] * self.tick
@@ -93,8 +117,8 @@ def check_streams(
         if plan.action == "copy" and before.kind in TIMED
     ]
     if copied:
-        have = _read(info, [before for _, before, _ in copied], time_range)
-        got = _read(made, [after for _, _, after in copied], None)
+        have = _read(info, [before for _, before, _ in copied], time_range, decoding=True)
+        got = _read(made, [after for _, _, after in copied], None, decoding=True)
         tolerance = AVI_SLACK if muxer == "avi" else TIME_TOLERANCE
         for _, before, after in copied:
             checks.append(
@@ -162,13 +186,20 @@ def without_empty(
 
 
 def _read(
-    info: SourceInfo, streams: Sequence[StreamInfo], time_range: TimeRange | None
+    info: SourceInfo,
+    streams: Sequence[StreamInfo],
+    time_range: TimeRange | None,
+    *,
+    decoding: bool = False,
 ) -> dict[int, _Packets]:
+    """Read the packets of some streams, and decode those of sound where asked."""
     found = {stream.index: _Packets() for stream in streams}
     kinds = {stream.index: stream.kind for stream in streams}
     for packet in kept_packets(info, kinds, time_range):
         index = packet.stream.index
         found[index].add(_bare(bytes(packet), info, index), packet.pts, packet.time_base)
+        if decoding and kinds[index] == "audio":
+            found[index].decode(packet)
     return found
 
 
@@ -208,6 +239,10 @@ def _check_packets(
         pairs = pairs[:1]
     elif len(wanted.times) != len(found.times):
         return check(name, False, "another number of packets", **numbers)
+    if stream.kind == "audio":
+        if wrong := _decoded_otherwise(wanted, found):
+            return check(name, False, wrong, **numbers)
+        numbers["samples"] = found.samples.total()
     gaps = [abs(wanted.seconds(i) + shift - found.seconds(i)) for i in pairs]
     worst = max(gaps, default=Fraction(0))
     return check(
@@ -217,6 +252,25 @@ def _check_packets(
         f"times differ by at most {float(worst) * 1000:.4f} ms",
         largest_difference_s=float(worst),
         **numbers,
+    )
+
+
+def _decoded_otherwise(wanted: _Packets, found: _Packets) -> str:
+    """How sound decodes differently from that of the source, whose damage it may have."""
+    if found.undecodable > wanted.undecodable:
+        return (
+            f"{found.undecodable} of {len(found.times)} packets cannot be decoded, in the source "
+            f"{wanted.undecodable}"
+        )
+    if found.samples != wanted.samples:
+        return f"{_forms(wanted)} became {_forms(found)}"
+    return ""
+
+
+def _forms(packets: _Packets) -> str:
+    return ", ".join(
+        f"{count} samples of {channels} channels at {rate} Hz"
+        for (rate, channels), count in packets.samples.items()
     )
 
 
