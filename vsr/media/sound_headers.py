@@ -19,6 +19,7 @@ from av.stream import Discard, Stream
 
 from vsr.media.source import has_discontinuous_clock, open_source, read_packets
 
+HEADED = ("aac", "ac3", "eac3", "mp1", "mp2", "mp3")
 # Packets that a setup must have to count in the choice of one for the whole track: fewer are more
 # likely damaged headers.
 LASTING = 5
@@ -29,6 +30,17 @@ ADTS_CHANNELS = (0, 1, 2, 3, 4, 5, 6, 8)  # 0: a table within the packet tells t
 ADTS_PROFILES = ("Main", "LC", "SSR", "LTP")
 AC3_RATES = (48000, 44100, 32000)
 AC3_CHANNELS = (2, 1, 2, 3, 3, 4, 4, 5)  # by audio coding mode, without low frequencies
+AC3_KILOBITS = (
+    32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640,
+)  # fmt: skip
+# By layer, of MPEG-1; then layer 1 and the others at low rates.
+MPEG_KILOBITS = (
+    tuple(range(32, 449, 32)),
+    (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+)
 MPEG_RATES = (44100, 48000, 32000)  # MPEG-1; half in MPEG-2, a quarter in MPEG-2.5
 
 
@@ -78,10 +90,13 @@ class SoundScan:
 
     Attributes:
         setups: In the order of their first packets; one or none if nothing changes.
-        refused: What the target's muxer says against one of the packets; empty if it takes all.
+        damaged: Number of packets whose header cannot be read, or is one of few; a last one that
+            cannot be read is cut off.
+        refused: Which packet the target's muxer refuses; empty if it takes all.
     """
 
     setups: tuple[Setup, ...] = ()
+    damaged: int = 0
     refused: str = ""
 
 
@@ -121,27 +136,37 @@ def _adts(data: bytes) -> Header | None:
 
 
 def _ac3(data: bytes) -> Header | None:
-    """ATSC A/52:2018, 5.4.1 and 5.4.2; for E-AC-3 E.2.3.1."""
-    if len(data) < 8 or data[:2] != b"\x0b\x77":
+    """ATSC A/52:2018, 5.4.1 and 5.4.2; for E-AC-3, whose packets may hold several frames, E.2.3."""
+    first, at = None, 0
+    while at < len(data):
+        found = _ac3_frame(data[at:])
+        if found is None:
+            return None
+        first, at = first or found[0], at + found[1]
+    return first if at == len(data) else None
+
+
+def _ac3_frame(data: bytes) -> tuple[Header, int] | None:
+    """Read header and length in bytes of one frame."""
+    if len(data) < 8 or data[:2] != b"\x0b\x77" or data[5] >> 3 > 16:
         return None
-    version = data[5] >> 3
-    if version > 16:
-        return None
-    code = data[4] >> 6
+    version, code = data[5] >> 3, data[4] >> 6
     if version > 10:
         half = data[4] >> 4 & 3
         if code == half == 3:
             return None
         rate = AC3_RATES[half] // 2 if code == 3 else AC3_RATES[code]
-        mode, low = data[4] >> 1 & 7, data[4] & 1
-        return _ac3_header("E-AC-3", rate, mode, low)
-    if code == 3 or data[4] & 63 > 37:
+        size = 2 * ((data[2] & 7) << 8 | data[3]) + 2
+        return _ac3_header("E-AC-3", rate, data[4] >> 1 & 7, data[4] & 1), size
+    if code == 3 or data[4] & 63 >= 2 * len(AC3_KILOBITS):
         return None
-    mode = data[6] >> 5
+    mode, kilobits = data[6] >> 5, AC3_KILOBITS[(data[4] & 63) >> 1]
     # Two bits each: centre and surround mix levels, or the surround mode of stereo.
     before = 2 * (mode & 1 and mode != 1) + 2 * (mode & 4 != 0) + 2 * (mode == 2)
     low = int.from_bytes(data[6:8]) >> (12 - before) & 1
-    return _ac3_header("AC-3", AC3_RATES[code] >> max(version - 8, 0), mode, low)
+    odd = data[4] & 1 if code == 1 else 0  # one more word, so that 44.1 kHz comes out
+    size = 2 * (kilobits * 96_000 // AC3_RATES[code] + odd)
+    return _ac3_header("AC-3", AC3_RATES[code] >> max(version - 8, 0), mode, low), size
 
 
 def _ac3_header(coding: str, rate: int, mode: int, low: int) -> Header:
@@ -154,15 +179,19 @@ def _mpeg(data: bytes) -> Header | None:
     if len(data) < 4 or data[0] != 0xFF or data[1] & 0xE0 != 0xE0:
         return None
     version, layer = data[1] >> 3 & 3, 4 - (data[1] >> 1 & 3)
-    rate = data[2] >> 2 & 3
-    if version == 1 or layer == 4 or rate == 3 or data[2] >> 4 == 15:
+    code, bits = data[2] >> 2 & 3, data[2] >> 4
+    if version == 1 or layer == 4 or code == 3 or bits == 15:
         return None
+    low = version != 3
+    rate = MPEG_RATES[code] >> (low + (version == 0))
+    if bits:  # otherwise the bit rate is free, and the length not told
+        kilobits = MPEG_KILOBITS[min(layer, 2) + 2 if low else layer - 1][bits - 1]
+        slots = (12 if layer == 1 else 72 if low and layer == 3 else 144) * kilobits * 1000 // rate
+        if (slots + (data[2] >> 1 & 1)) * (4 if layer == 1 else 1) != len(data):
+            return None
     channels = 1 if data[3] >> 6 == 3 else 2  # joint and dual stereo may alternate
     return Header(
-        coding=f"MPEG audio layer {layer}",
-        rate=MPEG_RATES[rate] >> (0, 0, 1, 0)[version] >> 2 * (version == 0),
-        channels=channels,
-        arrangement=channels,
+        coding=f"MPEG audio layer {layer}", rate=rate, channels=channels, arrangement=channels
     )
 
 
@@ -210,6 +239,8 @@ class _Track:
         self._headed = self._codec != "aac" or not extra
         self._extra = extra
         self._setups: dict[Header | bytes, Setup] = {}
+        self._damaged = 0
+        self._last_damaged = False
         self._trial = _Trial(stream, muxer) if muxer else None
 
     def add(self, packet: Packet[Any]) -> None:
@@ -218,7 +249,10 @@ class _Track:
             self._extra = bytes(new)
         data = bytes(packet)
         header = read_header(self._codec, data) if self._headed else None
-        if header is not None or not self._headed or self._codec not in HEADED:
+        readable = header is not None or not self._headed or self._codec not in HEADED
+        self._damaged += self._last_damaged
+        self._last_damaged = not readable  # the last packet of all is often cut off
+        if readable:
             self._count(header or self._extra, header, packet, data)
         if self._trial:
             self._trial.add(packet)
@@ -240,10 +274,11 @@ class _Track:
 
     def result(self) -> SoundScan:
         refused = self._trial.finish() if self._trial else ""
-        return SoundScan(setups=tuple(self._setups.values()), refused=refused)
-
-
-HEADED = ("aac", "ac3", "eac3", "mp1", "mp2", "mp3")
+        setups = tuple(self._setups.values())
+        few = sum(setup.packets for setup in setups if setup.packets < LASTING)
+        damaged = self._damaged + (few if len(setups) > 1 else 0)
+        damaged += self._last_damaged and not setups
+        return SoundScan(setups=setups, damaged=damaged, refused=refused)
 
 
 class _Trial:

@@ -109,7 +109,7 @@ def plan_streams(
             scans = _scan(info, plans, kind.muxer)
             return tuple(
                 _labelled(
-                    _heard(plan, stream, source.streams[stream.index], kind.muxer, scans),
+                    _heard(info, plan, stream, source.streams[stream.index], kind.muxer, scans),
                     stream,
                     kind.muxer,
                 )
@@ -346,6 +346,7 @@ def _scan(info: SourceInfo, plans: Sequence[StreamPlan], muxer: str) -> dict[int
 
 
 def _heard(
+    info: SourceInfo,
     plan: StreamPlan,
     stream: StreamInfo,
     av_stream: Stream,
@@ -356,13 +357,27 @@ def _heard(
     scan = scans.get(plan.index)
     if scan is None:
         return plan
+    copied, why = plan.action == "copy", ""
     if scan.refused:
-        why = f"{scan.refused}, and {muxer} files take it only whole; "
-        return _convert_audio(stream, av_stream, muxer, scan.setups, why)
+        why = f"{scan.refused}, and {muxer} files cannot hold such; "
+    elif copied and scan.damaged and not _holds_damaged(info.format, muxer):
+        why = f"the headers of {scan.damaged} packets are damaged, and {muxer} files need them; "
     # Packets in MPEG-TS describe themselves.
-    if len(scan.setups) > 1 and not (plan.action == "copy" and muxer == "mpegts"):
-        return _convert_audio(stream, av_stream, muxer, scan.setups)
+    changes = len(scan.setups) > 1 and not (copied and muxer == "mpegts")
+    if scan.damaged and not scan.setups and (why or not copied):
+        return _drop(stream, "none of its packets has a header that can be read")
+    if why or changes:
+        return _convert_audio(stream, av_stream, muxer, scan.setups, why)
     return plan
+
+
+def _holds_damaged(source: str, muxer: str) -> bool:
+    """Whether damaged packets of sound are read from a container as they were from the source.
+
+    FFmpeg's readers find the borders of packets by their headers, each in its own way; that of AVI
+    counts them for the times.
+    """
+    return source == muxer in ("matroska", "mpegts")
 
 
 def _name(stream: StreamInfo) -> str:
