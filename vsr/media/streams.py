@@ -22,8 +22,15 @@ from vsr.errors import MuxError
 from vsr.media.containers import CODECS, DISPOSITIONS, LABELS, PICTURES, target_kind
 from vsr.media.encoders import discarded
 from vsr.media.probe import SourceInfo, StreamInfo
-from vsr.media.sound import largest_form, plan_sound, silent_frame
-from vsr.media.sound_headers import Setup, SoundScan, decoded_forms, scan_sound
+from vsr.media.sound import (
+    Setup,
+    SoundScan,
+    decoded_forms,
+    largest_form,
+    plan_sound,
+    scan_sound,
+    silent_frame,
+)
 from vsr.media.source import libav_messages, open_source
 
 Action = Literal["enhance", "copy", "convert", "attach", "drop"]

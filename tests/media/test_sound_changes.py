@@ -17,7 +17,7 @@ from synthetic import write_numbers
 from synthetic_streams import enhance_nearest
 
 from vsr.media.probe import probe
-from vsr.media.sound_headers import read_header
+from vsr.media.sound import read_header
 from vsr.media.streams import plan_streams, stream_warnings
 from vsr.media.verify import verify
 from vsr.media.verify_streams import check_streams
