@@ -308,7 +308,9 @@ def judged(
     wanted: list[np.ndarray], sure: list[bool], got: list[np.ndarray], faults: int, words: str
 ) -> tuple[str, str]:
     """Judge the frames of an output; those that decode differently each time are only counted."""
-    lost = sum(map(int, re.findall(r"frames lost between .*? s: (\d+)", words)))
+    # A note, and the message at the end, may name the same loss.
+    runs = set(re.findall(r"frames lost (between .*? s: )(\d+)", words))
+    lost = sum(int(count) for _, count in runs)
     counts = f"{len(got)} frames, {len(wanted)} decode, {lost} reported lost"
     if faults:
         return "wrong", f"{faults} packets of the output do not decode; {counts}"
