@@ -159,6 +159,8 @@ def test_an_unknown_extension_is_refused(rich_mkv: Path) -> None:
         ("video", "eng", {"avi", "mpegts"}),
         ("audio", "cmn", {"avi", "mov"}),  # not in QuickTime's table
         ("subtitle", "de", {"avi", "mov", "mp4", "mpegts"}),
+        ("audio", "en-US", {"avi", "mov", "mp4", "mpegts"}),
+        ("audio", "\udce9t\udce9", {"avi", "mov", "mp4"}),  # Latin-1; three bytes, as they are
         ("audio", "und", set()),
     ],
 )

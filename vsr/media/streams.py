@@ -211,13 +211,13 @@ def written_language(muxer: str, code: str) -> str:
 def _keeps_language(muxer: str, language: str) -> bool:
     """Whether silence written in this language is read with it."""
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format=muxer) as output:
+    with av.open(buffer, "w", format=muxer, metadata_errors="surrogateescape") as output:
         stream: Any = output.add_stream("aac", rate=48000)
         stream.metadata["language"] = language
         output.mux(stream.encode(silent_frame("fltp", "stereo", 1024, 48000)))
         output.mux(stream.encode(None))
     buffer.seek(0)
-    with av.open(buffer, format=muxer) as read:
+    with av.open(buffer, format=muxer, metadata_errors="surrogateescape") as read:
         return bool(read.streams[0].language == language)
 
 
