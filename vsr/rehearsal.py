@@ -31,7 +31,8 @@ def rehearse(job: Job, folder: Path | None = None) -> Job:
 
     Args:
         job: The plan.
-        folder: An existing place on the output's disk; a hidden one beside it by default.
+        folder: An existing place on the output's disk; by default the system's for temporary files,
+            so that a dry run leaves the output's place alone.
 
     Returns:
         The plan by which the output can be written, with warnings about what had to change.
@@ -42,9 +43,8 @@ def rehearse(job: Job, folder: Path | None = None) -> Job:
     """
     if job.target.muxer == PICTURES:
         return job
-    place = folder or job.target.pattern.parent
     try:
-        with TemporaryDirectory(prefix=".vsr-rehearsal-", dir=place) as hidden:
+        with TemporaryDirectory(prefix="vsr-rehearsal-", dir=folder) as hidden:
             return _settled(job, Path(hidden))
     except OSError as error:
         raise write_error(job.target.pattern, error) from error
