@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, floor
@@ -62,6 +63,36 @@ class OutputClock:
                 f"{float(1 / self.interval):.5g} frames/s; write .mkv or .mp4 instead",
             )
         return place, max(1, round(duration * self.time_base / self.interval))
+
+
+# Seconds per tick of containers whose clock may be coarser than that of the frames.
+TICKS = {
+    "matroska": Fraction(1, 1000),
+    "webm": Fraction(1, 1000),
+    "mpegts": Fraction(1, 90000),
+}
+
+
+def held_times(times: Iterable[Fraction], muxer: str) -> list[Fraction]:
+    """Times at which a container can hold frames: those that share a tick are spread upwards.
+
+    Both the writer and the check of the finished file take them from here.
+
+    Args:
+        times: Increasing, in seconds.
+        muxer: Of the target.
+    """
+    tick = TICKS.get(muxer)
+    if tick is None:
+        return list(times)
+    held: list[Fraction] = []
+    last: int | None = None
+    for time in times:
+        place = floor(time / tick + Fraction(1, 2))
+        moved = last is not None and place <= last
+        last = last + 1 if moved and last is not None else place
+        held.append(last * tick if moved else time)
+    return held
 
 
 def kept_range(decoder: Decoder, options: DecodeOptions, muxer: str) -> TimeRange | None:
@@ -131,7 +162,9 @@ def early_range(info: SourceInfo, muxer: str, tick: Fraction) -> TimeRange | Non
     Returns:
         The range; None if the target holds the source's times.
     """
-    if muxer not in FROM_ZERO or info.format in PRIMED:
+    video = (info.video.start_pts or 0) * info.video.time_base
+    pictures_early = info.format == "matroska" and video < 0
+    if muxer not in FROM_ZERO or (info.format in PRIMED and not pictures_early):
         return None
     streams = [stream for stream in info.streams if stream.kind in TIMED]
     starts = [stream.start for stream in streams if stream.start is not None]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from errno import EFBIG
 from fractions import Fraction
 from itertools import islice
-from math import floor
+from math import ceil, floor
 from operator import itemgetter
 from typing import Any
 
@@ -288,7 +288,7 @@ class OtherStreams:
             except av.FFmpegError as error:
                 self.warnings.append(f"the other streams end early: {error}")
                 return
-            if packet.size:  # an empty one flushes decoders
+            if packet.size and not packet.is_discard:  # an empty one flushes decoders
                 settle_time(packet, self._tracks[packet.stream.index].plan.kind)
                 yield packet
 
@@ -312,13 +312,8 @@ class OtherStreams:
 
     def _write(self, track: _Track, packet: Packet[Any]) -> None:
         """Write a packet, its decoding time moved after the one before where the source errs."""
-        if packet.dts is not None:
-            last, strict = track.last_dts, self._output.format.name not in TIMES_MAY_REPEAT
-            if last is not None and packet.dts < last + strict:
-                packet.dts = last + 1
-                if packet.pts is not None:
-                    packet.pts = max(packet.pts, packet.dts)
-            track.last_dts = packet.dts
+        strict = self._output.format.name not in TIMES_MAY_REPEAT
+        track.last_dts = put_after(packet, track.last_dts, track.target.time_base, strict=strict)
         packet.stream = track.target
         self._put(track, packet)
 
@@ -454,7 +449,7 @@ def kept_packets(
     with source, contextlib.suppress(av.FFmpegError):
         for packet in read_packets(source, [source.streams[index] for index in kinds]):
             index = packet.stream.index
-            if not packet.size or is_filler(packet):
+            if not packet.size or packet.is_discard or is_filler(packet):
                 continue
             settle_time(packet, kinds[index])
             if is_past(packet, time_range):
@@ -464,6 +459,31 @@ def kept_packets(
                     waiting.discard(index)
                 if index not in waiting:
                     yield packet
+
+
+def put_after(
+    packet: Packet[Any], last: int | None, tick: Fraction | None, *, strict: bool
+) -> int | None:
+    """Move a packet that does not follow the one before, in place, by a tick of the target.
+
+    Sound overlaps where recordings were spliced.
+
+    Args:
+        packet: The next of its stream.
+        last: Decoding time of the one before, in the packet's ticks.
+        tick: Seconds per tick of the target.
+        strict: Whether times must increase, not merely never decrease.
+
+    Returns:
+        Its decoding time.
+    """
+    if packet.dts is None:
+        return last
+    if last is not None and packet.dts < last + strict:
+        packet.dts = last + max(1, ceil((tick or 0) / packet.time_base))
+        if packet.pts is not None:
+            packet.pts = max(packet.pts, packet.dts)
+    return packet.dts
 
 
 def is_past(packet: Packet[Any], time_range: TimeRange | None) -> bool:

@@ -11,6 +11,7 @@ import contextlib
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +22,7 @@ from av.packet import Packet
 from vsr.errors import MuxError, StreamError
 from vsr.files import sync, write_error
 from vsr.media import encoders
-from vsr.media.clock import at_start, output_clock, output_range
+from vsr.media.clock import at_start, held_times, output_clock, output_range
 from vsr.media.containers import lengthen_ts, partial_path
 from vsr.media.copying import OtherStreams, TimeRange, for_muxer, kept_chapters
 from vsr.media.matroska import DISPLAY_SIZED, set_display_size
@@ -91,6 +92,7 @@ class Writer:
         self._others: OtherStreams | None = None
         self._output: Any = None
         self._published = False
+        self._moved: tuple[str, ...] = ()
         try:
             self._open(at_start(info, self._range), streams)
         except BaseException:
@@ -144,7 +146,7 @@ class Writer:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences about problems met while writing."""
-        return tuple(self._others.warnings) if self._others else ()
+        return (*self._moved, *(self._others.warnings if self._others else ()))
 
     def join(self, pieces: Sequence[Path]) -> None:
         """Write the packets of all pieces, the other streams in step with them, and the trailer.
@@ -165,6 +167,8 @@ class Writer:
                     piece, "is from another version of the encoder; start again with --no-resume"
                 )
         base = self._clock.encoder_base
+        moved = self._spread(times, base)
+        times = [moved.get(time, time) for time in times]
         decoded = decoding_times(times, max(1, round(1 / (self.plan.frame_rate * base))))
         if self.plan.muxer in ("mp4", "mov") and last_duration:
             let_last_frame_last(decoded, times, last_duration)
@@ -176,6 +180,7 @@ class Writer:
             for coded, dts in zip(read_packets(pieces), decoded, strict=True):
                 if self._others:
                     self._others.pump(dts * base)
+                coded = replace(coded, pts=moved.get(coded.pts, coded.pts))
                 self._output.mux(self._packet(coded, dts))
             if self._others:
                 self._others.pump(None)
@@ -199,6 +204,23 @@ class Writer:
                 self.target,
                 f"the header has no room for the pixel aspect of {aspect}; write mp4 instead",
             )
+
+    def _spread(self, times: Sequence[int], base: Fraction) -> dict[int, int]:
+        """New times of frames that the container's clock cannot tell apart."""
+        shown = sorted(times)
+        held = held_times([time * base for time in shown], self.plan.muxer)
+        moved = {
+            time: round(place / base)
+            for time, place in zip(shown, held, strict=True)
+            if place != time * base
+        }
+        if moved:
+            most = max(abs(place - time) * base for time, place in moved.items())
+            self._moved = (
+                f"{len(moved)} frames follow each other faster than the clock of {self.plan.muxer} "
+                f"files ticks: moved by up to {float(most) * 1000:.1f} ms",
+            )
+        return moved
 
     def publish(self, *, overwrite: bool, name: Path | None = None) -> None:
         """Rename the finished file to its final name.

@@ -33,6 +33,7 @@ from vsr.media.source import (
     read_packets,
     short_name,
 )
+from vsr.media.timing import count_back
 
 FieldOrder = Literal["unknown", "progressive", "top-first", "bottom-first"]
 StreamKind = Literal["video", "audio", "subtitle", "data", "attachment", "cover"]
@@ -207,6 +208,8 @@ def probe(
                 start_pts=0,
                 duration=count / picture_rate,
             )
+        elif earliest is None and short_name(container) == "matroska":
+            video = replace(video, start_pts=_counted_start(path, video))
         return SourceInfo(
             path=path,
             format="images" if pictures else short_name(container),
@@ -241,6 +244,15 @@ def _first(container: InputContainer, stream: VideoStream) -> tuple[VideoFrame |
             # Damage is counted when the film is decoded.
             continue
     return None, earliest
+
+
+def _counted_start(path: Path, video: VideoInfo) -> int | None:
+    """The first time of a video whose first packets have none."""
+    again, _ = open_source(path)
+    with again:
+        packets = read_packets(again, [again.streams[video.index]])
+        _, early = count_back(packets, 1 / (video.frame_rate * video.time_base))
+    return early[0] if early else video.start_pts
 
 
 def _video_info(

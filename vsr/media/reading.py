@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 from vsr.errors import DecodeError
 from vsr.media.probe import SourceInfo, attached
 from vsr.media.source import frame_graph, open_source, read_packets, read_pictures
-from vsr.media.timing import DiscontinuityFixer, PtsRepair
+from vsr.media.timing import DiscontinuityFixer, PtsRepair, count_back
 from vsr.options import DecodeOptions
 
 KEPT_GAPS = 1000
@@ -386,7 +386,7 @@ class FrameReader:
         first = self.origin if self._first is None else self._first
         before = first - round(SEEK_MARGIN / self._info.video.time_base)
         if before <= self.origin:
-            yield from self._decode(self._packets())
+            yield from self._decode(self._counted_back(self._packets()))
             return
         if self._info.format not in SEEKABLE:
             # Reading through is exact for any format, and keeps the clock of MPEG-TS right.
@@ -420,6 +420,11 @@ class FrameReader:
                 return
             except av.error.FFmpegError as error:
                 self._note(error, where)
+
+    def _counted_back(self, packets: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:
+        read, early = count_back(packets, self.step)
+        self.repair.early = iter(early)
+        yield from chain(read, packets)
 
     def _decode(self, packets: Iterator[Packet[Stream]]) -> Iterator[VideoFrame]:
         """Decode packets; empty ones are not sent: one would end the film."""

@@ -23,6 +23,7 @@ from vsr.media.clock import (
     avi_range,
     early_range,
     early_warnings,
+    held_times,
     kept_range,
     timecode_warnings,
 )
@@ -286,7 +287,8 @@ def _check_times(
         interval = (plan and plan.constant_interval) or found.time_base
         tolerance = interval / 2
     pairs = range(min(len(wanted), len(found)))
-    gaps = [wanted.seconds(i) - offset - found.seconds(i) for i in pairs]
+    places = held_times((wanted.seconds(i) - offset for i in range(len(wanted))), kind.muxer)
+    gaps = [places[i] - found.seconds(i) for i in pairs]
     worst = max(range(len(gaps)), key=lambda i: abs(gaps[i]))
     checks = [
         check(

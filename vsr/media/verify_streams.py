@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 import av
@@ -18,7 +19,15 @@ from av.codec.context import Flags2
 from av.packet import Packet
 
 from vsr.media.containers import DISPOSITIONS, LABELS
-from vsr.media.copying import Cue, CueFlattener, TimeRange, kept_packets, text_of
+from vsr.media.copying import (
+    TIMES_MAY_REPEAT,
+    Cue,
+    CueFlattener,
+    TimeRange,
+    kept_packets,
+    put_after,
+    text_of,
+)
 from vsr.media.probe import SourceInfo, StreamInfo
 from vsr.media.streams import (
     AVI_SLACK,
@@ -119,7 +128,10 @@ def check_streams(
         if plan.action == "copy" and before.kind in TIMED
     ]
     if copied:
-        have = _read(info, [before for _, before, _ in copied], time_range, decoding=True)
+        ticks = {before.index: after.time_base for _, before, after in copied}
+        sources = [before for _, before, _ in copied]
+        strict = muxer not in TIMES_MAY_REPEAT
+        have = _read(info, sources, time_range, decoding=True, ticks=ticks, strict=strict)
         got = _read(made, [after for _, _, after in copied], None, decoding=True)
         tolerance = AVI_SLACK if muxer == "avi" else TIME_TOLERANCE
         for _, before, after in copied:
@@ -193,12 +205,20 @@ def _read(
     time_range: TimeRange | None,
     *,
     decoding: bool = False,
+    ticks: Mapping[int, Fraction | None] = MappingProxyType({}),
+    strict: bool = False,
 ) -> dict[int, _Packets]:
-    """Read the packets of some streams, and decode those of sound where asked."""
+    """Read the packets of some streams, and decode those of sound where asked.
+
+    With the `ticks` of the target, they are put one after the other as `OtherStreams` does.
+    """
+    last: dict[int, int | None] = {}
     found = {stream.index: _Packets() for stream in streams}
     kinds = {stream.index: stream.kind for stream in streams}
     for packet in kept_packets(info, kinds, time_range):
         index = packet.stream.index
+        if index in ticks:
+            last[index] = put_after(packet, last.get(index), ticks[index], strict=strict)
         found[index].add(_bare(bytes(packet), info, index), packet.pts, packet.time_base)
         if decoding and kinds[index] == "audio":
             found[index].decode(packet)
