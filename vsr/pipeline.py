@@ -225,7 +225,9 @@ def publish(
         checked = check_output(job, ledger, made.marks, warn)
         made = replace(made, seconds=made.seconds + time.monotonic() - begin)
         report = make_report(job, options, made, checked, ledger.joined, ledger.fidelity, warn.said)
-        damage = None if options.allow_damage else describe_damage(made.summary)
+        # Pictures that cannot be decoded are named one by one, and leave their numbers free.
+        exempt = options.allow_damage or job.info.format == PICTURES
+        damage = None if exempt else describe_damage(made.summary)
         named = job.target if damage is None else damaged_kind(job.target)
         result = EnhanceResult(
             target=named.pattern,

@@ -99,6 +99,7 @@ def _joined(events: Sequence[bytes]) -> bytes:
 
 # Seconds by which packets of one time may lie apart in a file.
 INTERLEAVING = Fraction(10)
+ENDLESS = 24 * 3600  # seconds; no text is shown for so long
 TIMES_MAY_REPEAT = ("matroska", "webm")
 COVER_NAMES = {
     "mjpeg": ("cover.jpg", "image/jpeg"),
@@ -151,10 +152,13 @@ class OtherStreams:
 
     Attributes:
         warnings: Sentences about packets that could not be carried over.
+        ends: Seconds on the output's clock at which the video ends, once known.
     """
 
     def __init__(self, info: SourceInfo, time_range: TimeRange | None) -> None:
         self.warnings: list[str] = []
+        self.ends: Fraction | None = None
+        self._endless: Counter[int] = Counter()
         self._info = info
         self._range = time_range
         self._source, _ = open_source(info.path)
@@ -279,6 +283,7 @@ class OtherStreams:
             for stream in self._source.streams:
                 if stream.index not in self._tracks:
                     stream.discard = Discard.all
+        begun: set[int] = set()
         packets = read_packets(self._source, [track.source for track in self._tracks.values()])
         while True:
             try:
@@ -288,7 +293,7 @@ class OtherStreams:
             except av.FFmpegError as error:
                 self.warnings.append(f"the other streams end early: {error}")
                 return
-            if packet.size and not packet.is_discard:  # an empty one flushes decoders
+            if packet.size and not is_cut(packet, begun):  # an empty one flushes decoders
                 settle_time(packet, self._tracks[packet.stream.index].plan.kind)
                 yield packet
 
@@ -312,10 +317,20 @@ class OtherStreams:
 
     def _write(self, track: _Track, packet: Packet[Any]) -> None:
         """Write a packet, its decoding time moved after the one before where the source errs."""
+        if track.plan.kind == "subtitle":
+            self._end_with_film(packet, track.plan.index)
         strict = self._output.format.name not in TIMES_MAY_REPEAT
         track.last_dts = put_after(packet, track.last_dts, track.target.time_base, strict=strict)
         packet.stream = track.target
         self._put(track, packet)
+
+    def _end_with_film(self, packet: Packet[Any], index: int) -> None:
+        """End a subtitle of DVDs that lasts until the next, which is written as no end at all."""
+        if self.ends is None or packet.pts is None or packet.duration is None:
+            return
+        if packet.duration * packet.time_base > ENDLESS:
+            self._endless[index] += 1
+            packet.duration = max(1, floor(self.ends / packet.time_base) - packet.pts)
 
     def _put(self, track: _Track, packets: Any) -> None:  # noqa: ANN401
         """Hand packets to the muxer.
@@ -428,6 +443,8 @@ class OtherStreams:
                 f"the clock of {name} goes back by more than {int(LONGEST_OVERLAP)} s; its sound "
                 "goes on without a break and may be out of step from there"
             )
+        if endless := self._endless[track.plan.index]:
+            yield f"endless subtitles of {name}, now ending with the film: {endless}"
         if lost := self._undecodable[track.plan.index]:
             yield f"{lost} damaged packets of {name} could not be converted"
 
@@ -444,12 +461,13 @@ def kept_packets(
         kinds: Of the streams, by index.
         time_range: The part that is kept; None for all.
     """
+    begun: set[int] = set()
     waiting = {index for index, kind in kinds.items() if kind == "video" and time_range}
     source, _ = open_source(info.path)
     with source, contextlib.suppress(av.FFmpegError):
         for packet in read_packets(source, [source.streams[index] for index in kinds]):
             index = packet.stream.index
-            if not packet.size or packet.is_discard or is_filler(packet):
+            if not packet.size or is_cut(packet, begun) or is_filler(packet):
                 continue
             settle_time(packet, kinds[index])
             if is_past(packet, time_range):
@@ -497,6 +515,20 @@ def settle_time(packet: Packet[Any], kind: str) -> None:
     """Set a missing presentation time of sound and text (AVI) to the decoding time."""
     if packet.pts is None and kind in ("audio", "subtitle"):
         packet.pts = packet.dts
+
+
+def is_cut(packet: Packet[Any], begun: set[int]) -> bool:
+    """Whether an edit list leaves this packet out; the first, before zero, prime the decoder.
+
+    Args:
+        packet: The next of its stream.
+        begun: Indices of the streams of which a packet was kept; it is added to.
+    """
+    index = packet.stream.index
+    if not packet.is_discard:
+        begun.add(index)
+        return False
+    return index in begun or (packet.pts is not None and packet.pts >= 0)
 
 
 def is_filler(packet: Packet[Any]) -> bool:

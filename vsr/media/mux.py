@@ -169,6 +169,8 @@ class Writer:
         base = self._clock.encoder_base
         moved = self._spread(times, base)
         times = [moved.get(time, time) for time in times]
+        if self._others:
+            self._others.ends = (max(times) + max(1, last_duration)) * base
         decoded = decoding_times(times, max(1, round(1 / (self.plan.frame_rate * base))))
         if self.plan.muxer in ("mp4", "mov") and last_duration:
             let_last_frame_last(decoded, times, last_duration)
@@ -217,8 +219,8 @@ class Writer:
         if moved:
             most = max(abs(place - time) * base for time, place in moved.items())
             self._moved = (
-                f"{len(moved)} frames follow each other faster than the clock of {self.plan.muxer} "
-                f"files ticks: moved by up to {float(most) * 1000:.1f} ms",
+                f"frames closer together than {self.plan.muxer} files can tell, moved by up to "
+                f"{float(most) * 1000:.1f} ms: {len(moved)}",
             )
         return moved
 
