@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -32,7 +33,7 @@ from vsr.media.formats import (
     packing_of,
     plane_format,
 )
-from vsr.media.probe import ColorTags, SourceInfo
+from vsr.media.probe import ColorTags, SourceInfo, VideoInfo
 from vsr.media.types import EncodePlan, PlaneFormat, spans_full_range
 from vsr.options import EncodeOptions, parse_options
 
@@ -130,14 +131,10 @@ def plan_again(
         The plan; None where nothing here encodes such a file.
     """
     video = made.video
-    packing = packing_of(info.video.pix_fmt)
-    name = _ENCODERS.get(video.codec, video.codec)
-    if packing is None:
+    source, packing = packing_of(info.video.pix_fmt), packing_of(video.pix_fmt)
+    if source is None or packing is None:
         return None
-    for options in (
-        EncodeOptions(codec=name, pix_fmt=video.pix_fmt),
-        EncodeOptions(codec=name),
-    ):
+    for options in _choices(video, packing.format):
         try:
             return plan_encoding(
                 info,
@@ -147,12 +144,29 @@ def plan_again(
                 time_base=1 / video.frame_rate,  # encoders of MPEG-2 take no other
                 frame_rate=video.frame_rate,
                 sample_aspect_ratio=aspect,
-                plane_format=packing.format,
+                plane_format=source.format,
                 options=options,
             )
         except (ConfigError, MediaError):
             continue
     return None
+
+
+def _choices(video: VideoInfo, planes: PlaneFormat) -> Iterator[EncodeOptions]:
+    """Encoders and pixel formats from which a film may have come, the likely ones first."""
+    names = _ENCODERS.get(video.codec, (video.codec,))
+    full = video.color.range == 2
+    for name in names:
+        with contextlib.suppress(ConfigError):
+            formats = [(plane_format(x), x) for x in _supported(video_encoder(name))]
+            alike = [
+                (layout.full_range != full, x)
+                for layout, x in formats
+                if layout and (layout.chroma, layout.bit_depth) == (planes.chroma, planes.bit_depth)
+            ]
+            for _, pix_fmt in sorted(alike, key=lambda choice: choice[0]):
+                yield EncodeOptions(codec=name, pix_fmt=pix_fmt)
+    yield from (EncodeOptions(codec=name) for name in names)
 
 
 def _codec_and_format(
@@ -291,7 +305,10 @@ def _holds_rotation(kind: TargetKind) -> bool:
 
 
 # Encoders of a format other than the one that FFmpeg prefers.
-_ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9"}
+_ENCODERS = {
+    "h264": ("libx264", "libx264rgb"), "hevc": ("libx265",), "av1": ("libsvtav1",),
+    "vp9": ("libvpx-vp9",), "prores": ("prores_ks",),
+}  # fmt: skip
 # Encoders that `_default_codec` may choose.
 _USUAL = {"webm": ("libvpx-vp9", "libsvtav1"), "avi": ("libx264",)}
 _OTHERWISE = ("libx264", "libx265")

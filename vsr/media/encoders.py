@@ -26,7 +26,7 @@ from av.video.reformatter import Interpolation
 from vsr.color import HDR_TRANSFERS, MATRIX_NAMES, UNSPECIFIED, assumed_matrix, one_matrix
 from vsr.errors import ConfigError, EncodeError
 from vsr.media.containers import MUXERS, PICTURES, TargetKind, lengthen_ts
-from vsr.media.formats import fill_frame, plane_format, plane_shapes
+from vsr.media.formats import fill_frame, packing_of, plane_shapes
 from vsr.media.matroska import DISPLAY_SIZED
 from vsr.media.probe import ColorTags, VideoInfo, probe
 from vsr.media.source import libav_messages
@@ -437,8 +437,8 @@ def _holds(told: VideoInfo, wanted: ColorTags, plan: EncodePlan) -> bool:
 
 def _taken_for(told: VideoInfo, plan: EncodePlan) -> ColorTags:
     """Tags by which a player reads a file."""
-    planes = plane_format(told.pix_fmt)
-    assert planes is not None, told.pix_fmt
+    packing = packing_of(told.pix_fmt)
+    planes = packing.format if packing else plan.planes
     full = spans_full_range(planes, told.color.range)
     color = replace(plan.color, range=2 if full else 1)
     if planes.chroma in ("gray", "rgb"):

@@ -70,7 +70,7 @@ class PieceWriter:
         self.size = 0
         self._clock = clock
         self._last_pts: int | None = None
-        self._wanted: set[int] = set()
+        self._wanted: dict[int, int] = {}  # pts: duration
         self._finished = False
         self._stack = ExitStack()
         self._file: BinaryIO | None = None
@@ -115,7 +115,7 @@ class PieceWriter:
             raise ValueError(f"pts must increase, got {pts} after {self._last_pts}")
         self._last_pts = pts
         pts, duration = self._clock.place(pts, duration, self.target)
-        self._wanted.add(pts)
+        self._wanted[pts] = duration
         kept = captions if self.plan.captions else None
         self._encode(encoders.make_frame(self.plan, tuple(planes), pts, duration, kept))
         self.frames += 1
@@ -161,8 +161,9 @@ class PieceWriter:
         for packet in packets:
             assert packet.pts is not None
             assert packet.time_base == self._clock.encoder_base
-            self._wanted.discard(packet.pts)
-            payload, lasts = bytes(packet), packet.duration or 0
+            # Encoders may round a duration (SVT-AV1) to that of the frame rate.
+            lasts = self._wanted.pop(packet.pts, packet.duration or 0)
+            payload = bytes(packet)
             head = (packet.pts, lasts, packet.is_keyframe, len(payload), zlib.crc32(payload))
             self._put(_PACKET.pack(*head) + payload)
 

@@ -32,7 +32,7 @@ from vsr.media.copying import TimeRange, chapter_warnings, check_chapters
 from vsr.media.decode import Decoder, DecodeSummary
 from vsr.media.encode import plan_again
 from vsr.media.filters import as_turned, describe_turn, made_upright, parse_chain
-from vsr.media.formats import plane_format
+from vsr.media.formats import packing_of
 from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, VideoInfo, probe
 from vsr.media.reading import describe_lost, packet_times
 from vsr.media.streams import StreamPlan, container_warnings, plan_streams, stream_warnings
@@ -450,10 +450,10 @@ def _read_tags(video: VideoInfo) -> ColorTags:
     Grey, as of FFV1 in AVI, is read as full; YUV as limited, such as the grey of x264, which comes
     back as YUV and for which x264 writes no range.
     """
-    planes = plane_format(video.pix_fmt)
-    if planes is None or video.color.range:
+    packing = packing_of(video.pix_fmt)
+    if packing is None or video.color.range:
         return video.color
-    return replace(video.color, range=2 if spans_full_range(planes, 0) else 1)
+    return replace(video.color, range=2 if spans_full_range(packing.format, 0) else 1)
 
 
 def _check_color(wanted: ColorTags, found: ColorTags, *, gray: bool) -> Check:
