@@ -6,6 +6,7 @@
     python scripts/bench.py speed                      `vsr enhance` against the network alone
     python scripts/bench.py memory                     peak memory on a clip ten times as long
     python scripts/bench.py long                       memory and open files over twenty minutes
+    python scripts/bench.py rehearsal                  what it costs before a film of ten minutes
     python scripts/bench.py cut                        frames after a cut against that shot alone
     python scripts/bench.py sync                       times of video and audio, mp4 and mkv
     python scripts/bench.py data CONFIG --steps N      speed of reading and of training
@@ -37,7 +38,7 @@ import tyro
 from bench_cluster import cluster
 from bench_films import films
 from bench_gpu import gpu
-from bench_long import long
+from bench_long import long, rehearsal
 from bench_networks import deform, limits, published
 from bench_stability import stability
 from bench_training import data, train
@@ -77,6 +78,7 @@ def main() -> None:
             "speed": speed,
             "memory": memory,
             "long": long,
+            "rehearsal": rehearsal,
             "cut": cut,
             "sync": sync,
             "data": data,

@@ -15,6 +15,11 @@ from pathlib import Path
 from measuring import table
 from torture import make_film
 
+from vsr.estimate import estimate
+from vsr.options import EnhanceOptions, InferenceOptions
+from vsr.plan import plan_job
+from vsr.rehearsal import rehearse
+
 MOMENTS = (0.01, 0.1, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -56,6 +61,36 @@ def long(*, model: str = "compact-x4", minutes: int = 20) -> None:
     growth = chosen[-1].resident - chosen[0].resident
     print(f"\nfrom first to last {growth:+.0f} MiB, {chosen[-1].files - chosen[0].files:+d} files")
     print(f"{model}, {total} frames in {seconds:.0f} s")
+
+
+def rehearsal(*, model: str = "compact-x4", minutes: int = 10, height: int = 180) -> None:
+    """Print what the rehearsal of a film with copied sound costs beside the whole job.
+
+    Args:
+        model: Name or weight file.
+        minutes, height: Length and size of the generated film: 16:9, about 25 frames/s, sound.
+    """
+    options = EnhanceOptions(model=model, inference=InferenceOptions(device="cpu"))
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "in.mp4"
+        make_film(source, minutes * 60 * 25, height=height)
+        begin = time.monotonic()
+        job = plan_job(source, Path(folder) / "out.mp4", options)
+        planned = time.monotonic()
+        rehearsed = rehearse(job, Path(folder))
+        ended = time.monotonic()
+        whole = estimate(job, options).seconds_for(job)
+    assert whole is not None
+    spent, allowed = ended - planned, max(2, whole / 100)
+    table(
+        ("", "seconds", "of the job"),
+        [
+            ("plan", f"{planned - begin:.2f}", f"{(planned - begin) / whole:.3%}"),
+            ("rehearsal", f"{spent:.2f}", f"{spent / whole:.3%}"),
+            ("whole job, estimated", f"{whole:.0f}", "100%"),
+        ],
+    )
+    print(f"\nallowed {allowed:.1f} s; the plan was {'kept' if rehearsed == job else 'mended'}")
 
 
 def follow(source: Path, target: Path, model: str) -> list[Sample]:
