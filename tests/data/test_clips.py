@@ -119,7 +119,8 @@ def test_pictures_of_unequal_size_and_empty_ones_are_left_out_and_named(tmp_path
     clips = open_all(folders, tmp_path / "cache", progress=said.append)
     assert [(clip.name, len(clip.frames)) for clip in clips] == [("good", 4)]
     left_out = [line for line in said if line.startswith("left out")]
-    assert "empty: wanted 4 pictures, got 3" in left_out[0]
+    assert "empty: wanted 4 pictures, got 3: " in left_out[0]
+    assert "000003.png" in left_out[0]
     assert "unequal: wanted frames of one size, got 1 of 4 of another" in left_out[1]
     assert said[-1] == "2 of 3 clips left out"
 

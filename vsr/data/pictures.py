@@ -15,6 +15,7 @@ from vsr.color import Siting
 from vsr.errors import DecodeError
 from vsr.media.decode import Decoder
 from vsr.media.probe import ColorTags, SourceInfo, probe
+from vsr.media.reading import describe_lost
 from vsr.media.source import find_pictures
 from vsr.media.types import PlanarFrame, PlaneFormat
 from vsr.ops.color import ColorLayout, planes_to_rgb, resolve_layout, to_picture
@@ -94,6 +95,13 @@ def read_pictures(
                 scene_score=frame.scene_score,
             )
         found = decoder.summary
+    pictures = find_pictures(path) if undamaged else None
+    if pictures is not None and found.decoded < len(pictures):
+        lost = "; ".join(describe_lost(found.lost)) or "the others are empty files"
+        raise DecodeError(
+            path,
+            f"wanted {len(pictures)} pictures, got {found.decoded}: {lost}; copy them again",
+        )
     if undamaged and (found.corrupt or found.lost or found.error_count):
         raise DecodeError(
             path,
@@ -105,13 +113,6 @@ def read_pictures(
             path,
             f"wanted frames of one size, got {found.resized} of {found.frames} of another than "
             "the first; cut the film where it changes, or part the pictures by size",
-        )
-    pictures = find_pictures(path) if undamaged else None
-    if pictures is not None and found.decoded < len(pictures):
-        raise DecodeError(
-            path,
-            f"wanted {len(pictures)} pictures, got {found.decoded}: the others are empty "
-            "files; copy them again",
         )
 
 
