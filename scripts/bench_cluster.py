@@ -208,7 +208,8 @@ def reckon(
     work = total / gpu_fps
     wall = (work + tasks * costs.start) / gpus
     seconds = total / fps
-    read, written = 4 * source_mbit / 8 * seconds, 2 * result_mbit / 8 * seconds
+    # Each kind of reading that docs/cluster.md names takes the whole source at most.
+    read, written = 9 * source_mbit / 8 * seconds, 2 * result_mbit / 8 * seconds
     again = 3 * result_mbit / 8 * seconds
     yield "frames", f"{total:,.0f}"
     yield "tasks", f"{tasks:,.0f}, {tasks / tapes:.0f} per film, {in_task} frames each"

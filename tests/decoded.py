@@ -11,7 +11,7 @@ from vsr.options import DecodeOptions
 
 
 def decode(path: Path, **options: object) -> tuple[list[PlanarFrame], DecodeSummary, Decoder]:
-    """Give all frames, what was met on the way, and the decoder; options as of `DecodeOptions`."""
+    """All frames, what was met on the way, and the decoder; options as of `DecodeOptions`."""
     with Decoder(probe(path), DecodeOptions(**options)) as decoder:  # type: ignore[arg-type]
         frames = list(decoder)
     return frames, decoder.summary, decoder

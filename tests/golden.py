@@ -28,7 +28,7 @@ def clip() -> Tensor:
 
 
 def fill(network: nn.Module, family: Family) -> nn.Module:
-    """Give a network the weights of the formula."""
+    """Load the weights of the formula into a network."""
     names = {published_name(name, family, network): name for name in network.state_dict()}
     own = network.state_dict()
     for k, published in enumerate(sorted(names)):

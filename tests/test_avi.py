@@ -48,7 +48,7 @@ def make_film(path: Path, *, picture: float, sound: float, codec: str = "ac3") -
 
 
 def first_frame(path: Path) -> Fraction:
-    """Give the time of the first frame of an AVI: its place."""
+    """Time of the first frame of an AVI: its place."""
     with av.open(str(path)) as source:
         source.flags &= ~AVFMT_FLAG_GENPTS
         packet = next(packet for packet in source.demux(video=0) if packet.size)

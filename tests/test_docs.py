@@ -107,7 +107,7 @@ def test_every_page_is_linked_to() -> None:
 
 
 def say(line: str) -> None:
-    """Tell where a page is; pytest shows it where a test fails."""
+    """Place of a page; pytest shows it where a test fails."""
     sys.stdout.write(f"{line}\n")
 
 

@@ -26,7 +26,7 @@ def info(tmp_path_factory: pytest.TempPathFactory) -> SourceInfo:
 
 
 def both(info: SourceInfo, options: DecodeOptions) -> tuple[int | None, int]:
-    """Give how many frames were expected and how many came."""
+    """Number of frames expected, and that of those that came."""
     with Decoder(info, options) as decoder:
         return estimate_frames(info, options, decoder.frame_rate), sum(1 for _ in decoder)
 

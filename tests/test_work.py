@@ -67,7 +67,7 @@ def random_weights(path: Path) -> str:
 
 
 def content(path: Path) -> list[tuple[Fraction, int, str, bytes]]:
-    """Give everything a player sees: times, decoded pictures, the packets of all else."""
+    """Everything a player sees: times, decoded pictures, the packets of all else."""
     found = []
     with av.open(str(path)) as file:
         for frame in file.decode(video=0):

@@ -98,6 +98,9 @@ class StreamError(MuxError):
         self.index = index
         self.args = (self.path, message, index)
 
+    def __str__(self) -> str:
+        return f"{super().__str__()}; write another container, such as .mkv"
+
 
 class BusyError(MuxError):
     """Another process writes the same output; the same call continues when it has ended."""

@@ -122,7 +122,11 @@ def write_error(target: Path, error: Exception) -> MuxError:
     if code in (errno.EACCES, errno.EPERM):
         return MuxError(target, f"cannot be written ({error}); check permissions or the place")
     reason = getattr(error, "strerror", None) or error
-    return MuxError(target, f"cannot be written: FFmpeg or the system refuses it ({reason})")
+    return MuxError(
+        target,
+        f"cannot be written: FFmpeg or the system refuses it ({reason}); write another container, "
+        "or elsewhere",
+    )
 
 
 def require_room(target: Path, wanted: float) -> None:

@@ -64,7 +64,8 @@ def _settled(job: Job, folder: Path) -> Job:
             plan = _refused(job, marks, folder, error)
             if plan is None:
                 raise
-            job = _mended(job, plan, error.reason)
+            named = isinstance(error, StreamError)
+            job = _mended(job, plan, error.reason if named else "its muxer refuses the stream")
             continue
         faults = [(check, _stream_of(check, job)) for check in found.checks if check.wrong]
         blamed = [(check, plan) for check, plan in faults if plan is not None]
@@ -74,12 +75,15 @@ def _settled(job: Job, folder: Path) -> Job:
         if len(blamed) < len(faults):
             raise VerifyError(
                 job.target.pattern,
-                f"this output cannot be written rightly ({'; '.join(found.problems)}); nothing "
-                "was enhanced yet: choose another container, or name the fault to the authors",
+                f"this output cannot be written correctly ({'; '.join(found.problems)}); nothing "
+                "was enhanced yet: write another container, such as .mkv, or report this",
             )
         for check, plan in blamed:
             job = _mended(job, plan, check.detail)
-    raise MuxError(job.target.pattern, "no plan for the streams of the input works")
+    raise MuxError(
+        job.target.pattern,
+        "no plan for the streams of the input works; write another container, such as .mkv",
+    )
 
 
 def planned_marks(job: Job) -> FrameMarks:
@@ -146,14 +150,11 @@ def _stream_of(check: Check, job: Job) -> StreamPlan | None:
         (
             plan
             for plan in job.streams
-            if plan.action in ("copy", "convert") and check.name.startswith(_name(plan))
+            if plan.action in ("copy", "convert")
+            and check.name.startswith(f"{plan.kind} {plan.index} ")
         ),
         None,
     )
-
-
-def _name(plan: StreamPlan) -> str:
-    return f"{plan.kind} {plan.index} "
 
 
 def _mended(job: Job, plan: StreamPlan, why: str) -> Job:

@@ -39,7 +39,7 @@ class Hungry:
 
 @dataclass
 class BrokenInHalf:
-    """Gives a wrong value at every frame brighter than `above` while autocast is on."""
+    """A wrong value at every frame brighter than `above` while autocast is on."""
 
     value: float
     above: float = 0.0

@@ -108,7 +108,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 def content(path: Path) -> tuple[list[Any], list[Any]]:
-    """Give the frames' times, and all packets, of which their pictures follow."""
+    """The frames' times, and all packets, from which their pictures follow."""
     with av.open(str(path)) as file:
         frames = [(frame.pts, frame.time_base) for frame in file.decode(video=0)]
     with av.open(str(path)) as file:

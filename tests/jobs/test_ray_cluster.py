@@ -111,7 +111,7 @@ def films(tmp_path_factory: pytest.TempPathFactory, network: str) -> tuple[Path,
 
 
 def descendants(parent: int) -> dict[int, str]:
-    """Give the processes below one, by what they call themselves."""
+    """The processes below one, by what they call themselves."""
     children: dict[int, list[tuple[int, str]]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -155,7 +155,7 @@ class Killer(threading.Thread):
 
 @pytest.fixture
 def own() -> Iterator[str]:
-    """Give a path that leads this process to a film, and others nowhere."""
+    """A path that leads this process to a film, and others nowhere."""
     with (Path(__file__).parents[2] / "samples" / "street.mp4").open("rb") as film:
         os.dup2(film.fileno(), 900)
     yield "/proc/self/fd/900"

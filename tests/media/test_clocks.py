@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import pairwise
+from io import BytesIO
+from itertools import chain, pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
+from av.stream import Stream
 from synthetic import make_video
 from synthetic_streams import frame_times
 
@@ -28,27 +31,28 @@ MS = Fraction(1, 1000)
 
 
 def test_late_sound_at_a_splice_stays_with_its_part() -> None:
-    class Packet:
-        def __init__(self, kind: str, index: int, seconds: Fraction, lasts: Fraction) -> None:
-            self.time_base = Fraction(1, 90000)
-            self.pts = self.dts = round(seconds / self.time_base)
-            self.duration = round(lasts / self.time_base)
-            self.stream = type("Stream", (), {"type": kind, "index": index})
+    with av.open(BytesIO(), "w", format="mpegts") as output:
+        picture, sound = output.add_stream("mpeg2video", rate=25), output.add_stream("mp2")
 
-    step, block = Fraction(1, 25), Fraction(4, 125)
-    video = [Packet("video", 0, 1 + i * step, step) for i in range(20)]
-    sound = [Packet("audio", 1, 1 + i * block, block) for i in range(25)]
-    again = [Packet("video", 0, 1 + i * step, step) for i in range(20)]
-    sound_again = [Packet("audio", 1, 1 + i * block, block) for i in range(25)]
-    order = [*video, *sound[:-1], *again[:5], sound[-1], *sound_again, *again[5:]]
-    fixer = DiscontinuityFixer()
-    for packet in order:
-        fixer.fix(packet)  # type: ignore[arg-type]
-    assert len(fixer.jumps) == 1
-    shown = [packet.pts for packet in (*video, *again)]
-    heard = [packet.pts for packet in (*sound, *sound_again)]
-    assert {b - a for a, b in pairwise(shown)} == {3600}
-    assert {b - a for a, b in pairwise(heard)} == {2880}
+        def packets(stream: Stream, count: int, lasts: Fraction) -> list[Any]:
+            made = []
+            for index in range(count):
+                packet: Any = av.Packet(b"0")
+                packet.stream, packet.time_base = stream, Fraction(1, 90000)
+                packet.pts = packet.dts = round((1 + index * lasts) * 90000)
+                packet.duration = round(lasts * 90000)
+                made.append(packet)
+            return made
+
+        shown = [packets(picture, 20, Fraction(1, 25)) for _ in range(2)]
+        heard = [packets(sound, 25, Fraction(4, 125)) for _ in range(2)]
+        (first, second), (before, after) = shown, heard
+        fixer = DiscontinuityFixer()
+        for packet in (*first, *before[:-1], *second[:5], before[-1], *after, *second[5:]):
+            fixer.fix(packet)
+        assert len(fixer.jumps) == 1
+        assert {b.pts - a.pts for a, b in pairwise(chain(*shown))} == {3600}
+        assert {b.pts - a.pts for a, b in pairwise(chain(*heard))} == {2880}
 
 
 def test_frames_within_a_tick_are_spread_upwards() -> None:
@@ -106,8 +110,15 @@ def test_times_missing_at_the_start_are_counted_back(tmp_path: Path) -> None:
     assert info.video.start_pts == -400
 
 
-def test_planned_times_are_none_where_packets_have_none(tmp_path: Path) -> None:
-    source = make_video(tmp_path / "in.mp4", frames=4)
-    stated = packet_times(probe(source))
+def test_packets_without_times_state_none(tmp_path: Path) -> None:
+    film, raw = make_video(tmp_path / "in.mp4", frames=4), tmp_path / "in.h264"
+    with av.open(str(film)) as source, av.open(str(raw), "w", format="h264") as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    stated = packet_times(probe(film))
     assert stated is not None
     assert len(stated[0]) == 4
+    assert packet_times(probe(raw)) is None

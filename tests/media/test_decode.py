@@ -419,7 +419,7 @@ def part(path: Path, color: tuple[int, int, int, int] | None, width: int = 64) -
 
 
 def shown(frame: PlanarFrame, path: Path) -> list[int]:
-    """Give the RGB of the picture's middle, by the tags of the whole file."""
+    """RGB of the picture's middle, by the tags of the whole file."""
     layout, _ = color_layout(probe(path), frame.format)
     rgb = planes_to_rgb([torch.from_numpy(plane.copy()) for plane in frame.planes], layout)
     return [round(float(value) * 255) for value in rgb[:, rgb.shape[1] // 2, rgb.shape[2] // 2]]

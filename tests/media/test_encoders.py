@@ -27,7 +27,7 @@ def green(index: int, width: int, height: int) -> NDArray[np.uint8]:
 
 
 def as_players_read(path: Path) -> NDArray[np.float64]:
-    """Give the mean R, G, B of a file, its planes read by its tags, or by its size."""
+    """Mean R, G, B of a file, its planes read by its tags, or by its size."""
     with av.open(str(path)) as file:
         frame = next(file.decode(video=0))
     stated = frame.colorspace

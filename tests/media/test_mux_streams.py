@@ -262,7 +262,7 @@ def test_converted_sound_lasts_as_long_and_starts_as_before(
 
 
 def sound_span(path: Path) -> tuple[float, float]:
-    """Give start after the video, and length, of the first sound, in seconds."""
+    """Start after the video, and length, of the first sound, in seconds."""
     with av.open(str(path)) as container:
         frames = list(container.decode(audio=0))
     start = frames[0].time - float(frame_times(path)[0])

@@ -39,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(CONTENT[start:stop])
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing."""
+        """Keep silent."""
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from vsr.ops.resize import resize
 
 
 def awake(network: nn.Module) -> nn.Module:
-    """Give zero-initialised layers something to say."""
+    """Fill zero-initialised layers, so that they matter."""
     torch.manual_seed(1)
     for parameter in network.parameters():
         if parameter.abs().max() == 0:

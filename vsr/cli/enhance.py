@@ -55,7 +55,6 @@ def enhance(
             show them on a page, with an estimate of time and size for the whole.
         open_: Open the page of --preview in a browser.
     """
-
     from vsr.pipeline import enhance as run
 
     _check(report, dry_run, preview, open_)

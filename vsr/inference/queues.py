@@ -76,7 +76,7 @@ def _produce(iterable: Iterable[T], ready: Queue[T | _End], stop: Event) -> None
 
 
 class Sink(Generic[T]):
-    """Gives items to a function in a thread of its own, in order, at most `depth` waiting.
+    """Hand items to a function in a thread of its own, in order, at most `depth` waiting.
 
     Used in a `with` block: its normal end waits until all items are done, an exception inside it
     drops those that wait. What the function raises comes out of the next `put`, or of `close`;

@@ -30,7 +30,7 @@ from vsr.media.formats import fill_frame, packing_of, plane_shapes
 from vsr.media.matroska import DISPLAY_SIZED
 from vsr.media.probe import ColorTags, VideoInfo, probe
 from vsr.media.source import libav_messages
-from vsr.media.types import EncodePlan, spans_full_range
+from vsr.media.types import EncodePlan, Plane, spans_full_range
 from vsr.options import EncodeOptions, parse_options
 
 # Default quality and preset: visually transparent or nearly so.
@@ -350,9 +350,14 @@ def refusal(plan: EncodePlan, error: Exception) -> str:
 
 def black_frame(plan: EncodePlan) -> av.VideoFrame:
     """Make a first frame with which to try an encoder."""
+    return make_frame(plan, flat_planes(plan, 0), 0, 1)
+
+
+def flat_planes(plan: EncodePlan, code: int) -> tuple[Plane, ...]:
+    """Planes of a picture in which every sample has one code."""
     dtype = np.uint8 if plan.planes.bit_depth == 8 else np.uint16
     shapes = plane_shapes(plan.planes, plan.width, plan.height)
-    return make_frame(plan, tuple(np.zeros(shape, dtype) for shape in shapes), 0, 1)
+    return tuple(np.full(shape, code, dtype) for shape in shapes)
 
 
 TAGS_ALL = ("h264", "hevc", "av1")

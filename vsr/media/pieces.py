@@ -18,13 +18,11 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 import av
-import numpy as np
 
 from vsr.errors import EncodeError, MuxError
 from vsr.files import sync, write_error
 from vsr.media import encoders
 from vsr.media.clock import OutputClock
-from vsr.media.formats import plane_shapes
 from vsr.media.types import EncodePlan, Plane
 
 _MAGIC = b"vsrpiece"
@@ -195,7 +193,8 @@ def write_stand_ins(
     Raises:
         EncodeError, MuxError: As `PieceWriter`; the container cannot hold one of the times.
     """
-    grey, ends = grey_planes(plan), [*pts[1:], pts[-1] + lasts]
+    grey = encoders.flat_planes(plan, 1 << (plan.planes.bit_depth - 1))
+    ends = [*pts[1:], pts[-1] + lasts]
     with PieceWriter(path, target, plan, clock) as few:
         for time, end in zip(pts[:STAND_INS], ends, strict=False):
             few.write(grey, time, end - time)
@@ -222,13 +221,6 @@ def write_stand_ins(
                     file.write(packet.payload)
     except OSError as error:
         raise write_error(target, error) from error
-
-
-def grey_planes(plan: EncodePlan) -> tuple[Plane, ...]:
-    """Planes of one grey picture."""
-    kind = np.uint8 if plan.planes.bit_depth == 8 else np.uint16
-    shapes = plane_shapes(plan.planes, plan.width, plan.height)
-    return tuple(np.full(shape, 1 << (plan.planes.bit_depth - 1), kind) for shape in shapes)
 
 
 def read_extradata(path: Path) -> bytes:

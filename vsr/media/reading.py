@@ -544,7 +544,7 @@ def check_start(info: SourceInfo, options: DecodeOptions) -> None:
         decode = (
             f"{ledger.frames} of the first {sent} frames decode"
             if ledger.frames
-            else (f"no frame decodes from {sent} packets")
+            else f"no frame decodes from {sent} packets"
         )
         raise DecodeError(
             info.path,
