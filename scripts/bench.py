@@ -8,6 +8,7 @@
     python scripts/bench.py long                       memory and open files over twenty minutes
     python scripts/bench.py rehearsal                  what it costs before a film of ten minutes
     python scripts/bench.py cut                        frames after a cut against that shot alone
+    python scripts/bench.py repeats                    a clip of which two of three frames repeat
     python scripts/bench.py sync                       times of video and audio, mp4 and mkv
     python scripts/bench.py data CONFIG --steps N      speed of reading and of training
     python scripts/bench.py train CONFIG --set A.B=X   steps per second, busy GPU, memory
@@ -53,6 +54,7 @@ from measuring import (
     table,
     write_video,
 )
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vsr.data.clips import Clip
@@ -80,6 +82,7 @@ def main() -> None:
             "long": long,
             "rehearsal": rehearsal,
             "cut": cut,
+            "repeats": repeats,
             "sync": sync,
             "data": data,
             "train": train,
@@ -295,10 +298,64 @@ def cut(*, model: str = "compact-x4") -> None:
             source, target = Path(folder) / f"{name}.mkv", Path(folder) / f"{name}.out.mkv"
             write_video(source, frames, Fraction(24), codec="ffv1")
             enhance(source, target, options)
-            with av.open(str(target)) as file:
-                outputs.append([x.to_ndarray() for x in file.decode(video=0)])
+            outputs.append(decoded(target))
     same = sum(np.array_equal(a, b) for a, b in zip(outputs[0][20:], outputs[1], strict=True))
     table(("frames after the cut", "equal"), [(str(len(outputs[1])), str(same))])
+
+
+def repeats(*, model: str = "compact-x4", pictures: int = 12, rounds: int = 3) -> None:
+    """Print network time and pictures of a clip that shows each picture three times.
+
+    Args:
+        model: Name or weight file.
+        pictures: Different ones, 320x180: a pan over a photograph.
+        rounds: Runs of each clip, in turn; the shortest time counts.
+    """
+    once = list(moving_frames(pictures, 320, 180))
+    thrice = [picture for picture in once for _ in range(3)]
+    options = EnhanceOptions(model=model, encode=EncodeOptions(codec="ffv1"), overwrite=True)
+    with tempfile.TemporaryDirectory() as folder:
+        sources = Path(folder) / "once.mkv", Path(folder) / "thrice.mkv"
+        for source, frames in zip(sources, (once, thrice), strict=True):
+            write_video(source, frames, Fraction(24), codec="ffv1")
+        runs = {
+            "without repeats": (sources[0], options),
+            "two of three repeat": (sources[1], options),
+            "the same, --no-skip": (sources[1], replace(options, skip=False)),
+        }
+        targets = [Path(folder) / f"{number}.mkv" for number in range(len(runs))]
+        found = [
+            [
+                enhance(source, target, chosen)
+                for (source, chosen), target in zip(runs.values(), targets, strict=True)
+            ]
+            for _ in range(rounds)
+        ]
+        expected, came, _ = (decoded(target) for target in targets)
+        pairs = zip(*(times(path, "video") for path in (sources[1], targets[1])), strict=True)
+        late = max(abs(after - before) for before, after in pairs)
+    seconds = [min(x.network_seconds for x in results) for results in zip(*found, strict=True)]
+    rows = [
+        (name, str(x.frames), str(x.report["repeated_frames"]), f"{spent:.2f} s")
+        for name, x, spent in zip(runs, found[0], seconds, strict=True)
+    ]
+    table(("", "frames", "repeats", "in the network"), rows)
+    ratio = seconds[2] / seconds[1]
+    same = sum(np.array_equal(came[i], expected[i // 3]) for i in range(len(came)))
+    right = same == len(came) == len(thrice)
+    print(f"\nnetwork time {ratio:.2f} times less, wanted 2.5: {verdict(ratio >= 2.5)}")
+    print(f"bit for bit the clip without repeats, {same} of {len(thrice)}: {verdict(right)}")
+    print(f"largest difference of a time {float(late) * 1000:.3f} ms: {verdict(late == 0)}")
+
+
+def verdict(passed: bool) -> str:
+    return "passed" if passed else "FAILED"
+
+
+def decoded(path: Path) -> list[NDArray[np.uint8]]:
+    """The planes of all frames of a video."""
+    with av.open(str(path)) as file:
+        return [frame.to_ndarray() for frame in file.decode(video=0)]
 
 
 def sync(*, source: Path = SAMPLE) -> None:

@@ -8,6 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
+from numpy.typing import NDArray
 from synthetic import draw_number
 
 RATE = Fraction(30000, 1001)
@@ -16,12 +18,19 @@ Units = Callable[[int], Sequence[bytes]]
 
 
 def with_units(
-    path: Path, units: Units, *, codec: str = "libx264", frames: int = 8, interlaced: bool = False
+    path: Path,
+    units: Units,
+    *,
+    codec: str = "libx264",
+    frames: int = 8,
+    interlaced: bool = False,
+    picture: Callable[[int], NDArray[np.uint8]] = draw_number,
 ) -> Path:
-    """Encode numbered pictures and put NAL units before the slices of each.
+    """Encode pictures and put NAL units before the slices of each.
 
     Args:
         units: Gives those of a frame, by its number in the order shown.
+        picture: Draws that of a frame, 64x48 RGB.
     """
     hevc = codec == "libx265"
     with av.open(str(path), "w") as output:
@@ -33,7 +42,7 @@ def with_units(
         for number in (*range(frames), None):
             frame = None
             if number is not None:
-                frame = av.VideoFrame.from_ndarray(draw_number(number), "rgb24")
+                frame = av.VideoFrame.from_ndarray(picture(number), "rgb24")
                 frame = frame.reformat(format="yuv420p")
                 frame.pts, frame.time_base = number, 1 / RATE
             for made in stream.encode(frame):

@@ -17,6 +17,7 @@ import torch
 
 from vsr.errors import MediaError
 from vsr.inference.runner import upscale
+from vsr.inference.windows import Still
 from vsr.media.clock import output_clock, output_range
 from vsr.media.containers import PICTURES
 from vsr.media.decode import Decoder
@@ -109,7 +110,7 @@ def estimate(job: Job, options: EnhanceOptions, network: VideoNetwork | None = N
     frames = _sampled(job)
     plan = replace(job.inference, lookahead=0)
     with torch.inference_mode():
-        given = [to_lq(frame, job, device) for frame in frames]
+        given = [to_lq(Still(frames=(frame,)), job, device) for frame in frames]
         for _ in range(2):  # the first run warms up
             begin = time.monotonic()
             upscaled = upscale(given, network, plan, warn=lambda text: None)

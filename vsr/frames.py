@@ -17,6 +17,7 @@ from vsr.devices import choose_device
 from vsr.errors import ConfigError, FrameError
 from vsr.inference.plan import Plan, make_plan
 from vsr.inference.runner import LqFrame, Position, SrFrame, finish, upscale
+from vsr.inference.windows import Still, stills
 from vsr.media.filters import SceneScorer
 from vsr.models.contract import NetworkFacts, VideoNetwork
 from vsr.models.zoo import facts_of, find_model, load_network
@@ -41,14 +42,15 @@ def enhance_frames(
     width: int | None = None,
     strength: float = 1.0,
     cuts: Iterable[int] | None = None,
+    skip: bool = True,
     inference: InferenceOptions | None = None,
     warn: Callable[[str], None] = warnings.warn,
 ) -> Iterator[Frame]:
     """Upscale frames, one out for each one in, in order.
 
-    Frames are drawn as needed: about `window + lookahead` of them are held, however many there
-    are, and the first one comes out when so many have gone in. The network remembers from window
-    to window, and starts anew at each cut.
+    Frames are drawn as needed: about `window + lookahead` different ones are held, however many
+    there are, and the first one comes out when so many have gone in. The network remembers from
+    window to window, and starts anew at each cut.
 
     Args:
         frames: RGB pictures of one shot or many, all of one size, type and device: numpy (H, W, 3)
@@ -62,6 +64,8 @@ def enhance_frames(
         strength: 1 for the network's picture, 0 for the bicubic one, between for a blend.
         cuts: Numbers of the frames, from 0, with which a shot begins; () for none. By default
             cuts are found as in files (`inference.scene_threshold`), also in what is not film.
+        skip: Do not compute frames that equal the one before: they take its picture, as if the
+            network had not seen them. A frame that stays is computed again after 100 of them.
         inference: Window, lookahead, tile, device, precision, memory. With a loaded network,
             device "auto" is where that network is.
         warn: Gets a sentence for each thing that did not go as planned, such as a smaller window
@@ -80,11 +84,12 @@ def enhance_frames(
     """
     inference = validated(InferenceOptions, inference or InferenceOptions())
     strength = validated(Share, strength, "strength")
+    skip = validated(bool, skip, "skip")
     height = validated(Positive | None, height, "height")
     width = validated(Positive | None, width, "width")
     network, facts, inference = _network(model, inference)
     known = None if cuts is None else frozenset(cuts)
-    wanted = _Wanted(height=height, width=width, strength=strength, cuts=known)
+    wanted = _Wanted(height=height, width=width, strength=strength, cuts=known, skip=skip)
     return _stream(frames, network, facts, wanted, inference, warn)
 
 
@@ -94,6 +99,7 @@ class _Wanted:
     width: int | None
     strength: float
     cuts: Set[int] | None
+    skip: bool
 
     def size(self, height: int, width: int, scale: int) -> tuple[int, int]:
         """(height, width) of the pictures made from frames of a size."""
@@ -141,21 +147,22 @@ def _stream(
         warn(note)
     high, wide = wanted.size(kind.height, kind.width, network.scale)
 
-    def picture(done: SrFrame[None]) -> tuple[Tensor, Position | None]:
+    def picture(done: SrFrame[int]) -> tuple[Tensor, int, Position | None]:
         # Inference tensors may be changed in place only in inference mode.
         with torch.inference_mode():
             rgb = finish(done.sr, done.lq, height=high, width=wide, strength=wanted.strength)
-        return rgb, done.position
+        return rgb, done.source, done.position
 
     position = Position(state=None, frames=0, plan=plan, half_failures=0)
-    given = _lq_frames(chain([first], source), kind, _scorer(plan, wanted.cuts))
+    taken = _taken(chain([first], source), kind, wanted, _scorer(plan, wanted.cuts))
     del first
-    for shot in _shots(given, wanted.cuts):
+    for shot in _shots(map(_lq_frame, stills(taken)), wanted.cuts):
         start = replace(position, state=None, frames=0)
         # `map` lets go of each network picture; the next window needs its room.
-        for rgb, now in map(picture, upscale(shot, network, plan, warn=warn, start=start)):
+        for rgb, count, now in map(picture, upscale(shot, network, plan, warn=warn, start=start)):
             position = now or position
-            yield kind.give_back(rgb)
+            for _ in range(count):
+                yield kind.give_back(rgb)
 
 
 def _scorer(plan: Plan, cuts: Set[int] | None) -> SceneScorer | None:
@@ -163,15 +170,15 @@ def _scorer(plan: Plan, cuts: Set[int] | None) -> SceneScorer | None:
 
 
 def _shots(
-    frames: Iterator[LqFrame[None]], cuts: Set[int] | None
-) -> Iterator[Iterator[LqFrame[None]]]:
+    frames: Iterator[LqFrame[int]], cuts: Set[int] | None
+) -> Iterator[Iterator[LqFrame[int]]]:
     """Split the frames at the caller's cuts; without any, the runner finds cuts itself."""
     if cuts is None:
         yield frames
         return
     shot = 0
 
-    def shot_of(frame: LqFrame[None]) -> int:
+    def shot_of(frame: LqFrame[int]) -> int:
         nonlocal shot
         shot += frame.pts in cuts
         return shot
@@ -180,9 +187,28 @@ def _shots(
         yield members
 
 
-def _lq_frames(
-    frames: Iterable[Any], kind: _Kind, scorer: SceneScorer | None
-) -> Iterator[LqFrame[None]]:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Taken:
+    """A frame of the caller's, as the network takes it."""
+
+    rgb: Tensor
+    index: int
+    scene_score: float
+    repeats: bool
+
+
+def _lq_frame(still: Still[_Taken]) -> LqFrame[int]:
+    """Its source is how many frames show it."""
+    first = still.frames[0]
+    return LqFrame(
+        source=len(still.frames), lq=first.rgb, pts=first.index, scene_score=still.scene_score
+    )
+
+
+def _taken(
+    frames: Iterable[Any], kind: _Kind, wanted: _Wanted, scorer: SceneScorer | None
+) -> Iterator[_Taken]:
+    before: Tensor | None = None
     for index, frame in enumerate(frames):
         found = _kind(frame, index)
         if found != kind:
@@ -191,8 +217,13 @@ def _lq_frames(
                 "type, and others to a call of their own"
             )
         rgb = kind.take(frame, index)
-        score = 0.0 if scorer is None else scorer.score_rgb(to_picture(rgb))
-        yield LqFrame(source=None, lq=rgb, pts=index, scene_score=score)
+        if before is not None and torch.equal(rgb, before):
+            rgb = before
+        repeats = rgb is before and index not in (wanted.cuts or ())
+        if wanted.skip:
+            before = rgb
+        score = 0.0 if scorer is None or repeats else scorer.score_rgb(to_picture(rgb))
+        yield _Taken(rgb=rgb, index=index, scene_score=score, repeats=repeats)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -58,6 +58,8 @@ class DecodeOptions:
             makes one frame of each field, doubling the rate.
         filter_chain: Any libavfilter chain, run after deinterlacing.
         threads: Decoder threads; 0 takes all cores.
+        mark_repeats: Mark frames that equal the one before, and score cuts as if they were not
+            there.
     """
 
     start: Fraction = Fraction(0)
@@ -65,6 +67,7 @@ class DecodeOptions:
     deinterlace: Deinterlace = "auto"
     filter_chain: str | None = None
     threads: int = 0
+    mark_repeats: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,6 +162,11 @@ class EnhanceOptions:
 
     filter: Annotated[str | None, arg(metavar="CHAIN")] = None
     """libavfilter chain run on the frames before the network, such as "crop=iw:ih-8"."""
+
+    skip: Annotated[
+        bool, arg(help="Compute every frame, also those that equal the one before it.")
+    ] = True
+    """Do not compute frames that equal the one before: they take its result."""
 
     inference: InferenceOptions = field(default_factory=InferenceOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
@@ -306,6 +314,7 @@ def decode_options(options: EnhanceOptions) -> DecodeOptions:
         duration=parse_time(options.duration, "duration") if options.duration is not None else None,
         deinterlace=options.deinterlace,
         filter_chain=options.filter,
+        mark_repeats=options.skip,
     )
 
 

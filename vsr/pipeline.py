@@ -18,6 +18,7 @@ from vsr.color import LUMA_WEIGHTS
 from vsr.errors import DamagedError, DecodeError, VerifyError
 from vsr.inference.queues import Sink, prefetch
 from vsr.inference.runner import LqFrame, Position, SrFrame, fidelity, finish, upscale
+from vsr.inference.windows import Still, stills
 from vsr.media.clock import output_clock, output_range
 from vsr.media.containers import PICTURES, damaged_kind, target_kind
 from vsr.media.decode import Decoder, DecodeSummary
@@ -406,35 +407,36 @@ class TimedNetwork:
         return sr, state
 
 
-# Frames that wait between decoder and network.
+# Pictures that wait between decoder and network.
 _AHEAD = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
-    """A frame as the encoder takes it.
+    """A picture as the encoder takes it.
 
     Attributes:
-        source: The decoded frame: its time, its captions.
+        source: The decoded frames that show it: their times, their captions.
         planes: (H, W) integers on any device, in the encoder's format.
         fidelity: As `runner.fidelity` measures it, in dB.
         position: As in `SrFrame`.
     """
 
-    source: PlanarFrame
+    source: Still[PlanarFrame]
     planes: tuple[Tensor, ...]
     fidelity: float
     position: Position | None
 
 
-def to_lq(frame: PlanarFrame, job: Job, device: torch.device) -> LqFrame[PlanarFrame]:
-    """Bring decoded planes to the device and into RGB."""
-    planes = [torch.from_numpy(_owned(plane)).to(device) for plane in frame.planes]
+def to_lq(still: Still[PlanarFrame], job: Job, device: torch.device) -> LqFrame[Still[PlanarFrame]]:
+    """Bring decoded planes to the device and into RGB, those of repeats once."""
+    first = still.frames[0]
+    planes = [torch.from_numpy(_owned(plane)).to(device) for plane in first.planes]
     return LqFrame(
-        source=frame,
+        source=still,
         lq=planes_to_rgb(planes, job.source_layout),
-        pts=frame.pts,
-        scene_score=frame.scene_score,
+        pts=first.pts,
+        scene_score=still.scene_score,
     )
 
 
@@ -443,8 +445,8 @@ def _owned(plane: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return plane if plane.flags.writeable and plane.flags.c_contiguous else plane.copy()
 
 
-def finished(done: SrFrame[PlanarFrame], job: Job, strength: float) -> Finished:
-    """Bring an upscaled frame to its final size, measure it, convert it to the encoder's planes."""
+def finished(done: SrFrame[Still[PlanarFrame]], job: Job, strength: float) -> Finished:
+    """Bring a picture to its final size, measure it, convert it to the encoder's planes."""
     size = {"height": job.encode.height, "width": job.encode.width}
     rgb = finish(done.sr, done.lq, **size, strength=strength)
     return Finished(
@@ -483,8 +485,8 @@ class Recorder:
         if self._writer is not None:
             self._writer.close()
 
-    def take(self, frame: Finished) -> None:
-        """Encode a frame; finish a piece that is long enough.
+    def take(self, picture: Finished) -> None:
+        """Encode all frames that show a picture; finish a piece that is long enough.
 
         Raises:
             EncodeError, MuxError: The encoder or the disk refuses.
@@ -492,13 +494,13 @@ class Recorder:
         """
         if self._writer is None:
             self._writer = self._open()
-        planes = [plane.cpu().numpy() for plane in frame.planes]
-        source = frame.source
-        self._writer.write(planes, source.pts, source.duration, source.captions)
-        self._frames.append((source.pts, frame.fidelity))
-        if frame.position is not None:
-            self._position = frame.position
-            at_cut = frame.position.state is None
+        planes = [plane.cpu().numpy() for plane in picture.planes]
+        for frame in picture.source.frames:
+            self._writer.write(planes, frame.pts, frame.duration, frame.captions)
+            self._frames.append((frame.pts, picture.fidelity))
+        if picture.position is not None:
+            self._position = picture.position
+            at_cut = picture.position.state is None
             if ends_piece(len(self._frames), self._length, at_cut=at_cut):
                 self.finish()
                 check_room(self._job, self._ledger)
@@ -539,8 +541,12 @@ def record(
 ) -> None:
     """Enhance and encode frames; decoder and encoder work in threads of their own.
 
+    Frames that repeat the one before do not reach the network: they are encoded after it, at their
+    own times, with its picture.
+
     Args:
-        frames: Those that follow what `ledger` has.
+        frames: Those that follow what `ledger` has; pieces do not end between a frame and its
+            repeats.
         job: The plan.
         network: On the plan's device.
         options: Strength, and length of pieces.
@@ -553,7 +559,7 @@ def record(
         OutOfMemoryError: Not even small tiles fit in memory.
     """
     device = torch.device(job.inference.device)
-    decoded = prefetch(frames, _AHEAD)
+    decoded = prefetch(stills(frames), _AHEAD)
     try:
         with (
             torch.inference_mode(),
@@ -565,9 +571,10 @@ def record(
             start = ledger.position()
             upscaled = upscale(given, network, job.inference, warn=warn, start=start)
             # `map` lets go of each picture; the network needs its room for the next window.
-            for frame in map(partial(finished, job=job, strength=options.strength), upscaled):
-                sink.put(frame)
-                tick()
+            for picture in map(partial(finished, job=job, strength=options.strength), upscaled):
+                sink.put(picture)
+                for _ in picture.source.frames:
+                    tick()
             sink.close()
             recorder.finish()
     finally:

@@ -120,6 +120,7 @@ def make_report(
             "decoding": asdict(made.summary),
             "fidelity": describe_fidelity(made.marks.pts, fidelity, job.encode.time_base),
             "frames": len(made.marks),
+            "repeated_frames": made.summary.repeated,
             "resumed_frames": made.resumed,
             "seconds": round(made.seconds, 3),
             "network_seconds": round(made.network_seconds, 3),
@@ -177,8 +178,9 @@ def _model(job: Job) -> dict[str, Any]:
 def describe_fidelity(
     pts: Sequence[int], fidelity: Sequence[float], time_base: Fraction
 ) -> dict[str, Any]:
-    """Mean and worst of what `runner.fidelity` measured."""
-    worst = sorted(range(len(fidelity)), key=fidelity.__getitem__)[:_WORST]
+    """Mean and worst of what `runner.fidelity` measured; of frames that repeat, the first."""
+    changes = [i for i, db in enumerate(fidelity) if i == 0 or db != fidelity[i - 1]]
+    worst = sorted(changes, key=fidelity.__getitem__)[:_WORST]
     return {
         "measure": "PSNR of luma in dB: the result scaled down to the input's size, before it is "
         "encoded, against the input; 100 where they are equal",

@@ -98,12 +98,18 @@ def in_parts(
 
 LATE = {"pts": [5000 + 41 * i + i % 3 for i in range(FRAMES)], "time_base": Fraction(1, 1000)}
 FIELDS = {"codec": "mpeg2video", "field_order": "tff", "codec_options": {"g": "8"}}
+TWOS = {
+    "codec": "ffv1",
+    "codec_options": {},
+    "picture": lambda index, width, height: shots(index // 2 * 2, width, height),
+}
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "b-frames.mp4": ({"audio": ("aac",)}, {}),
     "late.mkv": (LATE, {}),
     "fields.ts": (FIELDS, {"deinterlace": "field"}),
     "cut out.mp4": ({}, {"start": "0.5", "duration": "2.75"}),
     "no times.avi": ({"codec": "mpeg4", "codec_options": {"g": "8"}}, {}),
+    "on twos.mkv": (TWOS, {}),
 }
 
 
@@ -132,6 +138,7 @@ def test_parts_in_any_order_make_the_same_file(tmp_path: Path, name: str) -> Non
     assert len(parts) >= 3
     assert not any(done.warnings for done in found), "all were decoded from near"
     assert result.report["frames_made_on"]
+    assert result.report["repeated_frames"] == (FRAMES / 2 if name == "on twos.mkv" else 0)
     assert not target.with_name(f".{target.name}.vsr").exists()
 
 

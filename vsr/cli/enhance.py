@@ -82,9 +82,12 @@ def enhance(
         print_event("done", frames=result.frames, target=str(result.target))
     elif progress == "bar":
         fps = (result.frames - result.resumed) / result.seconds
+        repeats = result.report["repeated_frames"]
+        repeated = f", {repeats:,} of them repeats," if repeats else ""
         verdict = result.report["verified"]
         print_line(
-            f"{result.target}: {counted(result.frames, 'frame')} in {result.seconds:.1f} s "
+            f"{result.target}: {counted(result.frames, 'frame')}{repeated} in "
+            f"{result.seconds:.1f} s "
             f"({fps:.2f} fps), verified{'' if verdict == 'in full' else ' ' + verdict}"
         )
         print(_fidelity(result.report["fidelity"]))

@@ -55,7 +55,7 @@ class Position:
 
     Attributes:
         state: The network's state; None at the start of a segment.
-        frames: Frames of the segment that are done.
+        frames: Frames of the segment that are done, without repeats.
         plan: How the network is called by now: smaller than planned after running out of memory.
         half_failures: How often half precision has failed.
     """

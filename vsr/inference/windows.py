@@ -1,4 +1,4 @@
-"""Segments between scene cuts, and windows of frames with lookahead."""
+"""Frames that show one picture, segments between scene cuts, windows of frames with lookahead."""
 
 from __future__ import annotations
 
@@ -19,7 +19,54 @@ class Scored(Protocol):
         ...
 
 
+class Repeating(Scored, Protocol):
+    """Anything that also knows whether its picture is that of its predecessor."""
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it is."""
+        ...
+
+
 T = TypeVar("T", bound=Scored)
+R = TypeVar("R", bound=Repeating)
+
+# The network sees a picture that stays longer again: what waits for the pictures after it, and the
+# work that an interruption may cost, would otherwise have no bound.
+MOST_SHOWN = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Still(Generic[R]):
+    """A picture, and the frames in a row that show it.
+
+    Attributes:
+        frames: The first one is no repeat, or the picture has stayed for `MOST_SHOWN` frames.
+    """
+
+    frames: tuple[R, ...]
+
+    @property
+    def scene_score(self) -> float:
+        """How much it differs from the picture before."""
+        return self.frames[0].scene_score
+
+
+def stills(frames: Iterable[R], most: int = MOST_SHOWN) -> Iterator[Still[R]]:
+    """Join each frame with those that repeat it, lazily.
+
+    Args:
+        frames: In presentation order; the first one begins a picture whatever it says.
+        most: Frames that one picture is held for.
+    """
+    held: list[R] = []
+    for frame in frames:
+        if held and not (frame.repeats and len(held) < most):
+            yield Still(frames=tuple(held))
+            held.clear()
+        held.append(frame)
+    if held:
+        yield Still(frames=tuple(held))
 
 
 def segments(frames: Iterable[T], threshold: float, done: int = 0) -> Iterator[Iterator[T]]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from vsr.errors import DecodeError, MediaError, MuxError
 from vsr.inference.plan import Plan
-from vsr.inference.windows import segments, windows
+from vsr.inference.windows import segments, stills, windows
 from vsr.media.containers import PICTURES
 from vsr.media.decode import Decoder, DecodeSummary
 from vsr.media.types import FrameMarks, PlanarFrame, marks_of
@@ -38,11 +38,12 @@ _RUN_UP = Fraction(1, 2)
 
 
 class FrameKey(NamedTuple):
-    """What identifies a frame, and its scene score."""
+    """What identifies a frame, its scene score, and whether it repeats the one before."""
 
     pts: int
     scene_score: float
     checksum: int
+    repeats: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,10 +127,11 @@ def split(keys: Iterable[FrameKey], plan: Plan, piece: int, least: int) -> Itera
     """
     held: list[FrameKey] = []
     before = pieces = frames = in_piece = 0
-    for segment in segments(keys, plan.scene_threshold):
+    for segment in segments(stills(keys), plan.scene_threshold):
         for window in windows(segment, plan.window, plan.lookahead):
-            held += window.frames[: window.count]
-            in_piece += window.count
+            done = [key for still in window.frames[: window.count] for key in still.frames]
+            held += done
+            in_piece += len(done)
             if not ends_piece(in_piece, piece, at_cut=window.last):
                 continue
             pieces, in_piece = pieces + 1, 0
@@ -147,7 +149,7 @@ def key_of(frame: PlanarFrame) -> FrameKey:
     checksum = zlib.crc32(f"{frame.pts} {frame.duration}".encode())
     for plane in frame.planes:
         checksum = zlib.crc32(np.ascontiguousarray(plane).data, checksum)
-    return FrameKey(frame.pts, frame.scene_score, checksum)
+    return FrameKey(frame.pts, frame.scene_score, checksum, frame.repeats)
 
 
 def enhance_part(

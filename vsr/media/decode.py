@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Self
 
+import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
@@ -17,7 +18,7 @@ from vsr.media.formats import Packing, frame_planes, packing_of
 from vsr.media.probe import SourceInfo, VideoInfo, caption_carrier, frame_facts
 from vsr.media.reading import FrameReader, LostFrames
 from vsr.media.timing import PtsRepair
-from vsr.media.types import PlanarFrame, PlaneFormat
+from vsr.media.types import PlanarFrame, Plane, PlaneFormat
 from vsr.options import DecodeOptions
 
 # libavfilter's names of `color.MATRIX_OF_CODE`.
@@ -28,6 +29,7 @@ SCALING = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp:interl=-1"
 # Shapes this close count as one: 720 and 704 pixels of one line, or rounded aspects.
 SAME_SHAPE = Fraction(103, 100)
 AHEAD = 32  # frames, more than any decoder holds back
+_APART = 16  # rows
 BAR = 4  # pixels: fields and chroma keep their places
 
 
@@ -256,6 +258,7 @@ class DecodeSummary:
 
     Attributes:
         frames: Frames yielded, after filters.
+        repeated: Of these, marked as equal to the one before.
         decoded: Frames within start and duration that came from the decoder, before filters.
         packets: Video packets read.
         corrupt: pts, before filters, of frames that the decoder marked as damaged.
@@ -274,6 +277,7 @@ class DecodeSummary:
     """
 
     frames: int
+    repeated: int
     decoded: int
     packets: int
     corrupt: tuple[int, ...]
@@ -338,7 +342,8 @@ class Decoder:
         self._warnings: dict[str, None] = {}
         self._lost: list[LostFrames] = []
         self._gaps: list[LostFrames] = []
-        self._yielded = 0
+        self._yielded = self._repeated = 0
+        self._before: tuple[Plane, ...] | None = None  # of the last frame, where repeats are marked
         self._captioned = 0
         self._chain = parse_chain(options.filter_chain)
         self._leaves_fields = bool(self._chain.deinterlacers)
@@ -372,6 +377,7 @@ class Decoder:
         while self._ready is not None:
             frame, self._ready = self._ready, None
             self._yielded += 1
+            self._repeated += frame.repeats
             yield frame
             self._ready = next(self._frames, None)
 
@@ -381,6 +387,7 @@ class Decoder:
         reader = self._reader
         return DecodeSummary(
             frames=self._yielded,
+            repeated=self._repeated,
             decoded=reader.frames,
             packets=reader.ledger.packets,
             corrupt=tuple(reader.corrupt),
@@ -517,12 +524,20 @@ class Decoder:
             self._order = PtsRepair(max(1, round(1 / (self.frame_rate * self.time_base))))
         captions = caption_carrier(frame, self._reformatter)
         self._captioned += captions is not None
+        planes = frame_planes(frame, self._packing, self._reformatter)
+        if self._before is not None and same_planes(planes, self._before):
+            planes = self._before  # however long a picture stays, its samples are held once
+        repeats = planes is self._before
+        if self._options.mark_repeats:
+            self._before = planes
         return PlanarFrame(
-            planes=frame_planes(frame, self._packing, self._reformatter),
+            planes=planes,
             format=self._packing.format,
             pts=self._order(frame),
             duration=frame.duration or 0,
-            scene_score=self._scorer.score(frame),
+            # To the scorer a repeat would be a stop, and the next motion a cut.
+            scene_score=0.0 if repeats else self._scorer.score(frame),
+            repeats=repeats,
             corrupt=frame.is_corrupt,
             captions=captions,
         )
@@ -543,6 +558,18 @@ class Decoder:
     def _warn(self, message: str) -> None:
         if len(self._warnings) < 20:
             self._warnings[message] = None
+
+
+def same_planes(planes: Sequence[Plane], others: Sequence[Plane]) -> bool:
+    """Whether two frames have equal samples; some rows are compared first, which tells most apart.
+
+    Args:
+        planes, others: In one layout.
+    """
+    pairs = list(zip(planes, others, strict=True))
+    return all(np.array_equal(a[::_APART], b[::_APART]) for a, b in pairs) and all(
+        np.array_equal(a, b) for a, b in pairs
+    )
 
 
 def _depth(frame: VideoFrame) -> tuple[int, int]:

@@ -59,6 +59,8 @@ class PlanarFrame:
         duration: Ticks until the next frame is due; 0 where unknown.
         scene_score: Score of libavfilter's `scdet` against the previous frame, 0 to 100; 0 for the
             first.
+        repeats: The planes equal those of the frame before, and are the same arrays; only marked
+            where `DecodeOptions.mark_repeats` asks for it.
         corrupt: The decoder marked this frame as damaged.
         captions: A tiny frame that holds the closed captions; see `probe.caption_carrier`.
     """
@@ -68,6 +70,7 @@ class PlanarFrame:
     pts: int
     duration: int
     scene_score: float = 0.0
+    repeats: bool = False
     corrupt: bool = False
     captions: Captions | None = None
 
