@@ -52,16 +52,15 @@ class Still(Generic[R]):
         return self.frames[0].scene_score
 
 
-def stills(frames: Iterable[R], most: int = MOST_SHOWN) -> Iterator[Still[R]]:
+def stills(frames: Iterable[R]) -> Iterator[Still[R]]:
     """Join each frame with those that repeat it, lazily.
 
     Args:
         frames: In presentation order; the first one begins a picture whatever it says.
-        most: Frames that one picture is held for.
     """
     held: list[R] = []
     for frame in frames:
-        if held and not (frame.repeats and len(held) < most):
+        if held and not (frame.repeats and len(held) < MOST_SHOWN):
             yield Still(frames=tuple(held))
             held.clear()
         held.append(frame)
