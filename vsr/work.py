@@ -20,8 +20,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -582,6 +582,39 @@ def work_path(target: Path) -> Path:
     """Name the hidden folder beside a target."""
     target = target.resolve()
     return target.with_name(f".{target.name}.vsr")
+
+
+@contextmanager
+def borrowed_folder(target: Path, warn: Callable[[str], None]) -> Iterator[Path]:
+    """The hidden folder of an output, locked, for a rehearsal before any work on it.
+
+    What is in it stays; without a finished piece in it the folder is removed in the end.
+
+    Args:
+        target: The output.
+        warn: Called with a sentence if its file system has no locks.
+
+    Raises:
+        BusyError: Another process is at work on the same target.
+        MuxError: The disk refuses.
+    """
+    folder = work_path(target)
+    try:
+        folder.mkdir(exist_ok=True)
+        lock = take_lock(folder, target, warn)
+    except OSError as error:
+        raise write_error(target, error) from error
+    with lock:
+        try:
+            yield folder
+        finally:
+            if not count_frames(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_published(target: Path) -> bool:
+    """Whether a killed run had verified its output, so that only its name or report is missing."""
+    return (work_path(target) / _NOTE).exists()
 
 
 def lock_path(target: Path) -> Path:

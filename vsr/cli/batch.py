@@ -56,6 +56,8 @@ def batch(
 ) -> int:
     """Enhance files, folders and patterns; repeated, the command does what is left.
 
+    Before the first is enhanced, all are rehearsed: losses are reported then.
+
     Args:
         inputs: Videos, folders (searched recursively, their tree is kept) or patterns such as
             "*.mpg"; required unless --status is given.
@@ -113,7 +115,7 @@ def _work(
         waiting, refused = enqueue(journal, files, options, retries=retries)
         try:
             with _display(progress, files, waiting) as tell:
-                run(journal, waiting, options, retries=retries, tell=tell)
+                run(journal, waiting, options, retries=retries, tell=_once(tell))
         finally:
             names = {str(source) for source, _ in files}
             now = {job.source: job for job in (*journal.jobs(), *refused)}
@@ -222,12 +224,14 @@ class _Share:
         self._sizes = {str(source): float(max(1, _size(source))) for source, _ in files}
         left = {job.source for job in waiting}
         self._parts = {source: float(source not in left) for source in self._sizes}
+        self.rehearsed = 0
         self.failed = 0
         self.done = sum(self._parts.values())
 
     def follow(self, event: Event) -> None:
         """Count an event in."""
         job, now = event.job, event.progress
+        self.rehearsed += event.passed
         if now is not None and now.total:
             self._parts[job.source] = min(1.0, now.frames / now.total)
         elif event.warning is None and job.state in ("done", "failed"):
@@ -258,26 +262,43 @@ def _display(
     if kind == "json":
         yield _json_lines(share)
     elif kind == "none":
-        yield _show_warning
+        yield _show_note
     else:
         line = "{desc} {percentage:3.0f} %|{bar}| {elapsed}, {remaining} left"
         with bar(total=1.0, bar_format=line, initial=share.fraction, leave=True) as shown:
 
             def show(event: Event) -> None:
                 share.follow(event)
-                shown.set_description_str(
-                    f"{share.done:.0f}/{counted(len(files), 'file')}, {share.failed} failed",
-                    refresh=False,
-                )
+                rehearsed = f"{share.rehearsed}/{len(waiting)} rehearsed"
+                done = f"{share.done:.0f}/{counted(len(files), 'file')}, {share.failed} failed"
+                text = rehearsed if event.job.state == "queued" else done
+                shown.set_description_str(text, refresh=False)
                 shown.update(share.fraction - shown.n)
-                _show_warning(event)
+                _show_note(event)
 
             yield show
 
 
-def _show_warning(event: Event) -> None:
+def _once(tell: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Pass events on; a warning of the rehearsal does not come again with the work."""
+    said: set[tuple[str, str]] = set()
+
+    def pass_on(event: Event) -> None:
+        if event.warning is not None:
+            if (event.job.source, event.warning) in said:
+                return
+            said.add((event.job.source, event.warning))
+        tell(event)
+
+    return pass_on
+
+
+def _show_note(event: Event) -> None:
+    """Print a warning, or why a file is refused: that shall not wait for the others."""
     if event.warning is not None:
         note(f"{name_of(event.job.source)}: {event.warning}")
+    elif event.rehearsed and event.job.state == "failed":
+        note(f"refused before the work: {_reason(event.job.source, event.job.error or '')}")
 
 
 def _json_lines(share: _Share) -> Callable[[Event], None]:
@@ -292,7 +313,8 @@ def _json_lines(share: _Share) -> Callable[[Event], None]:
         if event.warning is not None:
             facts |= {"event": "warning", "text": event.warning}
         elif event.progress is None:
-            facts |= {"event": event.job.state, "error": event.job.error}
+            kind = "rehearsed" if event.passed else event.job.state
+            facts |= {"event": kind, "error": event.job.error}
         elif is_due():
             facts |= {"event": "progress", "frames": event.progress.frames}
         else:

@@ -1,4 +1,4 @@
-"""What a batch would do and what it would take, without doing it."""
+"""What a batch will do and what it will take, before it is done: rehearsals and estimates."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from vsr.models.zoo import load_network
 from vsr.options import EnhanceOptions
 from vsr.plan import Job, plan_job
 from vsr.rehearsal import rehearse
+from vsr.work import borrowed_folder, is_published
 
 # Files planned alike are tried this often, spread over all of them; the mean serves the others.
 _TRIED = 5
@@ -70,6 +71,30 @@ class Forecast:
     def unknown(self) -> int:
         """Number of planned files of unknown length or size."""
         return sum(each.size is None for each in self.planned)
+
+
+def rehearse_file(
+    source: Path, target: Path, options: EnhanceOptions, warn: Callable[[str], None]
+) -> None:
+    """Plan a file that is to be done, and rehearse its output on its disk.
+
+    Args:
+        source, target: Of the file.
+        options: What was asked for.
+        warn: Called with everything that will be assumed, converted or lost.
+
+    Raises:
+        BusyError: Another process is at work on the same target.
+        DiskError: The disk has no room even for the rehearsal.
+        VsrError: The file would fail; as `plan_job` and `rehearse`.
+    """
+    if is_published(target):
+        return
+    job = plan_job(source, target, options)
+    with borrowed_folder(target, warn) as folder:
+        job = rehearse(job, folder)
+    for warning in job.warnings:
+        warn(warning)
 
 
 def forecast(

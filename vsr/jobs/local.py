@@ -1,7 +1,8 @@
 """A batch on this machine, by processes of its own.
 
 The parent keeps the journal and sends each worker one file at a time; a worker loads a network once
-and keeps it. A worker that dies fails one file, not the batch.
+and keeps it. A worker that dies fails one file, not the batch. All files are rehearsed before the
+first is enhanced.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from vsr.devices import choose_device
 from vsr.errors import BusyError, DiskError, VsrError
 from vsr.inference.plan import share_of_memory
 from vsr.inference.runner import is_out_of_memory
+from vsr.jobs.forecast import rehearse_file
 from vsr.jobs.journal import BatchJob, Journal
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, loader
@@ -45,23 +47,31 @@ class _Worker:
     pipe: Connection
     index: int
     job: BatchJob | None = None
+    rehearses: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """Something that happened to a job: a change of state, progress or a warning.
+    """Something that happened to a job: a change of state, a rehearsal, progress or a warning.
 
     Attributes:
         job: As the journal has it now.
         progress: How far it is; None for other events.
         warning: A sentence; None for other events.
+        rehearsed: Whether this is the end of its rehearsal.
         stops: Whether the batch starts no other job because of it.
     """
 
     job: BatchJob
     progress: Progress | None = None
     warning: str | None = None
+    rehearsed: bool = False
     stops: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether its output could be written in the rehearsal."""
+        return self.rehearsed and self.job.state == "queued" and self.job.error is None
 
 
 def run_batch(
@@ -73,7 +83,9 @@ def run_batch(
     retries: int,
     tell: Callable[[Event], None],
 ) -> None:
-    """Do all waiting jobs; each change is in the journal before anything else happens.
+    """Rehearse all waiting jobs, then do those that passed.
+
+    Each change is in the journal before anything else happens.
 
     Args:
         journal: Of the output folder.
@@ -90,32 +102,43 @@ def run_batch(
         VsrError: The disk is full or fails, or a worker got SIGTERM: no other job was started, and
             those that could not end are queued.
     """
-    queue = list(waiting)
-    stopped: str | None = None
     if choose_device(options.inference.device).type == "cpu":
         options = _sharing(options, workers)
-    with _interrupts() as interrupt, _workers(min(workers, len(queue)), workers, options) as crew:
-        while queue or any(worker.job for worker in crew):
-            for position, worker in enumerate(crew):
-                if worker.job is None and queue:
-                    if not worker.process.is_alive():
-                        crew[position] = worker = _hire(worker.index, workers, options)
-                    _give(worker, queue.pop(0), journal, tell)
-            busy = {worker.pipe: worker for worker in crew if worker.job}
-            ready = wait([interrupt, *busy])
-            if interrupt.poll():  # it goes first: the workers may have got the signal as well
-                _stop(crew, interrupt, journal, tell)
-                raise KeyboardInterrupt
-            for worker in [busy[pipe] for pipe in ready if isinstance(pipe, Connection)]:
-                event = _hear(worker)
-                if event.progress is None and event.warning is None:
-                    if event.stops:
-                        queue, stopped = [], event.job.error or _ENDED
-                    event = replace(event, job=_settle(event.job, queue, retries))
-                    journal.put(event.job)
-                tell(event)
-    if stopped is not None:
-        raise VsrError(f"{stopped}; the batch stops here, the same command continues it")
+    hired = min(workers, len(waiting))
+    with _interrupts() as interrupt, _workers(hired, workers, options) as crew:
+
+        def do(queue: list[BatchJob], *, rehearsing: bool) -> dict[str, BatchJob]:
+            """Give all jobs to the workers; those that passed a rehearsal, by source."""
+            passed: dict[str, BatchJob] = {}
+            stopped: str | None = None
+            while queue or any(worker.job for worker in crew):
+                for position, worker in enumerate(crew):
+                    if worker.job is None and queue:
+                        if not worker.process.is_alive():
+                            crew[position] = worker = _hire(worker.index, workers, options)
+                        worker.rehearses = rehearsing
+                        _give(worker, queue.pop(0), journal, tell)
+                busy = {worker.pipe: worker for worker in crew if worker.job}
+                ready = wait([interrupt, *busy])
+                if interrupt.poll():  # it goes first: the workers may have got the signal as well
+                    _stop(crew, interrupt, journal, tell)
+                    raise KeyboardInterrupt
+                for worker in [busy[pipe] for pipe in ready if isinstance(pipe, Connection)]:
+                    event = _hear(worker)
+                    if event.progress is None and event.warning is None:
+                        if event.stops:
+                            queue, stopped = [], event.job.error or _ENDED
+                        event = replace(event, job=_settle(event.job, queue, retries))
+                        journal.put(event.job)
+                        if event.passed:
+                            passed[event.job.source] = event.job
+                    tell(event)
+            if stopped is not None:
+                raise VsrError(f"{stopped}; the batch stops here, the same command continues it")
+            return passed
+
+        passed = do(list(waiting), rehearsing=True)
+        do([passed[job.source] for job in waiting if job.source in passed], rehearsing=False)
 
 
 @contextmanager
@@ -136,13 +159,14 @@ def _interrupts() -> Iterator[Connection]:
 
 
 def _give(worker: _Worker, job: BatchJob, journal: Journal, tell: Callable[[Event], None]) -> None:
-    """Start a job on an idle worker."""
-    job = replace(job, state="running", attempts=job.attempts + 1)
-    journal.put(job)
-    worker.job = job
-    tell(Event(job=job))
+    """Start a job, or its rehearsal, on an idle worker; one that is rehearsed stays queued."""
+    worker.job = job = replace(job, attempts=job.attempts + 1)
+    if not worker.rehearses:
+        worker.job = job = replace(job, state="running")
+        journal.put(job)
+        tell(Event(job=job))
     with suppress(OSError):  # it has died, as `_hear` will find
-        worker.pipe.send((job.source, job.target))
+        worker.pipe.send((job.source, job.target, worker.rehearses))
 
 
 def _stop(
@@ -205,14 +229,14 @@ def _event(worker: _Worker, kind: str, content: Any) -> Event:  # noqa: ANN401
         return Event(job=job, progress=content)
     if kind == "warning":
         return Event(job=job, warning=content)
-    worker.job = None
-    if kind in ("parked", "busy"):
+    worker.job, rehearsed = None, worker.rehearses
+    if kind in ("parked", "busy", "rehearsed"):
         attempts = job.attempts - 1
         job = replace(job, state="queued", attempts=attempts, error=content)
-        return Event(job=job, stops=kind == "parked")
+        return Event(job=job, rehearsed=rehearsed, stops=kind == "parked")
     if kind == "done":
         return Event(job=replace(job, state="done", error=None, result=content))
-    return Event(job=replace(job, state="failed", error=content))
+    return Event(job=replace(job, state="failed", error=content), rehearsed=rehearsed)
 
 
 @contextmanager
@@ -271,8 +295,8 @@ def _work(pipe: Connection, index: int, share: int, options: EnhanceOptions) -> 
             options = _sharing(options, _sharers(asked, index, share))
         load = loader()
         while True:
-            source, target = pipe.recv()
-            pipe.send(_do(Path(source), Path(target), options, load, pipe))
+            source, target, rehearsing = pipe.recv()
+            pipe.send(_do(Path(source), Path(target), options, load, pipe, rehearsing=rehearsing))
 
 
 def _end_with_parent() -> None:
@@ -297,16 +321,24 @@ def _do(
     options: EnhanceOptions,
     load: Callable[[ModelInfo, str], VideoNetwork],
     pipe: Connection,
+    *,
+    rehearsing: bool,
 ) -> tuple[str, Any]:
+    def warn(text: str) -> None:
+        pipe.send(("warning", text))
+
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _wait_for_lock(target)
+        if rehearsing:
+            rehearse_file(source, target, options, warn)
+            return "rehearsed", None
         result = enhance(
             source,
             target,
             options,
             progress=lambda now: pipe.send(("progress", now)),
-            warn=lambda text: pipe.send(("warning", text)),
+            warn=warn,
             load=load,
         )
     except BusyError as error:

@@ -20,6 +20,7 @@ import numpy as np
 from vsr.errors import DecodeError, MediaError, MuxError
 from vsr.inference.plan import Plan
 from vsr.inference.windows import segments, stills, windows
+from vsr.jobs.forecast import rehearse_file
 from vsr.media.containers import PICTURES
 from vsr.media.decode import Decoder, DecodeSummary
 from vsr.media.types import FrameMarks, PlanarFrame, marks_of
@@ -103,6 +104,22 @@ def plan_here(source: str, target: str, options: EnhanceOptions) -> Job:
     """
     _read_source(Path(source))
     return plan_job(source, target, options)
+
+
+def rehearse_here(source: str, target: str, options: EnhanceOptions) -> tuple[str, ...]:
+    """Plan a file and rehearse its output on this machine.
+
+    Returns:
+        What will be assumed, converted or lost.
+
+    Raises:
+        MediaError: Naming this machine, if it cannot read the source.
+        VsrError: As `rehearse_file`.
+    """
+    _read_source(Path(source))
+    warn = Warnings()
+    rehearse_file(Path(source), Path(target), options, warn)
+    return tuple(warn.said)
 
 
 def survey(job: Job, options: EnhanceOptions) -> Iterator[Part | Survey]:

@@ -1,8 +1,9 @@
 """A batch on a Ray cluster; the only module that imports Ray.
 
-This process keeps the journal and holds each film's work folder. Three kinds of Ray tasks do the
-work: one finds a film's cuts, one makes a part between cuts, one joins and verifies. Ray decides
-where they run and repeats those of a lost node; results go through storage that all nodes share.
+This process keeps the journal and holds each film's work folder. Four kinds of Ray tasks do the
+work: one rehearses a film, one finds its cuts, one makes a part between cuts, one joins and
+verifies. Ray decides where they run and repeats those of a lost node; results go through storage
+that all nodes share.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ def enhance_part(job: Job, options: EnhanceOptions, part: Part, threads: int) ->
 
 _share_of_memory: Any = ray.remote(share_of_memory)
 _plan: Any = ray.remote(parts.plan_here)
+_rehearse: Any = ray.remote(parts.rehearse_here)
 _survey: Any = ray.remote(parts.survey)
 _enhance_part: Any = ray.remote(enhance_part)
 _join: Any = ray.remote(parts.join)
@@ -88,7 +90,7 @@ def run_cluster(
     retries: int,
     tell: Callable[[Event], None],
 ) -> None:
-    """Do all waiting jobs, as `local.run_batch` does them.
+    """Rehearse all waiting jobs, then do those that passed, as `local.run_batch` does.
 
     Args:
         journal: Of the output folder.
@@ -116,9 +118,14 @@ def run_cluster(
         options = replace(options, model=_absolute(options.model))
 
         async def run() -> None:
-            async with _group() as group:
-                for job in waiting:
-                    group.create_task(_job(job, journal, options, crew, retries, tell))
+            left = waiting
+            for work in (_rehearsal, _film):
+                async with _group() as group:
+                    doing = [
+                        group.create_task(_job(job, work, journal, options, crew, retries, tell))
+                        for job in left
+                    ]
+                left = [job for task in doing if (job := task.result()) is not None]
 
         asyncio.run(run())
 
@@ -199,30 +206,44 @@ def _sharing_memory(options: EnhanceOptions, crew: _Crew, workers: int | None) -
     return replace(options, inference=replace(options.inference, memory_limit=limit))
 
 
+Work = Callable[
+    [BatchJob, EnhanceOptions, _Crew, Callable[[Event], None]],
+    Coroutine[Any, Any, EnhanceResult | None],
+]
+
+
 async def _job(
     job: BatchJob,
+    work: Work,
     journal: Journal,
     options: EnhanceOptions,
     crew: _Crew,
     retries: int,
     tell: Callable[[Event], None],
-) -> None:
-    """Do one film, again while it may be retried; each change goes into the journal first."""
+) -> BatchJob | None:
+    """Rehearse or do one film, again while it may be retried; the journal has each change first.
+
+    Returns:
+        The job, if it is still to be done: it was rehearsed well.
+    """
+    rehearsing = work is _rehearsal
     async with crew.films:
         while job.state == "queued":
-            job = replace(job, state="running", attempts=job.attempts + 1)
-            journal.put(job)
-            tell(Event(job=job))
+            job = replace(job, attempts=job.attempts + 1)
+            if not rehearsing:
+                job = replace(job, state="running")
+                journal.put(job)
+                tell(Event(job=job))
             try:
-                result = await _film(job, options, crew, tell)
+                result = await work(job, options, crew, tell)
             except asyncio.CancelledError:
                 _park(job, None, journal, tell)
                 raise
-            except BusyError as error:
-                _park(job, str(error), journal, tell)
-                return
             except (VsrError, OSError, ray.exceptions.RayError) as error:
                 reason = _reason(error, job.source)
+                if isinstance(_cause(error), BusyError):
+                    _park(job, reason, journal, tell)
+                    return None
                 if isinstance(_cause(error), DiskError):
                     _park(job, reason, journal, tell)
                     raise VsrError(
@@ -231,18 +252,37 @@ async def _job(
                 again = job.attempts <= retries
                 job = replace(job, state="queued" if again else "failed", error=reason)
             else:
+                if result is None:
+                    return _park(job, None, journal, tell, rehearsed=True)
                 job = replace(job, state="done", error=None, result=describe_result(result))
             journal.put(job)
-            tell(Event(job=job))
+            tell(Event(job=job, rehearsed=rehearsing))
+    return None
 
 
 def _park(
-    job: BatchJob, reason: str | None, journal: Journal, tell: Callable[[Event], None]
-) -> None:
+    job: BatchJob,
+    reason: str | None,
+    journal: Journal,
+    tell: Callable[[Event], None],
+    *,
+    rehearsed: bool = False,
+) -> BatchJob:
     """Put a job back as if it had not been started; its finished pieces stay."""
     job = replace(job, state="queued", attempts=job.attempts - 1, error=reason)
     journal.put(job)
-    tell(Event(job=job))
+    tell(Event(job=job, rehearsed=rehearsed))
+    return job
+
+
+async def _rehearsal(
+    job: BatchJob, options: EnhanceOptions, crew: _Crew, tell: Callable[[Event], None]
+) -> None:
+    Path(job.target).parent.mkdir(parents=True, exist_ok=True)
+    wants = {"num_cpus": crew.cpus, "num_gpus": crew.gpus}
+    said = await _get(_rehearse.options(**wants).remote(job.source, job.target, options))
+    for warning in said:
+        tell(Event(job=job, warning=warning))
 
 
 async def _film(
