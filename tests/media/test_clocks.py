@@ -11,8 +11,9 @@ from typing import Any
 import av
 import pytest
 from av.stream import Stream
-from synthetic import make_video
+from synthetic import make_video, splice
 from synthetic_streams import frame_times
+from synthetic_streams import packet_times as packet_times_of
 
 from vsr.media.clock import held_times
 from vsr.media.probe import probe
@@ -53,6 +54,35 @@ def test_late_sound_at_a_splice_stays_with_its_part() -> None:
         assert len(fixer.jumps) == 1
         assert {b.pts - a.pts for a, b in pairwise(chain(*shown))} == {3600}
         assert {b.pts - a.pts for a, b in pairwise(chain(*heard))} == {2880}
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_parts_of_a_recording_that_overlap_a_little_stay_in_step(
+    tmp_path: Path, suffix: str
+) -> None:
+    options = {"bf": "2", "preset": "veryfast"}
+    parts = [
+        make_video(
+            tmp_path / f"{begin}.ts",
+            frames=20,
+            rate=Fraction(25),
+            codec_options=options,
+            audio=["mp2"],
+            container_options={"output_ts_offset": begin},
+        )
+        for begin in ("0", "0.8")
+    ]
+    source, target = splice(tmp_path / "in.ts", *parts), tmp_path / f"out.{suffix}"
+    result = enhance(source, target, OPTIONS)
+    times = frame_times(target)
+    assert len(times) == 40
+    tolerance = MS if suffix == "mkv" else Fraction(1, 90000)
+    assert all(abs(b - a - Fraction(1, 25)) <= tolerance for a, b in pairwise(times))
+    (sounds,) = packet_times_of(target, "audio")
+    (before,) = packet_times_of(parts[0], "audio")
+    late = [sounds[index] - times[frame] for index, frame in ((0, 0), (len(before), 20))]
+    assert abs(late[1] - late[0]) <= Fraction(1, 25)
+    assert result.report["decoding"]["repaired_pts"] == 0
 
 
 def test_frames_within_a_tick_are_spread_upwards() -> None:

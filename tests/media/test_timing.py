@@ -32,6 +32,7 @@ class Packet:
     pts: int | None = None
     duration: int = 40
     time_base: Fraction = Fraction(1, 1000)
+    is_keyframe: bool = False
 
     def __post_init__(self) -> None:
         self.pts = self.dts if self.pts is None else self.pts
@@ -112,6 +113,22 @@ def test_reordered_frames_before_a_seam_are_not_run_over() -> None:
     fix([*first, *second])
     assert second[0].pts == 240
     assert second[1].pts == 360
+
+
+def test_parts_that_overlap_by_two_frames_follow_each_other_with_their_sound() -> None:
+    first = [Packet(time) for time in range(0, 400, 40)]
+    heard = [Packet(time, AUDIO, duration=20) for time in range(0, 410, 20)]
+    second = [Packet(time, is_keyframe=time == 320) for time in range(320, 720, 40)]
+    after = [Packet(time, AUDIO, duration=20) for time in range(310, 730, 20)]
+    _, jumps = fix([*first, *heard, *second[:3], *after, *second[3:]])
+    assert [packet.pts for packet in (*first, *second)] == list(range(0, 800, 40))
+    assert after[0].pts == 390
+    assert jumps == [(Fraction(400, 1000), Fraction(-80, 1000))]
+
+
+def test_a_frame_decoded_early_is_no_splice() -> None:
+    packets = [Packet(0, pts=80), Packet(40, pts=40), Packet(20, pts=200, is_keyframe=True)]
+    assert fix(packets) == ([0, 40, 20], [])
 
 
 def test_all_streams_are_shifted_alike() -> None:

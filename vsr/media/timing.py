@@ -108,10 +108,12 @@ class DiscontinuityFixer:
     stream that steps back by more than 0.1 s, or past everything seen so far by more than 10 s,
     has jumped; from there on all streams are shifted so that this one goes on without a gap. The
     others follow with their first packet that fits the new shift better: sound of the part before
-    may lie behind the splice. Unlike there, pts count too, not dts alone: a recording cut off
-    between reordered frames would otherwise show two frames at one time. Forward jumps are measured
-    against all streams, so that a track may pause. Sparse streams, subtitles and data, are shifted
-    but show no jump.
+    may lie behind the splice. Unlike there, a video has jumped too if a keyframe is decoded before
+    the frame that it follows, by however little: parts that overlap by a few frames would otherwise
+    be squeezed together, and their sound, which may jump a little farther, be out of step. Also,
+    pts count, not dts alone: a recording cut off between reordered frames would otherwise show two
+    frames at one time. Forward jumps are measured against all streams, so that a track may pause.
+    Sparse streams, subtitles and data, are shifted but show no jump.
 
     The shifts depend only on the packets: two passes over a file from its start give the same ones.
 
@@ -123,6 +125,7 @@ class DiscontinuityFixer:
         self.jumps: list[tuple[Fraction, Fraction]] = []
         self._offset = Fraction(0)
         self._offsets: dict[int, Fraction] = {}  # by stream: that of its newest packet
+        self._decoded: dict[int, Fraction] = {}  # by stream: when its newest packet is decoded
         self._due: dict[int, Fraction] = {}  # by stream: when the next packet is to be decoded
         self._shown: dict[int, Fraction] = {}  # by stream: when all so far has been shown
         self._latest: Fraction | None = None
@@ -136,14 +139,20 @@ class DiscontinuityFixer:
         if packet.stream.type in ("video", "audio"):
             pts = packet.pts if packet.pts is not None else dts
             duration = (packet.duration or 0) * time_base
-            self._follow(packet.stream.index, dts * time_base, pts * time_base, duration)
+            # Decoding times of packets without a pts may be guessed by the reader.
+            timed = packet.pts is not None
+            begins = timed and packet.stream.type == "video" and packet.is_keyframe
+            times = dts * time_base, pts * time_base, duration
+            self._follow(packet.stream.index, *times, begins=begins)
         shift = round(self._offsets.get(packet.stream.index, self._offset) / time_base)
         if packet.pts is not None:
             packet.pts += shift
         if packet.dts is not None:
             packet.dts += shift
 
-    def _follow(self, index: int, dts: Fraction, pts: Fraction, duration: Fraction) -> None:
+    def _follow(
+        self, index: int, dts: Fraction, pts: Fraction, duration: Fraction, *, begins: bool
+    ) -> None:
         own = self._offsets.get(index, self._offset)
         if index in self._due:
             own = min((own, self._offset), key=lambda shift: abs(dts + shift - self._due[index]))
@@ -151,10 +160,13 @@ class DiscontinuityFixer:
         if self._latest is not None:
             due = self._due.get(index, self._latest)
             stepped_back = index in self._due and now < due - JUMP_BACK
+            if begins and now < self._decoded.get(index, now):
+                stepped_back = stepped_back or pts + own < self._shown[index]
             if stepped_back or now > self._latest + JUMP_FORWARD:
                 self.jumps.append((due, now - due))
                 own = self._offset = max(due - dts, self._shown.get(index, due) - pts)
         self._offsets[index] = own
+        self._decoded[index] = dts + own
         decoded, shown = dts + own + duration, pts + own + duration
         self._due[index] = max(decoded, self._due.get(index, decoded))
         self._shown[index] = max(shown, self._shown.get(index, shown))
