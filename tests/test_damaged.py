@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from fractions import Fraction
 from pathlib import Path
 
@@ -114,3 +115,37 @@ def test_a_batch_reports_a_damaged_film_as_failed_and_goes_on(
     assert sorted(path.name for path in out.glob("*.mp4")) == ["a.damaged.mp4", "b.mp4"]
     assert main([*command, "--allow-damage", "--overwrite"]) == 0
     assert (out / "a.mp4").exists()
+
+
+def test_a_damaged_output_is_final_for_a_batch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tapes, out, summary = tmp_path / "tapes", tmp_path / "out", tmp_path / "summary.json"
+    tapes.mkdir()
+    film(tapes / "a.mp4", 20, range(6, 9))
+    command = ["batch", str(tapes), "--output-dir", str(out), "--model", "bicubic", "--scale", "2"]
+    command += ["--progress", "none", "--retries", "2", "--summary", str(summary)]
+    made = out / "a.damaged.mp4"
+    for _ in range(2):
+        assert main(command) == 1
+        said = capsys.readouterr().err
+        assert "exists already" not in said
+        assert "a.mp4: 3 of 20 frames of the input are lost" in said
+        (found,) = json.loads(summary.read_text())["jobs"]
+        assert (found["attempts"], found["target"], found["frames"]) == (1, str(made), 17)
+    before = made.stat().st_mtime_ns
+    assert main(["verify", str(tapes / "a.mp4"), str(made), "--report", str(summary)]) == 0
+    made.unlink()
+    assert main(command) == 1
+    assert made.stat().st_mtime_ns > before
+
+
+def test_its_result_goes_from_process_to_process(tmp_path: Path) -> None:
+    source = film(tmp_path / "a.mp4", 20, range(6, 9))
+    with pytest.raises(DamagedError) as error:
+        enhance(source, tmp_path / "out.mp4", EnhanceOptions(model="bicubic", scale=2))
+    again = pickle.loads(pickle.dumps(error.value))
+    assert again.result == error.value.result
+    assert again.result.frames == 17
+    assert str(again) == str(error.value)
+    assert again.path == error.value.path

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,12 @@ import torch
 from numpy.typing import NDArray
 from synthetic import draw_number, make_pictures, make_video
 
-from vsr.errors import MuxError
+from vsr.errors import MediaError, MuxError
 from vsr.models.checkpoints import save_weights
 from vsr.models.compact import Compact
 from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions
 from vsr.pipeline import EnhanceResult, Progress, enhance
-from vsr.work import WorkFolder
+from vsr.work import WorkFolder, request
 
 FRAMES = 30
 SMALL = InferenceOptions(window=4, lookahead=2, precision="fp32")
@@ -113,9 +115,20 @@ enhance(source, target, chosen, progress=die)
 """
 
 
-def killed(source: Path, target: Path, chosen: EnhanceOptions, frame: int) -> None:
+OLDER = """
+import vsr
+
+vsr.__version__ = "0.0.9"
+"""
+
+
+def killed(
+    source: Path, target: Path, chosen: EnhanceOptions, frame: int, *, older: bool = False
+) -> None:
+    """Have another process, or another version of the program, start a film and kill it."""
     arguments = pickle.dumps((source, target, chosen, frame))
-    done = subprocess.run([sys.executable, "-c", DOOMED], input=arguments, check=False, timeout=120)
+    program = [sys.executable, "-c", OLDER * older + DOOMED]
+    done = subprocess.run(program, input=arguments, check=False, timeout=120)
     assert done.returncode == -signal.SIGKILL
 
 
@@ -187,7 +200,7 @@ def test_pictures_go_on(tmp_path: Path) -> None:
 
 
 def said_on_second_run(
-    source: Path, target: Path, second: EnhanceOptions, change: Callable[[], None] = lambda: None
+    source: Path, target: Path, second: EnhanceOptions, change: Callable[[], object] = lambda: None
 ) -> tuple[EnhanceResult, str]:
     interrupted(source, target, options(), 25)
     change()
@@ -232,6 +245,59 @@ def test_other_weights_are_noticed(tmp_path: Path) -> None:
     result = enhance(source, target, chosen)
     assert result.resumed == 0
     assert any("network.weights was" in warning for warning in result.warnings)
+
+
+def test_what_another_version_began_is_begun_anew_and_never_mixed(tmp_path: Path) -> None:
+    source, whole, target = film(tmp_path / "in.mp4"), tmp_path / "whole.mp4", tmp_path / "out.mp4"
+    enhance(source, whole, options())
+    killed(source, target, options(), 25, older=True)
+    finished = sorted(hidden(target).glob("*.piece"))
+    assert finished
+    for piece in finished:
+        piece.write_bytes(b"pictures of another version")
+    result = enhance(source, target, options())
+    assert result.resumed == 0
+    assert any(
+        "is not continued, since versions.vsr was 0.0.9, is" in text for text in result.warnings
+    )
+    assert content(target) == content(whole)
+    assert not hidden(target).exists()
+
+
+@pytest.mark.parametrize("record", ["", "{", "[]", "{}", '{"job": 1, "plan": 2}', '{"job": {}}'])
+def test_a_record_of_another_form_is_no_record(tmp_path: Path, record: str) -> None:
+    source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    result, said = said_on_second_run(
+        source, target, options(), lambda: (hidden(target) / "job.json").write_text(record)
+    )
+    assert result.resumed == 0
+    assert "the work of an earlier run is not continued" in said
+    assert result.frames == FRAMES
+
+
+def test_a_plan_of_another_form_is_no_plan(tmp_path: Path) -> None:
+    source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+
+    def change() -> None:
+        path = hidden(target) / "job.json"
+        record = json.loads(path.read_text())
+        record["plan"]["windows"] = record["plan"].pop("window")
+        path.write_text(json.dumps(record))
+
+    result, said = said_on_second_run(source, target, options(), change)
+    assert result.resumed == 0
+    assert "its record is damaged, or of another version" in said
+
+
+@pytest.mark.parametrize("record", ["", "[]", "{}", '{"pts": 3}'])
+def test_a_piece_whose_record_is_damaged_is_made_again(tmp_path: Path, record: str) -> None:
+    source, whole, target = film(tmp_path / "in.mp4"), tmp_path / "whole.mp4", tmp_path / "out.mp4"
+    enhance(source, whole, options())
+    result, _ = said_on_second_run(
+        source, target, options(), lambda: (hidden(target) / "000001.json").write_text(record)
+    )
+    assert 0 < result.resumed < 14
+    assert content(target) == content(whole)
 
 
 def test_starting_afresh_can_be_asked_for(tmp_path: Path) -> None:
@@ -300,6 +366,39 @@ def test_a_damaged_piece_is_named(tmp_path: Path) -> None:
     with pytest.raises(MuxError, match="damaged on the disk; start afresh with --no-resume"):
         enhance(source, target, options())
     assert not target.exists()
+
+
+def test_a_missing_piece_is_named(tmp_path: Path) -> None:
+    source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    interrupted(source, target, options(), 25)
+    (hidden(target) / "000000.piece").unlink()
+    with pytest.raises(MuxError, match=r"000000.piece: a finished piece is missing; start afresh"):
+        enhance(source, target, options())
+
+
+def test_a_damaged_memory_of_the_network_is_named(tmp_path: Path) -> None:
+    source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    without_cuts = replace(SMALL, scene_threshold=101)
+    chosen = options(model=random_weights(tmp_path / "net.safetensors"), inference=without_cuts)
+    interrupted(source, target, chosen, 25)
+    (state,) = hidden(target).glob("*.state")
+    state.write_bytes(state.read_bytes()[:50])
+    with pytest.raises(MuxError, match=r"cannot be read .*; start afresh with --no-resume"):
+        enhance(source, target, chosen)
+
+
+@pytest.mark.parametrize("note", ["", "[]", "{}", '{"result": 1}', '{"result": {}}'])
+def test_a_damaged_note_of_an_output_is_none(tmp_path: Path, note: str) -> None:
+    source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    hidden(target).mkdir()
+    (hidden(target) / "published.json").write_text(note)
+    assert enhance(source, target, options()).frames == FRAMES
+    assert not hidden(target).exists()
+
+
+def test_a_source_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match=r"gone.mp4: cannot be read \(No such file"):
+        request(tmp_path / "gone.mp4", options())
 
 
 def test_the_length_of_pieces_changes_no_time_and_no_lossless_picture(tmp_path: Path) -> None:

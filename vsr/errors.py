@@ -76,6 +76,7 @@ class DamagedError(MediaError):
     def __init__(self, path: str | PathLike[str], message: str, result: Any = None) -> None:  # noqa: ANN401
         super().__init__(path, message)
         self.result = result
+        self.args = (self.path, message, result)
 
 
 class EncodeError(MediaError):

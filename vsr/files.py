@@ -13,7 +13,7 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from uuid import uuid4
 
-from vsr.errors import DiskError, MuxError
+from vsr.errors import DiskError, MediaError, MuxError
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 # Errors of a disk or its network that is gone for a while, or turned read-only by itself.
@@ -126,6 +126,17 @@ def write_error(target: Path, error: Exception) -> MuxError:
         target,
         f"cannot be written: FFmpeg or the system refuses it ({reason}); write another container, "
         "or elsewhere",
+    )
+
+
+def read_error(path: Path, error: OSError) -> MediaError:
+    """The reason why a file cannot be read any more, and what can be done about it."""
+    if error.errno in FAILING:
+        return DiskError(
+            path, f"cannot be read, the disk fails ({error.strerror}); repair it, then repeat this"
+        )
+    return MediaError(
+        path, f"cannot be read ({error.strerror or error}); check its path and permissions"
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vsr import __version__
-from vsr.files import sha256
+from vsr.files import read_error, sha256
 from vsr.media.decode import DecodeSummary
 from vsr.media.probe import counted_losses
 from vsr.media.reading import describe_lost
@@ -251,5 +251,12 @@ def plain(value: Any) -> Any:  # noqa: ANN401
 
 
 def _hash(path: Path) -> str | None:
-    """None for folders and patterns of pictures."""
-    return sha256(path) if path.is_file() else None
+    """None for folders and patterns of pictures.
+
+    Raises:
+        MediaError: The file cannot be read any more.
+    """
+    try:
+        return sha256(path) if path.is_file() else None
+    except OSError as error:
+        raise read_error(path, error) from error

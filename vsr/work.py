@@ -29,11 +29,12 @@ from typing import Any, Self
 from uuid import uuid4
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from vsr import __version__, files
-from vsr.errors import BusyError
-from vsr.files import require_room, sync, whole, write_durably, write_error
+from vsr.errors import BusyError, MuxError
+from vsr.files import read_error, require_room, sync, whole, write_durably, write_error
 from vsr.inference.plan import Plan
 from vsr.inference.runner import Position
 from vsr.media.containers import PICTURES, TargetKind, damaged_kind
@@ -159,14 +160,25 @@ class Ledger:
         return False
 
     def position(self) -> Position | None:
-        """Where the runner stood after the last finished piece; None if there is none."""
+        """Where the runner stood after the last finished piece; None if there is none.
+
+        Raises:
+            MuxError: What the network remembered cannot be read.
+        """
         if not self.pieces:
             return None
-        last = self.pieces[-1]
+        last, path = self.pieces[-1], self._file(len(self.pieces) - 1, "state")
         plan = Plan(**{**last.position["plan"], "device": self._device, "notes": ()})
         state: State | None = None
         if last.strides is not None:
-            state = _load_state(self._file(len(self.pieces) - 1, "state"), last.strides)
+            try:
+                state = _load_state(path, last.strides)
+            except (OSError, KeyError, RuntimeError, SafetensorError) as error:
+                raise MuxError(
+                    path,
+                    f"what the network remembered cannot be read ({error}); start afresh with "
+                    "--no-resume",
+                ) from error
             state = tuple(layer.to(self._device) for layer in state)
         return Position(
             state=state,
@@ -238,23 +250,35 @@ class Ledger:
     def _read_piece(self, index: int) -> Piece | None:
         try:
             found = json.loads(self._file(index, "json").read_bytes())
-        except (OSError, ValueError):
+            strides = found["strides"]
+            return Piece(
+                pts=tuple(found["pts"]),
+                size=found["size"],
+                position=found["position"],
+                fidelity=tuple(found["fidelity"]),
+                strides=None if strides is None else tuple(tuple(each) for each in strides),
+                warnings=tuple(found["warnings"]),
+            )
+        except (FileNotFoundError, *_UNREADABLE):
             return None
-        strides = found["strides"]
-        return Piece(
-            pts=tuple(found["pts"]),
-            size=found["size"],
-            position=found["position"],
-            fidelity=tuple(found["fidelity"]),
-            strides=None if strides is None else tuple(tuple(each) for each in strides),
-            warnings=tuple(found["warnings"]),
-        )
+
+
+# What reading JSON raises that is damaged, or of another form.
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+
+
+def has_pieces(folder: Path) -> bool:
+    """Whether there is a finished piece in a folder."""
+    return any(folder.glob("[0-9]*.json"))
 
 
 def count_frames(folder: Path) -> int:
     """Count the frames of all finished pieces in a folder; some before them may be missing."""
-    found = folder.glob("[0-9]*.json")
-    return sum(len(json.loads(path.read_bytes())["pts"]) for path in found)
+    count = 0
+    for path in folder.glob("[0-9]*.json"):
+        with suppress(OSError, *_UNREADABLE):
+            count += len(json.loads(path.read_bytes())["pts"])
+    return count
 
 
 def read_job(folder: Path) -> dict[str, Any]:
@@ -344,11 +368,18 @@ def identify(job: Job, options: EnhanceOptions) -> dict[str, Any]:
 
 
 def request(source: Path, options: EnhanceOptions) -> dict[str, Any]:
-    """The request, as far as it is known before anything is planned."""
+    """The request, as far as it is known before anything is planned.
+
+    Raises:
+        MediaError: The source cannot be read.
+    """
     asked = {key: value for key, value in asdict(options).items() if key not in _FREE}
     for key in _FREE_INFERENCE:
         asked["inference"].pop(key)
-    found: dict[str, Any] = plain({"source": fingerprint(source), "options": asked})
+    try:
+        found: dict[str, Any] = plain({"source": fingerprint(source), "options": asked})
+    except OSError as error:
+        raise read_error(source, error) from error
     return found
 
 
@@ -428,10 +459,9 @@ class WorkFolder:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None and self._lock is not None:
-            done = count_frames(self.path)
-            if done:
+            if has_pieces(self.path):
                 self._warn(
-                    f"{done} finished frames are kept in {self.path}; "
+                    f"{count_frames(self.path)} finished frames are kept in {self.path}; "
                     "the same command goes on from there"
                 )
             else:
@@ -448,7 +478,7 @@ class WorkFolder:
         with suppress(OSError, ValueError):
             if self._lock is None:
                 self.path.rmdir()
-            elif not count_frames(self.path):
+            elif not has_pieces(self.path):
                 self.remove()
         self._release()
 
@@ -461,9 +491,19 @@ class WorkFolder:
         """Take over what an earlier run finished, if it was the same job and there is any."""
         try:
             before = read_job(self.path)
-        except (OSError, ValueError):
+            changed = list(differences(before["job"], self._job))
+            plan = self.plan
+            if not changed:
+                plan = Plan(**{**before["plan"], "device": self.plan.device, "notes": ()})
+        except FileNotFoundError:
             return False
-        changed = list(differences(before["job"], self._job))
+        except _UNREADABLE:
+            if has_pieces(self.path):
+                self._warn(
+                    "the work of an earlier run is not continued: its record is damaged, or of "
+                    "another version"
+                )
+            return False
         if changed:
             more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
             self._warn(
@@ -476,7 +516,7 @@ class WorkFolder:
         done = count_frames(self.path)  # a cluster does not begin with the first piece
         if not done:
             return False
-        self.plan = Plan(**{**before["plan"], "device": self.plan.device, "notes": ()})
+        self.plan = plan
         for path in self.path.glob(f"*{UNFINISHED}"):
             path.unlink()
         self._warn(f"{done} frames were finished by an earlier run; going on from there")
@@ -502,8 +542,9 @@ def note_publishing(
     Raises:
         MuxError: The disk is full.
     """
-    note = {"request": asked, "result": result, "joined": _identity(ledger.joined)}
     try:
+        joined = _identity(ledger.joined)
+        note = {"vsr": __version__, "request": asked, "result": result, "joined": joined}
         write_durably(ledger.folder / _NOTE, json.dumps(note).encode())
     except OSError as error:
         raise write_error(target, error) from error
@@ -532,12 +573,13 @@ def published_before(
             target = damaged_kind(target)
             place = target.pattern
         there = source.exists() or find_pictures(source) is not None
-        same = there and note["request"] == request(source, options)
+        known = note.get("vsr") == __version__  # what others note may have another form
+        same = there and known and note["request"] == request(source, options)
         if target.muxer == PICTURES:
             published = same and _go_on_moving(folder, target.pattern, note)
         else:
             published = note["joined"] == _identity(place)
-    except (OSError, ValueError):
+    except (OSError, *_UNREADABLE):
         return None
     if not published:
         return None
@@ -608,7 +650,7 @@ def borrowed_folder(target: Path, warn: Callable[[str], None]) -> Iterator[Path]
         try:
             yield folder
         finally:
-            if not count_frames(folder):
+            if not has_pieces(folder):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -643,6 +685,13 @@ def check_room(job: Job, ledger: Ledger) -> None:
     Raises:
         DiskError: Saying how much is wanted and free.
     """
+    try:
+        _check_room(job, ledger)
+    except OSError as error:
+        raise write_error(job.target.pattern, error) from error
+
+
+def _check_room(job: Job, ledger: Ledger) -> None:
     frames = max(ledger.frames, job.frames or 0)
     least = _LEAST_BITS / 8 * job.encode.width * job.encode.height * frames
     each = ledger.size / max(1, ledger.frames)

@@ -13,7 +13,6 @@ import pytest
 from synthetic import make_video
 
 from vsr.cli.main import main
-from vsr.jobs import files
 from vsr.jobs.files import enqueue
 from vsr.jobs.journal import BatchJob, claim, open_journal
 from vsr.options import EnhanceOptions
@@ -120,15 +119,15 @@ def test_what_is_done_is_not_forgotten_for_a_job_that_cannot_be(
 def test_what_is_done_is_not_forgotten_while_its_source_cannot_be_read(
     tmp_path: Path, done: BatchJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(source: Path, options: EnhanceOptions) -> None:
+    def refuse(source: Path) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "request", refuse)
+        patch.setattr("vsr.work.fingerprint", refuse)
         waiting, refused = queued(tmp_path, EnhanceOptions(), "out.mp4")
     assert not waiting
     assert refused[0].state == "failed"
-    assert "cannot be read (Input/output error)" in (refused[0].error or "")
+    assert "cannot be read, the disk fails (Input/output error)" in (refused[0].error or "")
     assert noted(tmp_path) == done
     assert queued(tmp_path, EnhanceOptions(), "out.mp4") == ([], [])
 

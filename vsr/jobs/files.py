@@ -164,7 +164,8 @@ def enqueue(
     """Put files into the journal, and sort out which are to be done and which cannot be.
 
     A file is done again if its output is gone, or is to be overwritten because the file or the
-    options have changed. One that failed is tried again only while `retries` allows it.
+    options have changed. One that failed is tried again only while `retries` allows it, and not
+    while its output, named as damaged, is there.
 
     Args:
         journal: Of the output folder.
@@ -224,9 +225,6 @@ def _new_job(source: Path, target: Path, options: EnhanceOptions) -> BatchJob:
     job = BatchJob(source=str(source), target=str(target), request="", state="queued")
     try:
         asked = json.dumps(request(source, options), sort_keys=True)
-    except OSError as error:
-        reason = f"cannot be read ({error.strerror or error}); check permissions and the disk"
-        return replace(job, state="failed", error=reason)
     except VsrError as error:
         return replace(job, state="failed", error=str(error))
     return replace(job, request=hashlib.sha256(asked.encode()).hexdigest())
@@ -244,6 +242,10 @@ def _continued(before: BatchJob, target: Path, options: EnhanceOptions, retries:
         return replace(before, state="queued")
     if before.state == "done" and not target.exists():
         return replace(before, state="queued", attempts=0, error=None)
+    if before.state == "failed" and before.result:
+        # Another try would make the same damaged output.
+        made = Path(before.result["target"]).exists()
+        return before if made else replace(before, state="queued", attempts=0, result={})
     if before.state == "failed" and before.attempts <= retries:
         return replace(before, state="queued")
     return before

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from vsr import files
-from vsr.errors import ConfigError
+from vsr.errors import BusyError, ConfigError, DiskError, VsrError
 
 State = Literal["queued", "running", "done", "failed"]
 NAME = ".vsr-batch.sqlite"
@@ -40,7 +40,8 @@ class BatchJob:
         state: Where it stands.
         attempts: How often it has been tried.
         error: Why it failed, or why it was left; else None.
-        result: frames, seconds, warnings and report of a finished job.
+        result: target, frames, seconds, warnings and report of a finished job; a failed one has it
+            if its output is there, named as damaged.
     """
 
     source: str
@@ -60,23 +61,30 @@ class Journal:
         connection.execute(_SCHEMA)
 
     def jobs(self) -> list[BatchJob]:
-        """List all jobs."""
+        """List all jobs.
+
+        Raises:
+            sqlite3.Error: The file cannot be read, or holds something else.
+        """
         rows = self._connection.execute(
             "select source, target, request, state, attempts, error, result from jobs "
             "order by rowid"
         )
-        return [
-            BatchJob(
-                source=os.fsdecode(source),
-                target=os.fsdecode(target),
-                request=request,
-                state=state,
-                attempts=attempts,
-                error=None if error is None else os.fsdecode(error),
-                result=json.loads(result),
-            )
-            for source, target, request, state, attempts, error, result in rows
-        ]
+        try:
+            return [
+                BatchJob(
+                    source=os.fsdecode(source),
+                    target=os.fsdecode(target),
+                    request=request,
+                    state=state,
+                    attempts=attempts,
+                    error=None if error is None else os.fsdecode(error),
+                    result=json.loads(result),
+                )
+                for source, target, request, state, attempts, error, result in rows
+            ]
+        except (TypeError, ValueError) as error:
+            raise sqlite3.DatabaseError(f"a row is damaged: {error}") from error
 
     def put(self, job: BatchJob) -> None:
         """Add or replace a job; it is on the disk when this returns."""
@@ -141,6 +149,8 @@ def open_journal(folder: Path, *, create: bool = True) -> Iterator[Journal]:
 
     Raises:
         ConfigError: There is none and `create` is false, or the file is no journal.
+        DiskError: Its disk is full or fails; also while it is in use.
+        BusyError: Another program keeps it locked.
     """
     path = folder / NAME
     if not create and not path.exists():
@@ -153,4 +163,25 @@ def open_journal(folder: Path, *, create: bool = True) -> Iterator[Journal]:
         finally:
             connection.close()
     except sqlite3.Error as error:
-        raise ConfigError(f"the journal '{path}' cannot be used ({error}); move it away") from error
+        raise _reason(path, error) from error
+
+
+def _reason(path: Path, error: sqlite3.Error) -> VsrError:
+    """Why a journal cannot be used, and what can be done about it."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says where it happened
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        return DiskError(
+            path,
+            f"the journal cannot be written, the disk is full or fails ({error}; "
+            f"{files.free_space(path)}); make room, then repeat the command",
+        )
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return BusyError(
+            path, f"another program uses the journal ({error}); end it and repeat this"
+        )
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return ConfigError(
+            f"the journal '{path}' cannot be written ({error}); check its permissions, or choose "
+            "another --output-dir"
+        )
+    return ConfigError(f"the journal '{path}' cannot be used ({error}); move it away")

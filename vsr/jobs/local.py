@@ -25,7 +25,7 @@ import torch
 
 from vsr import files
 from vsr.devices import choose_device
-from vsr.errors import BusyError, DiskError, VsrError
+from vsr.errors import BusyError, DamagedError, DiskError, VsrError
 from vsr.inference.plan import share_of_memory
 from vsr.inference.runner import is_out_of_memory
 from vsr.jobs.forecast import rehearse_file
@@ -204,8 +204,8 @@ def count_devices(asked: str) -> int:
 
 
 def _settle(job: BatchJob, queue: list[BatchJob], retries: int) -> BatchJob:
-    """Queue a failed job again while it may be retried."""
-    if job.state == "failed" and job.attempts <= retries:
+    """Queue a failed job again while it may be retried; a damaged output is final."""
+    if job.state == "failed" and job.attempts <= retries and not job.result:
         job = replace(job, state="queued")
         queue.append(job)
     return job
@@ -236,6 +236,9 @@ def _event(worker: _Worker, kind: str, content: Any) -> Event:  # noqa: ANN401
         return Event(job=job, rehearsed=rehearsed, stops=kind == "parked")
     if kind == "done":
         return Event(job=replace(job, state="done", error=None, result=content))
+    if kind == "damaged":
+        error, result = content
+        return Event(job=replace(job, state="failed", error=error, result=result))
     return Event(job=replace(job, state="failed", error=content), rehearsed=rehearsed)
 
 
@@ -341,6 +344,8 @@ def _do(
             warn=warn,
             load=load,
         )
+    except DamagedError as error:
+        return "damaged", (str(error), describe_result(error.result))
     except BusyError as error:
         return "busy", str(error)
     except DiskError as error:
@@ -369,6 +374,7 @@ def _wait_for_lock(target: Path) -> None:
 def describe_result(result: EnhanceResult) -> dict[str, Any]:
     """What the journal keeps of a finished job."""
     return {
+        "target": os.fspath(result.target),
         "frames": result.frames,
         "resumed": result.resumed,
         "seconds": result.seconds,

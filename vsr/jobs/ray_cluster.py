@@ -23,7 +23,7 @@ import ray.exceptions
 import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from vsr.errors import BusyError, ConfigError, DiskError, VsrError
+from vsr.errors import BusyError, ConfigError, DamagedError, DiskError, VsrError
 from vsr.inference.plan import share_of_memory
 from vsr.inference.runner import is_out_of_memory
 from vsr.jobs import parts
@@ -249,8 +249,11 @@ async def _job(
                     raise VsrError(
                         f"{reason}; the batch stops here, the same command continues it"
                     ) from error
-                again = job.attempts <= retries
+                made = error.result if isinstance(error, DamagedError) else None
+                again = job.attempts <= retries and made is None
                 job = replace(job, state="queued" if again else "failed", error=reason)
+                if made is not None:
+                    job = replace(job, result=describe_result(made))
             else:
                 if result is None:
                     return _park(job, None, journal, tell, rehearsed=True)

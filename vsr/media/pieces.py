@@ -20,7 +20,7 @@ from typing import BinaryIO, Self
 import av
 
 from vsr.errors import EncodeError, MuxError
-from vsr.files import sync, write_error
+from vsr.files import read_error, sync, write_error
 from vsr.media import encoders
 from vsr.media.clock import OutputClock
 from vsr.media.types import EncodePlan, Plane
@@ -229,7 +229,7 @@ def read_extradata(path: Path) -> bytes:
     Raises:
         MuxError: The piece is damaged.
     """
-    with path.open("rb") as file:
+    with _opened(path) as file:
         return _read_header(path, file)
 
 
@@ -244,7 +244,7 @@ def read_times(paths: Iterable[Path]) -> tuple[list[int], int]:
     """
     heads = []
     for path in paths:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             _read_header(path, file)
             while head := _read_head(path, file):
                 heads.append((head[0], head[1]))
@@ -259,7 +259,7 @@ def read_packets(paths: Iterable[Path]) -> Iterator[CodedPacket]:
         MuxError: A piece is damaged.
     """
     for path in paths:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             _read_header(path, file)
             while head := _read_head(path, file):
                 pts, duration, is_keyframe, size, checksum = head
@@ -317,6 +317,25 @@ def let_last_frame_last(dts: list[int], pts: Sequence[int], duration: int) -> No
     early = [index for index in range(1, len(pts)) if dts[index] < pts[0]]
     nearest = max((dts[index] - (pts[index] - pts[0]) for index in early), default=dts[0])
     dts[0] = min(max(dts[0], nearest), dts[1] - 1)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a finished piece for reading.
+
+    Raises:
+        MuxError: It is missing.
+        MediaError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise MuxError(
+            path, "a finished piece is missing; start afresh with --no-resume"
+        ) from error
+    except OSError as error:
+        raise read_error(path, error) from error
 
 
 def _read_header(path: Path, file: BinaryIO) -> bytes:
