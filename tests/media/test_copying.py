@@ -1,11 +1,14 @@
-"""Subtitles that overlap, where the target holds one at a time."""
+"""Subtitles that overlap, where the target holds one at a time; DVB subtitles of one time."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import pytest
+from synthetic import make_video
 from synthetic_streams import Cues, enhance_nearest, make_rich_video, read_cues
 
 from vsr.media.copying import Cue, CueFlattener, TimeRange, chapter_warnings
@@ -169,3 +172,49 @@ def test_a_wrong_chapter_is_described_in_plain_words(tmp_path: Path) -> None:
     assert problem == (
         "chapters: chapter 1, 'A' from 0.000 s to 0.300 s, became 'A' from 0.000 s to 0.200 s"
     )
+
+
+TICK = Fraction(1, 90000)
+
+
+def segments(number: int) -> bytes:
+    """A display set of DVB without regions: a page, and its end."""
+    page = bytes((5, number << 4))
+    return b"\x0f\x10\0\1" + len(page).to_bytes(2) + page + b"\x0f\x80\0\1\0\0"
+
+
+def with_dvb_subtitles(path: Path, times: tuple[int, ...]) -> Path:
+    film = make_video(path.with_name("film.ts"), frames=30, rate=Fraction(25))
+    with av.open(film) as source, av.open(path, "w") as output:
+        video = output.add_stream_from_template(source.streams.video[0])
+        text: Any = output.add_stream("dvbsub")
+        packets: list[Any] = [packet for packet in source.demux(video=0) if packet.size]
+        for packet in packets:
+            packet.stream = video
+        for number, time in enumerate(times):
+            packet = av.Packet(segments(number))
+            packet.stream, packet.time_base, packet.duration = text, TICK, 9000
+            packet.pts = packet.dts = time
+            packets.append(packet)
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            output.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".mkv"])
+def test_dvb_subtitles_of_one_time_are_all_kept(tmp_path: Path, suffix: str) -> None:
+    times = (9000, 9000, 45000, 45000, 45000, 63000)
+    source, target = with_dvb_subtitles(tmp_path / "in.ts", times), tmp_path / f"out{suffix}"
+    enhance_nearest(source, target)
+    with av.open(target) as made:
+        assert not made.streams.audio
+        found = [packet for packet in made.demux(subtitles=0) if packet.size]
+    assert [bytes(packet) for packet in found] == [segments(number) for number in range(6)]
+    moved = [
+        packet.pts * packet.time_base - time * TICK
+        for packet, time in zip(found, times, strict=True)
+    ]
+    assert max(moved) <= 2 * TICK
+    assert min(moved) >= 0
+    result = verify(source, target, Expected())
+    assert result.passed

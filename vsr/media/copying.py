@@ -294,6 +294,7 @@ class OtherStreams:
                 self.warnings.append(f"the other streams end early: {error}")
                 return
             if packet.size and not is_cut(packet, begun):  # an empty one flushes decoders
+                packet = without_framing(packet)
                 settle_time(packet, self._tracks[packet.stream.index].plan.kind)
                 yield packet
 
@@ -469,6 +470,7 @@ def kept_packets(
             index = packet.stream.index
             if not packet.size or is_cut(packet, begun) or is_filler(packet):
                 continue
+            packet = without_framing(packet)
             settle_time(packet, kinds[index])
             if is_past(packet, time_range):
                 return
@@ -515,6 +517,27 @@ def settle_time(packet: Packet[Any], kind: str) -> None:
     """Set a missing presentation time of sound and text (AVI) to the decoding time."""
     if packet.pts is None and kind in ("audio", "subtitle"):
         packet.pts = packet.dts
+
+
+def without_framing(packet: Packet[Any]) -> Packet[Any]:
+    """A packet of DVB subtitles without what MPEG-TS puts around it; any other as it is.
+
+    FFmpeg's parser removes that from the first packet of a time only. It is an identifier, the
+    number of the stream and an end marker around segments (ETSI EN 300 743, 6.2 and 7.1).
+    """
+    context: Any = packet.stream.codec_context
+    if context is None or context.name != "dvbsub":
+        return packet
+    data, at = bytes(packet), 2
+    if data[:3] != b"\x20\x00\x0f":
+        return packet
+    while data[at : at + 1] == b"\x0f":
+        at += 6 + int.from_bytes(data[at + 4 : at + 6])
+    bare: Packet[Any] = Packet(data[2:at])
+    bare.stream, bare.time_base = packet.stream, packet.time_base
+    bare.pts, bare.dts, bare.duration = packet.pts, packet.dts, packet.duration
+    bare.is_keyframe = packet.is_keyframe
+    return bare
 
 
 def is_cut(packet: Packet[Any], begun: set[int]) -> bool:
