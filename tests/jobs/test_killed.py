@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from multiprocessing import Pipe
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +33,7 @@ from pathlib import Path
 from vsr.jobs import local
 from vsr.options import EnhanceOptions
 
-def busy(source, *_):
+def busy(source, *_, **__):
     source.touch()
     time.sleep(600)
 
@@ -40,7 +41,7 @@ local._do = busy
 
 if __name__ == "__main__":
     worker = local._hire(0, 1, EnhanceOptions(model="bicubic"))
-    worker.pipe.send((sys.argv[1], sys.argv[1] + ".out"))
+    worker.pipe.send((sys.argv[1], sys.argv[1] + ".out", False))
     time.sleep(600)
 """
 
@@ -95,7 +96,7 @@ def test_an_output_that_is_locked_is_waited_for_and_handed_back(
     else:
         monkeypatch.setattr(local, "_WAIT_FOR_LOCK", 0.2)
     here, there = Pipe()
-    kind, content = local._do(source, target, OPTIONS, loader(), there)
+    kind, content = local._do(source, target, OPTIONS, loader(), there, rehearsing=False)
     assert kind == ("done" if ends else "busy")
     assert ends or "another vsr is at work" in content
     for end in (lock, here, there):
@@ -123,10 +124,14 @@ def answering(answers: dict[str, str]) -> local._Worker:
     here, there = Pipe()
 
     def work() -> None:
-        with there:
-            for _ in answers:
-                kind = answers[Path(there.recv()[0]).stem]
-                there.send((kind, {} if kind == "done" else "another vsr is at work"))
+        with there, suppress(EOFError, OSError):
+            while True:
+                source, _, rehearsing = there.recv()
+                kind = answers[Path(source).stem]
+                if rehearsing and kind == "done":
+                    there.send(("rehearsed", None))
+                else:
+                    there.send((kind, {} if kind == "done" else "another vsr is at work"))
 
     threading.Thread(target=work).start()
     process = SimpleNamespace(is_alive=lambda: not there.closed, join=lambda *_: None)
