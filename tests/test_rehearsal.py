@@ -13,6 +13,7 @@ import pytest
 from synthetic import make_video
 from synthetic_streams import Cues, Sound, make_rich_video
 
+from vsr.cli.main import main
 from vsr.errors import MuxError
 from vsr.media.decode import Decoder
 from vsr.media.streams import StreamPlan
@@ -119,3 +120,18 @@ def test_only_side_matters_are_changes() -> None:
     assert found.verdict == "failed"
     assert replace(found, checks=checks[len(names) :]).verdict == "with changes"
     assert replace(found, checks=checks[-1:]).verdict == "in full"
+
+
+def test_a_file_whose_plan_was_mended_is_verified_without_its_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Matroska has no length for the last packet, without which MP4 would not show it.
+    source = make_video(tmp_path / "in.mkv", frames=8, rate=Fraction(25), audio=["alac"])
+    target = tmp_path / "out.mp4"
+    result = enhance(source, target, bicubic())
+    assert any("copied, it would be wrong" in warning for warning in result.warnings)
+    assert main(["verify", str(source), str(target)]) == 0
+    assert "FAIL" not in capsys.readouterr().out
+    silent = make_video(tmp_path / "silent.mp4", frames=8, rate=Fraction(25), size=(128, 96))
+    assert main(["verify", str(source), str(silent)]) == 1
+    assert "FAIL streams: missing: audio 1" in capsys.readouterr().out

@@ -7,11 +7,12 @@ mended in the plan, or refused, within seconds.
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from vsr.errors import DiskError, MuxError, StreamError, VerifyError
+from vsr.errors import DiskError, MuxError, StreamError, VerifyError, VsrError
 from vsr.files import write_error
 from vsr.media.clock import output_clock, output_range
 from vsr.media.containers import PICTURES
@@ -23,7 +24,8 @@ from vsr.media.reading import packet_times
 from vsr.media.streams import StreamPlan, mend_stream
 from vsr.media.types import Check, FrameMarks
 from vsr.media.verify import Expected, VerifyResult, verify
-from vsr.plan import Job
+from vsr.options import EnhanceOptions, InferenceOptions
+from vsr.plan import Job, plan_job
 
 
 def rehearse(job: Job, folder: Path | None = None) -> Job:
@@ -48,6 +50,33 @@ def rehearse(job: Job, folder: Path | None = None) -> Job:
             return _settled(job, Path(hidden))
     except OSError as error:
         raise write_error(job.target.pattern, error) from error
+
+
+def settled_streams(
+    source: str | os.PathLike[str], target: str | os.PathLike[str], options: EnhanceOptions
+) -> tuple[StreamPlan, ...] | None:
+    """Plans of all streams as a rehearsal settles them, for an output that exists already.
+
+    Args:
+        source: What was enhanced.
+        target: What came out; only its name counts.
+        options: What was decoded of the source; the others change no other stream.
+
+    Returns:
+        The plans; None where nothing can be planned.
+    """
+    options = replace(
+        options,
+        scale=1,
+        allow_damage=True,
+        inference=InferenceOptions(device="cpu", tile=16),
+    )
+    try:
+        with TemporaryDirectory(prefix="vsr-rehearsal-") as folder:
+            job = plan_job(source, Path(folder) / Path(target).name, options)
+            return rehearse(job, Path(folder)).streams
+    except (VsrError, OSError):
+        return None
 
 
 def _settled(job: Job, folder: Path) -> Job:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from io import BytesIO
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import av
+import numpy as np
 import pytest
 from av.stream import Stream
 from synthetic import make_video, splice
@@ -16,10 +19,12 @@ from synthetic_streams import frame_times
 from synthetic_streams import packet_times as packet_times_of
 
 from vsr.media.clock import held_times
+from vsr.media.decode import Decoder
 from vsr.media.probe import probe
 from vsr.media.reading import packet_times
 from vsr.media.timing import DiscontinuityFixer
-from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions
+from vsr.media.types import PlanarFrame
+from vsr.options import DecodeOptions, EncodeOptions, EnhanceOptions, InferenceOptions
 from vsr.pipeline import enhance
 
 OPTIONS = EnhanceOptions(
@@ -83,6 +88,58 @@ def test_parts_of_a_recording_that_overlap_a_little_stay_in_step(
     late = [sounds[index] - times[frame] for index, frame in ((0, 0), (len(before), 20))]
     assert abs(late[1] - late[0]) <= Fraction(1, 25)
     assert result.report["decoding"]["repaired_pts"] == 0
+
+
+def heard(path: Path, start: Fraction, stop: Fraction) -> list[tuple[int, int]]:
+    """Milliseconds after a start, and checksums, of the packets of sound in a part of a film."""
+    with av.open(path) as file:
+        found = [packet for packet in file.demux(audio=0) if packet.size]
+    return [
+        (round((packet.pts * packet.time_base - start) / MS), crc32(bytes(packet)))
+        for packet in found
+        if start <= packet.pts * packet.time_base < stop
+    ]
+
+
+@pytest.mark.parametrize("clocks", [("10", "0"), ("0", "20"), ("0", "1.4")])
+@pytest.mark.parametrize("start", ["1.3", "1.5", "3.7"])
+def test_a_part_of_a_spliced_recording_is_that_of_the_whole(
+    tmp_path: Path, clocks: tuple[str, str], start: str
+) -> None:
+    options = {"bf": "2", "preset": "veryfast", "g": "10"}
+    parts = [
+        make_video(
+            tmp_path / f"{number}.ts",
+            frames=frames,
+            rate=Fraction(25),
+            codec_options=options,
+            audio=["mp2"],
+            container_options={"output_ts_offset": clock},
+        )
+        for number, (clock, frames) in enumerate(zip(clocks, (38, 70), strict=True))
+    ]
+    source, part = splice(tmp_path / "in.ts", *parts), tmp_path / "part.mkv"
+    lasts = Fraction("0.5")
+    with Decoder(probe(source)) as frames:
+        first = frames.origin + Fraction(start)
+        whole = [(frame.pts * frames.time_base - first, marks(frame)) for frame in frames]
+    assert len(whole) == 108
+    wanted = [(time, mark) for time, mark in whole if 0 <= time < lasts]
+    with Decoder(probe(source), DecodeOptions(start=Fraction(start), duration=lasts)) as frames:
+        found = [(frame.pts * frames.time_base - first, marks(frame)) for frame in frames]
+    assert found == wanted
+    enhance(source, part, replace(OPTIONS, start=start, duration="0.5"))
+    assert len(frame_times(part)) == len(wanted) >= 12
+    assert frame_times(part)[0] == pytest.approx(wanted[0][0], abs=float(MS))
+    copied = tmp_path / "whole.mkv"
+    enhance(source, copied, OPTIONS)
+    shift = min(frame_times(copied)) - (whole[0][0] + first) + first
+    assert heard(part, Fraction(0), lasts) == heard(copied, shift, shift + lasts)
+
+
+def marks(frame: PlanarFrame) -> int:
+    """A checksum of a picture."""
+    return crc32(np.ascontiguousarray(frame.planes[0]).data)
 
 
 def test_frames_within_a_tick_are_spread_upwards() -> None:

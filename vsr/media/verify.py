@@ -184,6 +184,11 @@ def verify(
     )
 
 
+def is_about_streams(found: Check) -> bool:
+    """Whether a check is about streams beside the enhanced one."""
+    return found.name == "streams" or found.name.endswith(" packets")
+
+
 def _with_source(
     info: SourceInfo, expected: Expected, muxer: str
 ) -> tuple[Expected, DecodeSummary]:
