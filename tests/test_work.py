@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from small_disk import make_room, small_disk
 from synthetic import draw_number, make_pictures, make_video
 
-from vsr.errors import MediaError, MuxError
+from vsr.errors import DiskError, MediaError, MuxError
 from vsr.models.checkpoints import save_weights
 from vsr.models.compact import Compact
 from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions
@@ -43,6 +44,11 @@ def shots(index: int, width: int, height: int) -> NDArray[np.uint8]:
     """Cut after frames 9 and 10: no piece and no window ends at a round number."""
     picture = draw_number(index, width, height)
     return picture if index < 10 else 255 - picture // 3 if index > 10 else picture // 4
+
+
+def flat(index: int, width: int, height: int) -> NDArray[np.uint8]:
+    """A picture that takes few bytes."""
+    return np.full((height, width, 3), 60 + index, np.uint8)
 
 
 def film(path: Path, **facts: Any) -> Path:  # noqa: ANN401
@@ -385,6 +391,18 @@ def test_a_damaged_memory_of_the_network_is_named(tmp_path: Path) -> None:
     state.write_bytes(state.read_bytes()[:50])
     with pytest.raises(MuxError, match=r"cannot be read .*; start afresh with --no-resume"):
         enhance(source, target, chosen)
+
+
+def test_a_disk_without_room_for_the_memory_of_the_network_is_full(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=16, size=(160, 120), picture=flat)
+    without_cuts = replace(SMALL, scene_threshold=101)
+    model = random_weights(tmp_path / "net.safetensors")
+    chosen = options(model=model, scale=1, inference=without_cuts)
+    with small_disk(tmp_path / "disk", 300_000) as disk:
+        with pytest.raises(DiskError, match="the disk is full"):
+            enhance(source, disk / "out.mp4", chosen)
+        make_room(disk, 50 * 2**20)
+        assert enhance(source, disk / "out.mp4", chosen).frames == 16
 
 
 @pytest.mark.parametrize("note", ["", "[]", "{}", '{"result": 1}', '{"result": {}}'])

@@ -16,9 +16,11 @@ was killed ten times and one on many machines make the same ones.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -308,8 +310,17 @@ def ends_piece(frames: int, length: int, *, at_cut: bool) -> bool:
 
 
 def _save_state(path: Path, state: State) -> None:
+    """Write a state.
+
+    Raises:
+        OSError: The disk refuses.
+    """
     with whole(path) as part:
-        save_file({str(i): layer.cpu().contiguous() for i, layer in enumerate(state)}, part)
+        try:
+            save_file({str(i): layer.cpu().contiguous() for i, layer in enumerate(state)}, part)
+        except SafetensorError as error:  # it has the system's error as text alone
+            code = re.search(r"os error (\d+)", str(error))
+            raise OSError(int(code[1]) if code else errno.EIO, str(error)) from error
 
 
 def _load_state(path: Path, strides: Sequence[Sequence[int]]) -> State:
