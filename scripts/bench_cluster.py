@@ -209,7 +209,7 @@ def reckon(
     wall = (work + tasks * costs.start) / gpus
     seconds = total / fps
     # Each kind of reading that docs/cluster.md names takes the whole source at most.
-    read, written = 9 * source_mbit / 8 * seconds, 2 * result_mbit / 8 * seconds
+    read, written = 13 * source_mbit / 8 * seconds, 2 * result_mbit / 8 * seconds
     again = 3 * result_mbit / 8 * seconds
     yield "frames", f"{total:,.0f}"
     yield "tasks", f"{tasks:,.0f}, {tasks / tapes:.0f} per film, {in_task} frames each"
