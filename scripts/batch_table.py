@@ -81,14 +81,17 @@ def files(folder: Path) -> dict[str, int]:
 def show(job: dict[str, Any], folder: Path) -> bool:
     """Print what became of a file; whether that is as it should be."""
     name = os.path.relpath(job["source"], folder)
-    if job["state"] == "done":
+    if "report" in job:  # of a damaged output, too, though its job failed
         again = subprocess.run([*VSR, "verify", job["source"], job["target"]],
                                capture_output=True, text=True, check=False)  # fmt: skip
         sound = again.returncode == 0
         worst = job["report"]["fidelity"]["lowest_db"]
-        print(f"{name:<24} done    {job['frames']:>5} frames, {worst:5.1f} dB or better, ", end="")
+        print(
+            f"{name:<24} {job['state']:<7} {job['frames']:>5} frames, {worst:5.1f} dB or better, ",
+            end="",
+        )
         print("verified" if sound else "NOT VERIFIED: " + again.stdout)
-        notes = job["warnings"]
+        notes = [*filter(None, [job["error"]]), *job["warnings"]]
     else:
         sound = bool(job["error"]) and not Path(job["target"]).exists()
         print(f"{name:<24} {job['state']}" + ("" if sound else " WITHOUT A REASON"))
