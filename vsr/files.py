@@ -160,7 +160,10 @@ def require_room(target: Path, wanted: float) -> None:
 
 def free_space(target: Path) -> str:
     """How much room the disk of a file to be written has."""
-    return f"{_size(shutil.disk_usage(_existing(target)).free)} free"
+    try:
+        return f"{_size(shutil.disk_usage(_existing(target)).free)} free"
+    except OSError:  # a failing disk is the reason why this is asked
+        return "free space unknown"
 
 
 def _existing(path: Path) -> Path:
