@@ -148,6 +148,7 @@ class PieceWriter:
             # The buffer is not needed; a full disk must not fail here again.
             with contextlib.suppress(OSError):
                 self._file.close()
+            with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)
         self._file = None
 
