@@ -174,13 +174,13 @@ def _refused(job: Job, marks: FrameMarks, folder: Path, error: MuxError) -> Stre
 
 
 def _stream_of(check: Check, job: Job) -> StreamPlan | None:
-    """The stream beside the video that a check is about."""
+    """The stream beside the video that a check is about; of several that are missing, the first."""
+    about = check.detail if check.name == "streams" else check.name
     return next(
         (
             plan
             for plan in job.streams
-            if plan.action in ("copy", "convert")
-            and check.name.startswith(f"{plan.kind} {plan.index} ")
+            if plan.action in ("copy", "convert") and f" {plan.kind} {plan.index} " in f" {about} "
         ),
         None,
     )

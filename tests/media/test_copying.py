@@ -1,7 +1,9 @@
-"""Subtitles that overlap, where the target holds one at a time; DVB subtitles of one time."""
+"""Subtitles that overlap, where the target holds one at a time; bitmaps in several packets."""
 
 from __future__ import annotations
 
+import struct
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,10 @@ from synthetic_streams import Cues, enhance_nearest, make_rich_video, read_cues
 from vsr.media.copying import Cue, CueFlattener, TimeRange, chapter_warnings
 from vsr.media.probe import probe
 from vsr.media.verify import Expected, verify
+from vsr.options import EnhanceOptions
+from vsr.pipeline import enhance
+from vsr.plan import plan_job
+from vsr.rehearsal import rehearse
 
 OVERLAPPING = ((100, 500, "One"), (100, 500, "Two"), (300, 550, "Three"), (700, 800, "Four"))
 
@@ -218,3 +224,83 @@ def test_dvb_subtitles_of_one_time_are_all_kept(tmp_path: Path, suffix: str) -> 
     assert min(moved) >= 0
     result = verify(source, target, Expected())
     assert result.passed
+
+
+def bluray_parts(number: int, *, shown: bool) -> list[bytes]:
+    """A display set of a Blu-ray: composition, window, palette and object if shown, end."""
+
+    def part(kind: int, data: bytes) -> bytes:
+        return bytes([kind]) + len(data).to_bytes(2) + data
+
+    size = struct.pack(">HHBHBBBB", 64, 48, 0x10, number, 0x80, 0, 0, int(shown))
+    parts = [
+        part(0x16, size + struct.pack(">HBBHH", 0, 0, 0, 4, 4) * shown),
+        part(0x17, bytes([1, 0, 0, 4, 0, 4, 0, 8, 0, 2])),
+    ]
+    if shown:
+        lines = (b"\x01" * 8 + b"\0\0") * 2
+        parts.append(part(0x14, bytes([0, 0, 1, 200, 128, 128, 255])))
+        length = (len(lines) + 4).to_bytes(3)
+        parts.append(part(0x15, bytes([0, 0, 0, 0xC0]) + length + struct.pack(">HH", 8, 2) + lines))
+    return [*parts, part(0x80, b"")]
+
+
+SHOWN = ((9000, True), (45000, False), (63000, True))
+
+
+def with_bluray_subtitles(path: Path) -> Path:
+    """Write a film as Blu-rays have it: each part of a subtitle is a packet."""
+    film = make_video(path.with_name("film.ts"), frames=30, rate=Fraction(25))
+    sets = [(time, bluray_parts(index, shown=on)) for index, (time, on) in enumerate(SHOWN)]
+    raw = path.with_name("raw.sup")
+    raw.write_bytes(
+        b"".join(
+            b"PG" + struct.pack(">II", time, time) + part for time, parts in sets for part in parts
+        )
+    )
+    options = {"mpegts_m2ts_mode": "1"}
+    with (
+        av.open(film) as source,
+        av.open(raw) as texts,
+        av.open(path, "w", container_options=options) as output,
+    ):
+        packets: list[Any] = []
+        for file in (source, texts):
+            copy = output.add_stream_from_template(file.streams[0])
+            for packet in file.demux(file.streams[0]):
+                if packet.size:
+                    packet.stream = copy
+                    packets.append(packet)
+        for packet in sorted(packets, key=lambda each: (each.dts or each.pts) * each.time_base):
+            output.mux(packet)
+    return path
+
+
+def test_subtitles_of_a_bluray_are_joined_and_kept(tmp_path: Path) -> None:
+    source, target = with_bluray_subtitles(tmp_path / "in.ts"), tmp_path / "out.mkv"
+    result = enhance(source, target, EnhanceOptions(model="bicubic", scale=1))
+    assert result.report["verified"] == "in full"
+    with av.open(target) as made:
+        found = [packet for packet in made.demux(subtitles=0) if packet.size]
+    wanted = [b"".join(bluray_parts(index, shown=on)) for index, (_, on) in enumerate(SHOWN)]
+    assert [bytes(packet) for packet in found] == wanted
+    assert [packet.pts for packet in found] == [time // 90 for time, _ in SHOWN]
+    assert verify(source, target, Expected()).passed
+
+
+def test_transport_streams_without_them_are_written_and_say_so(tmp_path: Path) -> None:
+    source, target = with_bluray_subtitles(tmp_path / "in.ts"), tmp_path / "out.ts"
+    result = enhance(source, target, EnhanceOptions(model="bicubic", scale=1))
+    assert any("(hdmv_pgs_subtitle) is left out" in warning for warning in result.warnings)
+    assert verify(source, target, Expected()).passed
+
+
+def test_a_stream_that_is_lost_in_writing_is_planned_anew(tmp_path: Path) -> None:
+    source = with_bluray_subtitles(tmp_path / "in.ts")
+    options = EnhanceOptions(model="bicubic", scale=1)
+    job = plan_job(source, tmp_path / "out.ts", options)
+    assert [plan.action for plan in job.streams] == ["enhance", "drop"]
+    copied = replace(job.streams[1], action="copy", reason="", loses=False)
+    mended = rehearse(replace(job, streams=(job.streams[0], copied)))
+    assert mended.streams[1].action == "drop"
+    assert "missing: subtitle 1" in mended.streams[1].reason

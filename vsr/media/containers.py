@@ -58,7 +58,7 @@ CODECS = {
     },
     "mpegts": {
         "h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "aac", "mp2", "mp3", "ac3", "eac3",
-        "dts", "opus", "dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "klv", "scte_35",
+        "dts", "opus", "dvb_subtitle", "dvb_teletext", "klv", "scte_35",
     },
 }  # fmt: skip
 # Padding of MPEG-TS (ISO/IEC 13818-1, 2.4.3.3). FFmpeg does not recognise a film of a few flat

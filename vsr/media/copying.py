@@ -540,6 +540,16 @@ def without_framing(packet: Packet[Any]) -> Packet[Any]:
     return bare
 
 
+def is_rest(packet: Packet[Any]) -> bool:
+    """Whether this belongs to the packet before: Matroska joins the parts of a Blu-ray subtitle.
+
+    Each begins with the composition of the presentation, which has the type 0x16.
+    """
+    context: Any = packet.stream.codec_context
+    is_part = context is not None and context.name == "pgssub"
+    return is_part and bytes(packet)[:1] != b"\x16"
+
+
 def is_cut(packet: Packet[Any], begun: set[int]) -> bool:
     """Whether an edit list leaves this packet out; the first, before zero, prime the decoder.
 

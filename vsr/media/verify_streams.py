@@ -24,6 +24,7 @@ from vsr.media.copying import (
     Cue,
     CueFlattener,
     TimeRange,
+    is_rest,
     kept_packets,
     put_after,
     text_of,
@@ -219,7 +220,8 @@ def _read(
         index = packet.stream.index
         if index in ticks:
             last[index] = put_after(packet, last.get(index), ticks[index], strict=strict)
-        found[index].add(_bare(bytes(packet), info, index), packet.pts, packet.time_base)
+        data = _bare(bytes(packet), info, index)
+        found[index].add(data, None if is_rest(packet) else packet.pts, packet.time_base)
         if decoding and kinds[index] == "audio":
             found[index].decode(packet)
     return found
