@@ -160,6 +160,9 @@ def keep_grey(correction: Tensor, picture: Tensor) -> Tensor:
     rows = F.max_pool2d(spread, (_NEIGHBOURHOOD, 1), stride=1, padding=(half, 0))
     near = F.max_pool2d(rows, (1, _NEIGHBOURHOOD), stride=1, padding=(0, half))
     colour = (near / _COLOURED).clamp(max=1).to(correction)
-    channels = correction.chunk(3, dim=1)
-    grey = (channels[0] + channels[1] + channels[2]) / 3
-    return torch.cat([grey.lerp(channel, colour) for channel in channels], dim=1)
+    # Channels last: what the convolution before gives, and what its sums are fast in.
+    count, _, height, width = correction.shape
+    pixels = correction.permute(0, 2, 3, 1).reshape(count, height, width, 3, -1)
+    grey = (pixels[..., :1, :] + pixels[..., 1:2, :] + pixels[..., 2:, :]) / 3
+    kept = grey.lerp(pixels, colour.permute(0, 2, 3, 1)[..., None])
+    return kept.flatten(3).permute(0, 3, 1, 2)

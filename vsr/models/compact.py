@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
@@ -11,8 +12,8 @@ from torch import Tensor, nn
 from vsr.models.clean import Clean, keep_grey
 from vsr.models.contract import State, TrainableNetwork, TrainingOutput
 from vsr.models.flow import lucas_kanade
-from vsr.models.layers import Stage, Trunk, for_frames
-from vsr.ops.resize import resize
+from vsr.models.layers import Stage, Trunk, for_frames, in_cache
+from vsr.ops.resize import sub_pixels
 from vsr.ops.warp import flow_warp
 
 MEMORY_BOUND = 1.0
@@ -116,21 +117,20 @@ class Compact(TrainableNetwork):
         of_lq, of_backward, of_feature = self.forward_trunk.shares(3, self.channels, self.channels)
         feature: Tensor | None = None
         if state is not None:
-            flow = self.refine(lq[:, 0], state[1], lucas_kanade(lq[:, 0], state[1]))
-            feature = flow_warp(state[0], flow)
+            feature = flow_warp(state[0], self._flow(lq[:, 0], state[1]))
 
         def features() -> Iterator[Tensor]:
             nonlocal feature
-            seen = for_frames(lambda x, y: of_lq(x) + of_backward(y), frames, backward[:shown])
+            seen = for_frames(lambda x, y: of_backward(y, add=of_lq(x)), frames, backward[:shown])
             for i, x in enumerate(seen):
                 if i > 0:
                     assert feature is not None
                     feature = flow_warp(feature, to_previous[:, i - 1])
-                feature = self.forward_trunk(x if feature is None else x + of_feature(feature))
-                feature = bounded(feature)
+                x = x if feature is None else of_feature(feature, add=x)
+                feature = bounded(self.forward_trunk(x))
                 yield feature
 
-        sr = torch.stack(list(for_frames(self._enlarged, frames, features())), dim=1)
+        sr = _shuffled(for_frames(self._enlarged, frames, features()), shown, self.scale)
         assert feature is not None
         if self.clean is None:
             return TrainingOutput(sr, to_previous, to_next), (feature, lq[:, shown - 1])
@@ -138,9 +138,12 @@ class Compact(TrainableNetwork):
         return TrainingOutput(sr, to_previous, to_next, lq), state
 
     def _enlarged(self, frame: Tensor, feature: Tensor) -> Tensor:
-        height, width = frame.shape[-2:]
-        base = resize(frame, height * self.scale, width * self.scale)
-        return base + F.pixel_shuffle(keep_grey(self.tail(feature), frame), self.scale)
+        """The picture of a frame, as sub-pixels."""
+        detail = keep_grey(self.tail(feature).float(), frame)
+        return detail + sub_pixels(frame, self.scale)
+
+    def _flow(self, reference: Tensor, neighbour: Tensor) -> Tensor:
+        return in_cache(self.refine, reference, neighbour, lucas_kanade(reference, neighbour))
 
     def _flows(self, lq: Tensor) -> tuple[Tensor, Tensor]:
         """Both directions in one batch, (N, T - 1, 2, H, W) each."""
@@ -151,7 +154,7 @@ class Compact(TrainableNetwork):
         earlier = lq[:, :-1].reshape(-1, channels, height, width)
         later = lq[:, 1:].reshape(-1, channels, height, width)
         reference, neighbour = torch.cat((later, earlier)), torch.cat((earlier, later))
-        flow = self.refine(reference, neighbour, lucas_kanade(reference, neighbour))
+        flow = self._flow(reference, neighbour)
         to_previous, to_next = flow.view(2, batch, length - 1, 2, height, width)
         return to_previous, to_next
 
@@ -162,7 +165,7 @@ class Compact(TrainableNetwork):
         features: list[Tensor] = []
         for i, x in zip(reversed(range(lq.shape[1])), seen, strict=True):
             if features:
-                x = x + of_feature(flow_warp(features[-1], to_next[:, i]))
+                x = of_feature(flow_warp(features[-1], to_next[:, i]), add=x)
             features.append(bounded(self.backward_trunk(x)))
         return features[::-1]
 
@@ -170,6 +173,23 @@ class Compact(TrainableNetwork):
 def _channels_last(lq: Tensor) -> list[Tensor]:
     """(N, T, C, H, W) to (N, C, H, W) for each frame."""
     return [frame.contiguous(memory_format=torch.channels_last) for frame in lq.unbind(1)]
+
+
+def _shuffled(pictures: Iterator[Tensor], length: int, scale: int) -> Tensor:
+    """(N, 3 * scale**2, H, W) for each of `length` frames to (N, length, 3, H * scale, W * scale).
+
+    Without gradients each goes to its place as it is made.
+    """
+    if torch.is_grad_enabled():
+        return torch.stack([F.pixel_shuffle(picture, scale) for picture in pictures], dim=1)
+    first = next(pictures)
+    count, channels, height, width = first.shape
+    colours = channels // scale**2
+    made = first.new_empty(count, length, colours, height, scale, width, scale)
+    for i, picture in enumerate(chain([first], pictures)):
+        subs = picture.view(count, colours, scale, scale, height, width)
+        made[:, i].copy_(subs.permute(0, 1, 4, 2, 5, 3))
+    return made.view(count, length, colours, height * scale, width * scale)
 
 
 def bounded(feature: Tensor) -> Tensor:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vsr.models.layers import in_cache
 from vsr.ops.warp import flow_warp
 
 # Smallest useful side of a pyramid level; below it the window covers the whole picture.
@@ -41,9 +44,7 @@ def lucas_kanade(
         for ref, other in reversed(pyramid):
             if flow.shape[-2:] != ref.shape[-2:]:
                 flow = upscale_flow(flow, ref.shape[-2], ref.shape[-1])
-            for _ in range(iterations):
-                flow = flow + _step(ref, flow_warp(other, flow, padding="border"))
-                flow = _window_sum(flow, 3, "replicate") / 9
+            flow = in_cache(partial(_iterate, iterations), ref, other, flow)
     return flow
 
 
@@ -62,6 +63,13 @@ def upscale_flow(flow: Tensor, height: int, width: int) -> Tensor:
     return resized * factors
 
 
+def _iterate(iterations: int, reference: Tensor, neighbour: Tensor, flow: Tensor) -> Tensor:
+    for _ in range(iterations):
+        flow = flow + _step(reference, flow_warp(neighbour, flow, padding="border"))
+        flow = _mean3(flow)
+    return flow
+
+
 def _step(reference: Tensor, warped: Tensor) -> Tensor:
     """One Gauss-Newton step, (N, 2, H, W), clamped to one pixel."""
     mean = (reference + warped) / 2
@@ -71,7 +79,7 @@ def _step(reference: Tensor, warped: Tensor) -> Tensor:
     dt = warped - reference
     products = torch.cat((dx * dx, dx * dy, dy * dy, dx * dt, dy * dt), dim=1)
     # Sums, not means: a common factor cancels, and pixels outside the picture do not count.
-    sums = _window_sum(_window_sum(products, 5, "constant"), 5, "constant")
+    sums = _sum5(_sum5(products))
     xx, xy, yy, xt, yt = (sums[:, i : i + 1] for i in range(5))
     # Damping by the noise of 8-bit pictures keeps flat windows from moving.
     damping = 625e-5
@@ -89,14 +97,30 @@ def _halve(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
 
 
-def _window_sum(x: Tensor, size: int, padding: str) -> Tensor:
-    """Sum over a size x size window by shifted adds: on CPUs much faster than pooling."""
-    half = size // 2
-    for dim, pad in ((-2, (0, 0, half, half)), (-1, (half, half, 0, 0))):
-        padded = F.pad(x, pad, mode=padding)
+def _sum5(x: Tensor) -> Tensor:
+    """Sum over 5x5 pixels, zeros outside, by shifted adds: on CPUs much faster than pooling."""
+    for dim in (-2, -1):
         length = x.shape[dim]
-        total = padded.narrow(dim, 0, length) + padded.narrow(dim, 1, length)
-        for offset in range(2, size):
-            total += padded.narrow(dim, offset, length)
+        pairs = x.narrow(dim, 0, length - 1) + x.narrow(dim, 1, length - 1)
+        total = x.clone()
+        if length > 2:
+            total.narrow(dim, 2, length - 2).add_(pairs.narrow(dim, 0, length - 2))
+            total.narrow(dim, 0, length - 2).add_(pairs.narrow(dim, 1, length - 2))
+        if length > 1:
+            total.narrow(dim, 1, 1).add_(x.narrow(dim, 0, 1))
+            total.narrow(dim, length - 2, 1).add_(x.narrow(dim, length - 1, 1))
         x = total
     return x
+
+
+def _mean3(x: Tensor) -> Tensor:
+    """Mean over 3x3 pixels, edges repeated outside."""
+    for dim in (-2, -1):
+        length = x.shape[dim]
+        total = x.clone()
+        total.narrow(dim, 1, length - 1).add_(x.narrow(dim, 0, length - 1))
+        total.narrow(dim, 0, length - 1).add_(x.narrow(dim, 1, length - 1))
+        for edge in (0, length - 1):
+            total.narrow(dim, edge, 1).add_(x.narrow(dim, edge, 1))
+        x = total
+    return x.div_(9)

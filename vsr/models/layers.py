@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from vsr.ops.convolve import SLOPE, convolve, convolve_by
+
+_IN_CACHE = 2**16  # pixels
 
 
 class Recomputable(nn.Module):
@@ -36,6 +40,24 @@ class Recomputable(nn.Module):
 class Stage(Recomputable, nn.Sequential):
     """Layers in a row, kept or computed again as one."""
 
+    def forward(self, x: Tensor) -> Tensor:
+        """All layers; a convolution together with the activation after it."""
+        layers = list(self)
+        for before, layer, after in zip([None, *layers], layers, [*layers[1:], None], strict=False):
+            if _plain(layer):
+                x = convolve_by(layer, x, activation="leaky_relu" if _leaky(after) else "none")
+            elif not (_plain(before) and _leaky(layer)):
+                x = layer(x)
+        return x
+
+
+def _plain(layer: nn.Module | None) -> TypeGuard[nn.Conv2d]:
+    return isinstance(layer, nn.Conv2d) and layer.stride == (1, 1)
+
+
+def _leaky(layer: nn.Module | None) -> bool:
+    return isinstance(layer, nn.LeakyReLU) and layer.negative_slope == SLOPE
+
 
 def for_frames(
     function: Callable[..., Tensor], frames: Sequence[Tensor], *others: Iterable[Tensor]
@@ -56,6 +78,21 @@ def for_frames(
     yield from whole.chunk(len(frames))
 
 
+def in_cache(function: Callable[..., Tensor], *batches: Tensor) -> Tensor:
+    """Apply a function to pictures, on a CPU to so few at once that its cache holds them.
+
+    Args:
+        function: Of (N, C, H, W) each; gives the same N.
+        batches: As many pictures each.
+    """
+    first = batches[0]
+    some = max(1, _IN_CACHE // (first.shape[-2] * first.shape[-1]))
+    if first.device.type != "cpu" or torch.is_grad_enabled() or len(first) <= some:
+        return function(*batches)
+    parts = zip(*(torch.split(batch, some) for batch in batches), strict=True)
+    return torch.cat([function(*part) for part in parts])
+
+
 class ResidualBlock(nn.Module):
     """`x + conv(relu(conv(x)))` without normalisation, as in EDSR and BasicVSR.
 
@@ -67,7 +104,6 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.relu = nn.ReLU(inplace=True)
         # A tenth of the usual size keeps a deep trunk near identity at the start (ESRGAN, app. A).
         for conv in (self.conv1, self.conv2):
             nn.init.kaiming_normal_(conv.weight)
@@ -75,9 +111,9 @@ class ResidualBlock(nn.Module):
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to the same."""
-        out: Tensor = x + self.conv2(self.relu(self.conv1(x)))
-        return out
+        """(N, C, H, W) to the same; without gradients `x` may be changed in place."""
+        inner = convolve_by(self.conv1, x, activation="relu")
+        return convolve_by(self.conv2, inner, add=x)
 
 
 def trunk(in_channels: int, channels: int, blocks: int) -> Stage:
@@ -99,20 +135,25 @@ class Trunk(Recomputable, nn.Sequential):
     def __init__(self, in_channels: int, channels: int, blocks: int) -> None:
         super().__init__(*trunk(in_channels, channels, blocks))
 
-    def shares(self, *channels: int) -> list[Callable[[Tensor], Tensor]]:
-        """Split the first layer by its inputs; the first share has the bias."""
+    def shares(self, *channels: int) -> list[Callable[..., Tensor]]:
+        """Split the first layer by its inputs; the first share has the bias.
+
+        Returns:
+            Functions of (N, C, H, W) and, as `add`, of the sum of the others, which without
+            gradients may be changed in place.
+        """
         conv = cast(nn.Conv2d, self[0])
         parts = torch.split(conv.weight, list(channels), dim=1)
         biases = [conv.bias, *[None] * (len(parts) - 1)]
         return [
-            partial(F.conv2d, weight=part, bias=bias, padding=1)
+            partial(convolve, weight=part, bias=bias)
             for part, bias in zip(parts, biases, strict=True)
         ]
 
     def forward(self, x: Tensor) -> Tensor:
         """All layers but the first, on the sum of the shares."""
         # Not in place, as the first activation of `trunk` is: the sum may be needed again.
-        x = F.leaky_relu(x, 0.1)
+        x = F.leaky_relu(x, SLOPE)
         for layer in list(self)[2:]:
             x = layer(x)
         return x

@@ -369,12 +369,14 @@ def gmac(
     """
     from torch.utils.flop_counter import FlopCounterMode
 
+    from vsr.ops.convolve import FUSED_FLOPS
+
     network = ARCHITECTURES[architecture](**hyper_parameters)
     width, height = size
     counts: list[int] = []
     # The first and the last frame of a clip cost less than those between.
     for frames in (2, 3):
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=FUSED_FLOPS) as counter:
             network(torch.rand(1, frames, 3, height, width))
         counts.append(counter.get_total_flops())
     share = width * height / (320 * 180)
