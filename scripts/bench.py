@@ -4,6 +4,7 @@
     python scripts/bench.py seams --data FOLDER        windows and tiles against the whole clip
     python scripts/bench.py stability --data FOLDER    long shots: does the state do harm
     python scripts/bench.py speed                      `vsr enhance` against the network alone
+    python scripts/bench.py profile                    what a frame costs, by kind of operator
     python scripts/bench.py memory                     peak memory on a clip ten times as long
     python scripts/bench.py long                       memory and open files over twenty minutes
     python scripts/bench.py rehearsal                  what it costs before a film of ten minutes
@@ -41,6 +42,7 @@ from bench_films import films
 from bench_gpu import gpu
 from bench_long import long, rehearsal
 from bench_networks import deform, limits, published
+from bench_speed import profile
 from bench_stability import stability
 from bench_training import data, train
 from measuring import (
@@ -78,6 +80,7 @@ def main() -> None:
             "seams": seams,
             "stability": stability,
             "speed": speed,
+            "profile": profile,
             "memory": memory,
             "long": long,
             "rehearsal": rehearsal,
