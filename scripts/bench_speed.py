@@ -23,15 +23,16 @@ def profile(
     *,
     model: str = "vsr/models/weights/compact-x4.safetensors",
     commit: str = "",
-    precisions: tuple[Literal["fp32", "bf16"], ...] = ("bf16", "fp32"),
+    precisions: tuple[Literal["fp32", "bf16", "int8"], ...] = ("bf16", "fp32", "int8"),
     height: int = 180,
     width: int = 320,
-    repeats: int = 4,
+    repeats: int = 3,
 ) -> None:
     """Print what a frame costs on one thread of the CPU, by kind of operator.
 
     With `commit` this code is compared with that of the commit, both with the weights it had; the
-    error is that of the picture against the commit's in fp32.
+    error is that of the picture against the commit's in fp32. int8, which older code has not, is
+    compared with the commit's fp32.
 
     Args:
         model: Weight file, within the project.
@@ -50,7 +51,8 @@ def profile(
             found = {}
             for name, tree in trees.items():
                 pictures = Path(folder) / f"{name}-{precision}.pt"
-                asked = ["--precision", precision, "--pictures", str(pictures)]
+                known = "fp32" if precision == "int8" and tree == old else precision
+                asked = ["--precision", known, "--pictures", str(pictures)]
                 found[name] = _run(tree, weights, [*size, *asked])
                 found[name]["error"] = _decibels(pictures, exact)
             _print(precision, found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -14,9 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vsr.devices import DTYPES
 from vsr.inference.plan import Plan, make_plan
-from vsr.inference.runner import LqFrame, upscale
+from vsr.inference.runner import LqFrame, computing, upscale
 from vsr.models.catalogue import PUBLISHED
 from vsr.models.zoo import ARCHITECTURES, ModelInfo, find_model, load_network, published_model
 from vsr.ops.color import to_picture
@@ -57,10 +57,9 @@ def run_frames(network: object, lq: Tensor, plan: Plan) -> NDArray[np.uint8]:
         return np.stack([to_picture(frame.sr) for frame in done])
 
 
-def autocast(plan: Plan) -> torch.autocast:
-    """Autocast as in the runner."""
-    device = torch.device(plan.device).type
-    return torch.autocast(device, DTYPES[plan.precision], enabled=plan.precision != "fp32")
+def autocast(plan: Plan) -> AbstractContextManager[None]:
+    """Precision as in the runner."""
+    return computing(plan.precision, torch.device(plan.device))
 
 
 def decibels(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:

@@ -37,13 +37,7 @@ class Clock(TorchDispatchMode):
         super().__init__()
         self.taken: list[tuple[str, float]] = []
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: Any = (),
-        kwargs: Any = None,  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204
         begin = time.thread_time()
         result = func(*args, **(kwargs or {}))
         self.taken.append((str(func), time.thread_time() - begin))
@@ -89,9 +83,18 @@ def main() -> None:
     network: Any = load_network(find_model(options.weights), torch.device("cpu"))
     lq = moving_clip(options.shown + options.lookahead, options.height, options.width)
 
+    computing: Any = torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bf16")
+    if options.precision == "int8":
+        from vsr.inference import runner
+        from vsr.models.layers import calibrate
+
+        calibrate(network)
+
     def run() -> Tensor:
-        half = options.precision == "bf16"
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
+        context = computing
+        if options.precision == "int8":
+            context = runner.computing("int8", torch.device("cpu"))
+        with torch.inference_mode(), context:
             sr: Tensor = network(lq, None, options.lookahead)[0]
             return sr
 

@@ -152,7 +152,8 @@ def run_clip(
         raise DatasetError(f"clip '{clip.name}' has no frames: '{clip.gt}'")
     _check_size(clip, first.gt, measuring)
     height, width = first.lq.shape[-2:]
-    plan = make_plan(height, width, measuring.inference, info.facts)
+    # The same for all networks, so that figures can be compared: none is computed in int8 unasked.
+    plan = make_plan(height, width, measuring.inference, replace(info.facts, int8=False))
     for note in plan.notes:
         tell(f"note: {clip.name}: {note}")
     frames: Iterable[LqFrame[Image]] = (

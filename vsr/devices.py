@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -39,7 +40,8 @@ def choose_device(wanted: str, *, option: str = "device", rank: int = 0) -> torc
     return torch.device("cuda", number)
 
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+"""What a network computes in; "int8" stands for its residual blocks."""
 
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
@@ -57,22 +59,54 @@ _CGROUPS = (  # folder, limit, in use, and what memory.stat calls the file cache
 )
 
 
-def choose_precision(wanted: PrecisionChoice, device: torch.device) -> Precision:
+def choose_precision(
+    wanted: PrecisionChoice, device: torch.device, *, int8: bool = False
+) -> Precision:
     """Turn "auto" into the fast precision of the device.
 
-    fp16 on CUDA; bf16 on a CPU that has instructions for it (without them it is several times
-    slower than fp32); fp32 otherwise.
+    fp16 on CUDA. On a CPU int8, if the network may be computed so and the CPU has instructions for
+    it but none for matrices of bf16, which are as fast; bf16 if it has instructions for that
+    (without them it is several times slower than fp32); fp32 otherwise.
+
+    Args:
+        wanted: The option.
+        device: That computes.
+        int8: Whether "auto" may be int8: see `contract.NetworkFacts`.
 
     Raises:
         ConfigError: If the device cannot compute in the precision asked for.
     """
+    words = _cpu_description()
+    has_int8 = hasattr(torch.ops.onednn, "qconv2d_pointwise") and has_vnni(words)
+    if wanted == "int8" and not (device.type == "cpu" and has_int8):
+        where = "this CPU has none" if device.type == "cpu" else f"the device is {device}"
+        raise ConfigError(
+            f"precision int8 wants an x86 CPU with VNNI instructions, and {where}; use auto"
+        )
     if wanted == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
         raise ConfigError("precision bf16 wanted, this GPU does not have it; use fp16 or fp32")
     if wanted != "auto":
         return wanted
+    if device.type == "cpu" and int8 and has_int8 and not has_amx(words):
+        return "int8"
+    return best_float(device)
+
+
+def best_float(device: torch.device) -> Precision:
+    """The fast floating-point precision of the device: see `choose_precision`."""
     if device.type == "cuda":
         return "fp16"
     return "bf16" if has_fast_bf16(_cpu_description()) else "fp32"
+
+
+def has_vnni(cpu_description: str) -> bool:
+    """Whether the CPU sums products of 8-bit integers natively, by Linux' /proc/cpuinfo."""
+    return not set(cpu_description.split()).isdisjoint({"avx512_vnni", "avx_vnni"})
+
+
+def has_amx(cpu_description: str) -> bool:
+    """Whether the CPU multiplies matrices of bf16, as fast as int8, by Linux' /proc/cpuinfo."""
+    return "amx_bf16" in cpu_description.split()
 
 
 def has_fast_bf16(cpu_description: str) -> bool:
@@ -105,6 +139,7 @@ def free_memory(device: torch.device, root: Path = Path("/")) -> int:
     return min(room)
 
 
+@cache
 def _cpu_description() -> str:
     # torch has no public question for this; elsewhere than on Linux fp32 is the safe answer.
     return Path("/proc/cpuinfo").read_text() if platform.system() == "Linux" else ""

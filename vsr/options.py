@@ -27,7 +27,7 @@ Positive = Annotated[int, Interval(ge=1)]
 Share = Annotated[float, Interval(ge=0, le=1)]
 
 Deinterlace = Literal["auto", "off", "frame", "field"]
-PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16"]
+PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 ProtocolName = Literal[
     "vid4-bi",
     "vid4-bd",
@@ -114,7 +114,8 @@ class InferenceOptions:
     """auto, cpu, cuda or cuda:N."""
 
     precision: PrecisionChoice = "auto"
-    """auto is fp16 on CUDA, bf16 on a CPU with bf16 instructions, else fp32."""
+    """auto is fp16 on CUDA; on a CPU int8 for the bundled networks where it has VNNI but no AMX
+    instructions, else bf16 if it has those for it, else fp32."""
 
     scene_threshold: Annotated[float, Interval(ge=0, le=NEVER)] = CUT_SCORE
     """Scene score (libavfilter scdet, 0 to 100) that counts as a cut; 101 finds none."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 from skimage import data
 
-from vsr.models.flow import lucas_kanade, upscale_flow
+from vsr.models.flow import _mean3, _sum5, lucas_kanade, upscale_flow
 from vsr.ops.resize import resize
 from vsr.ops.warp import flow_warp
 
@@ -54,3 +54,23 @@ def test_upscaled_flow_counts_in_the_new_pixels() -> None:
     upscaled = upscale_flow(flow, 12, 12)
     torch.testing.assert_close(upscaled[:, 0], torch.full((1, 12, 12), 2.0))
     torch.testing.assert_close(upscaled[:, 1], torch.full((1, 12, 12), 3.0))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 4), (2, 2), (3, 7), (12, 9)])
+def test_window_sums_equal_pooling(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    x = torch.rand(2, 2, *size)
+    summed = 25 * torch.nn.functional.avg_pool2d(x, 5, 1, 2)
+    torch.testing.assert_close(_sum5(x), summed)
+    repeated = torch.nn.functional.pad(x, (1, 1, 1, 1), mode="replicate")
+    torch.testing.assert_close(_mean3(x), torch.nn.functional.avg_pool2d(repeated, 3, 1))
+
+
+def test_pairs_one_by_one_give_what_all_at_once_give() -> None:
+    """On a CPU large pictures are computed a few at a time."""
+    torch.manual_seed(0)
+    reference, neighbour = torch.rand(3, 3, 220, 300), torch.rand(3, 3, 220, 300)
+    together = lucas_kanade(reference, neighbour, levels=2, iterations=1)
+    for i in range(3):
+        alone = lucas_kanade(reference[i : i + 1], neighbour[i : i + 1], levels=2, iterations=1)
+        torch.testing.assert_close(together[i : i + 1], alone)

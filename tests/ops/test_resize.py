@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from vsr.ops.resize import resize
+from vsr.ops.resize import resize, sub_pixels
 
 
 def imresize_rows(x: NDArray[np.float64], size: int) -> NDArray[np.float64]:
@@ -78,3 +78,14 @@ def test_half_precision_is_computed_in_float32() -> None:
 def test_refuses_an_empty_size() -> None:
     with pytest.raises(ValueError, match="0x4"):
         resize(torch.rand(3, 5, 6), 4, 0)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 3), (9, 14)])
+@pytest.mark.parametrize("factor", [1, 2, 3, 4])
+def test_sub_pixels_in_their_places_are_the_resized_picture(
+    size: tuple[int, int], factor: int
+) -> None:
+    torch.manual_seed(0)
+    x = torch.rand(2, 3, *size, dtype=torch.float64)
+    whole = torch.pixel_shuffle(sub_pixels(x, factor), factor)
+    torch.testing.assert_close(whole, resize(x, size[0] * factor, size[1] * factor))

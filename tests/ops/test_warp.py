@@ -59,3 +59,19 @@ def test_half_precision_features_are_sampled_at_exact_places() -> None:
 def test_refuses_flow_of_another_size() -> None:
     with pytest.raises(ValueError, match="flow of size"):
         flow_warp(torch.rand(1, 1, 4, 4), torch.zeros(1, 2, 4, 5))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rows_of_channels_are_warped_as_pictures_are(dtype: torch.dtype) -> None:
+    """Without gradients, many channels on a CPU take another way."""
+    torch.manual_seed(0)
+    x = torch.rand(2, 24, 13, 17).to(dtype)
+    flow = 6 * torch.randn(2, 2, 13, 17)
+    with torch.no_grad():
+        by_rows = flow_warp(x.contiguous(memory_format=torch.channels_last), flow)
+    assert by_rows.dtype == dtype
+    assert by_rows.is_contiguous(memory_format=torch.channels_last)
+    usual = flow_warp(x.contiguous(), flow)
+    torch.testing.assert_close(
+        by_rows, usual, atol=2e-5 if dtype == torch.float32 else 8e-3, rtol=0
+    )

@@ -73,7 +73,7 @@ def make_plan(height: int, width: int, options: InferenceOptions, facts: Network
         tile=None if options.tile is None else options.tile,
         margin=facts.margin,
         device=str(device),
-        precision=choose_precision(options.precision, device),
+        precision=choose_precision(options.precision, device, int8=facts.int8),
         scene_threshold=options.scene_threshold,
     )
     if options.tile is not None:
@@ -99,7 +99,7 @@ def share_of_memory(options: InferenceOptions, sharers: int = 1) -> int:
 def estimate_bytes(plan: Plan, height: int, width: int, facts: NetworkFacts) -> int:
     """Estimate the peak memory of one call of the network, and of its tiles put together."""
     frames = plan.window + plan.lookahead
-    saved = 1.0 if plan.precision == "fp32" else _HALF_SAVES
+    saved = _HALF_SAVES if plan.precision in ("bf16", "fp16") else 1.0
     each = saved * (facts.bytes_per_call + facts.bytes_per_frame * frames)
     side = plan.tile or max(height, width)
     needed = min(height, side) * min(width, side) * each

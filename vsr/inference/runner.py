@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import log10
 from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from vsr.devices import DTYPES, Precision
+from vsr.devices import DTYPES, Precision, best_float
 from vsr.errors import OutOfMemoryError, VsrError
 from vsr.inference.plan import Plan, describe, smaller
 from vsr.inference.windows import Window, segments, windows
 from vsr.models.contract import State, VideoNetwork
+from vsr.models.layers import calibrate
+from vsr.ops.int8 import int8_blocks
 from vsr.ops.resize import resize
 from vsr.ops.tiling import Merger, cut_tile, tile_grid
 
@@ -152,6 +155,8 @@ class _Engine:
         self._plan = plan
         self._warn = warn
         self._half_failures = half_failures
+        if plan.precision == "int8" and isinstance(network, nn.Module):
+            calibrate(network)
 
     def position(self, state: State | None, frames: int) -> Position:
         """The position `frames` into a segment."""
@@ -232,7 +237,7 @@ def _attempt(
         with torch.inference_mode():
             pictures = [frame.lq.to(device, non_blocking=True) for frame in part.frames]
             lq = torch.stack(pictures)[None]
-            with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
+            with computing(precision, device):
                 sr, new_state = _call(network, plan, lq, state, part.lookahead)
             sr = sr[0].float()
             new_state = tuple(layer.float() for layer in new_state)
@@ -245,6 +250,15 @@ def _attempt(
     if device.type == "cuda":
         torch.cuda.empty_cache()
     return None
+
+
+@contextmanager
+def computing(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Let a network compute in a precision: autocast, and int8 for blocks calibrated for it."""
+    floats = best_float(device) if precision == "int8" else precision
+    half = torch.autocast(device.type, DTYPES[floats], enabled=floats != "fp32")
+    with half, int8_blocks(precision == "int8"):
+        yield
 
 
 def _call(

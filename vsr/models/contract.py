@@ -57,6 +57,7 @@ class NetworkFacts:
         margin: Pixels of lq at a tile's edge that lack context.
         bytes_per_call: Per lq pixel.
         bytes_per_frame: Per lq pixel and frame, upscaled picture included.
+        int8: Whether `--precision auto` may compute it in int8: it was measured to cost no quality.
     """
 
     scale: int = 4
@@ -65,6 +66,7 @@ class NetworkFacts:
     margin: int = 32
     bytes_per_call: float = 750.0
     bytes_per_frame: float = 880.0
+    int8: bool = False
 
 
 class TrainingOutput(NamedTuple):

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from vsr.ops import int8
 from vsr.ops.convolve import SLOPE, convolve, convolve_by
 
 _IN_CACHE = 2**16  # pixels
@@ -98,12 +99,18 @@ class ResidualBlock(nn.Module):
 
     Args:
         channels: Features in and out.
+
+    Attributes:
+        ranges: Lowest and highest input and highest inner value, while `calibrate` watches them.
+        packed: Both convolutions for `ops.int8`, once it has.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.ranges: list[float] | None = None
+        self.packed: tuple[int8.Packed, int8.Packed] | None = None
         # A tenth of the usual size keeps a deep trunk near identity at the start (ESRGAN, app. A).
         for conv in (self.conv1, self.conv2):
             nn.init.kaiming_normal_(conv.weight)
@@ -112,8 +119,60 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same; without gradients `x` may be changed in place."""
+        if self.packed is not None and int8.is_on():
+            return int8.residual(x, *self.packed)
         inner = convolve_by(self.conv1, x, activation="relu")
+        if self.ranges is not None:
+            low, high, most = self.ranges
+            self.ranges = [min(low, float(x.min())), max(high, float(x.max())), most]
+            self.ranges[2] = max(most, float(inner.max()))
         return convolve_by(self.conv2, inner, add=x)
+
+
+def calibrate(network: nn.Module) -> None:
+    """Prepare the residual blocks of a network on a CPU for `ops.int8.int8_blocks`.
+
+    Ranges come from a made-up clip with the statistics of natural ones, so the same weights always
+    get the same ones. Blocks that are prepared already stay so.
+
+    Args:
+        network: A `contract.VideoNetwork`.
+    """
+    blocks = [part for part in network.modules() if isinstance(part, ResidualBlock)]
+    if all(block.packed is not None for block in blocks):
+        return
+    for block in blocks:
+        block.ranges, block.packed = [0.0, 0.0, 0.0], None
+    with torch.inference_mode():
+        network(_calibration_clip())
+    for block in blocks:
+        assert block.ranges is not None
+        low, high, most = block.ranges
+        block.packed = int8.pack(block.conv1, low, high), int8.pack(block.conv2, 0.0, most)
+        block.ranges = None
+
+
+def _calibration_clip() -> Tensor:
+    """(1, 4, 3, 72, 96): discs of one colour over noise at all scales, which pan.
+
+    Source: the dead leaves model of natural pictures (Lee, Mumford & Huang 2001).
+    """
+    chance = torch.Generator().manual_seed(0)
+    height, width = 80, 108
+    picture, most = torch.zeros(1, 3, height, width), 0.0
+    for size in (1, 2, 4, 8, 16, 32):
+        sides = (-(-height // size) + 1, -(-width // size) + 1)
+        grey, colour = (torch.rand(1, c, *sides, generator=chance) - 0.5 for c in (1, 3))
+        noise = F.interpolate(grey + 0.4 * colour, size=(height, width), mode="bilinear")
+        picture += size**0.7 * noise
+        most += size**0.7
+    picture = (0.5 + 1.2 * picture / most).clamp(0, 1)
+    rows, columns = torch.arange(height)[:, None], torch.arange(width)
+    for _ in range(200):
+        y, x, radius = torch.rand(3, generator=chance).tolist()
+        disc = (rows - y * height) ** 2 + (columns - x * width) ** 2 < (2 + 12 * radius**2) ** 2
+        picture[0][:, disc] = picture[0][:, disc].lerp(torch.rand(3, 1, generator=chance), 0.7)
+    return torch.stack([picture[..., i : i + 72, 2 * i : 2 * i + 96] for i in range(4)], dim=1)
 
 
 def trunk(in_channels: int, channels: int, blocks: int) -> Stage:

@@ -165,7 +165,7 @@ _BASICVSR = NetworkFacts(lookahead=8, bytes_per_call=12_000.0, bytes_per_frame=7
 # (float32, CPU, 64 channels; bicubic at x4).
 _FACTS: Mapping[str, NetworkFacts] = {
     "bicubic": NetworkFacts(lookahead=0, bytes_per_call=120.0, bytes_per_frame=365.0),
-    "compact": NetworkFacts(),
+    "compact": NetworkFacts(int8=True),
     "clean": NetworkFacts(lookahead=1, bytes_per_call=250.0, bytes_per_frame=75.0),
     "basicvsr": _BASICVSR,
     "basicvsr_pp": NetworkFacts(lookahead=8, bytes_per_call=20_000.0, bytes_per_frame=1_500.0),

@@ -1,0 +1,119 @@
+"""Residual blocks in int8: near the float ones, for calibrated networks, where asked for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vsr.devices import choose_precision, has_amx, has_vnni
+from vsr.errors import ConfigError
+from vsr.inference.runner import computing
+from vsr.models.layers import ResidualBlock, calibrate
+from vsr.models.zoo import MODELS, load_network
+
+CPU = torch.device("cpu")
+
+
+def has_int8() -> bool:
+    try:
+        return choose_precision("int8", CPU) == "int8"
+    except ConfigError:
+        return False
+
+
+needs_int8 = pytest.mark.skipif(not has_int8(), reason="this CPU has no VNNI")
+
+
+@needs_int8
+@pytest.mark.parametrize("name", ["compact-x4", "compact-x4-real", "compact-x2-real"])
+def test_bundled_networks_give_nearly_the_same_pictures(name: str) -> None:
+    """50 dB to the float32 picture costs a picture of 35 dB less than 0.15 dB."""
+    network = load_network(MODELS[name])
+    torch.manual_seed(0)
+    coarse = torch.rand(6, 3, 9, 12)
+    lq = torch.nn.functional.interpolate(coarse, size=(36, 48), mode="bicubic").clamp(0, 1)[None]
+    with torch.inference_mode():
+        exact, _ = network(lq)
+        calibrate(network)  # type: ignore[arg-type]
+        with computing("int8", CPU):
+            rounded, _ = network(lq)
+        still, _ = network(lq)
+    error = (rounded.float() - exact).square().mean()
+    assert float(error) > 0
+    assert float(-10 * torch.log10(error)) > 50
+    assert torch.equal(still, exact)
+
+
+@needs_int8
+def test_the_same_weights_are_always_calibrated_alike() -> None:
+    lq = torch.rand(1, 3, 3, 20, 24)
+    made = []
+    for _ in range(2):
+        network = load_network(MODELS["compact-x4"])
+        torch.manual_seed(len(made))
+        calibrate(network)  # type: ignore[arg-type]
+        with torch.inference_mode(), computing("int8", CPU):
+            made.append(network(lq)[0])
+    assert torch.equal(made[0], made[1])
+
+
+@needs_int8
+def test_a_block_is_the_sum_of_rounded_convolutions() -> None:
+    """Against the same arithmetic in float64."""
+    torch.manual_seed(0)
+    block = ResidualBlock(8)
+    for conv in (block.conv1, block.conv2):
+        torch.nn.init.normal_(conv.weight, std=0.2)
+        torch.nn.init.normal_(conv.bias, std=0.1)  # type: ignore[arg-type]
+    network = torch.nn.Sequential()
+    network.add_module("block", _OfClip(block))
+    calibrate(network)
+    assert block.packed is not None
+    x = 2 * torch.rand(1, 8, 7, 9) - 1
+    with torch.inference_mode(), computing("int8", CPU):
+        made = block(x.clone())
+
+    def rounded(value: torch.Tensor, step: float, zero: int) -> torch.Tensor:
+        return ((value / step + zero).round().clamp(0, 255) - zero) * step
+
+    inner = x.double()
+    for conv, packed in zip((block.conv1, block.conv2), block.packed, strict=True):
+        weight = conv.weight.detach().double()
+        scale = packed.scales.double()[:, None, None, None]
+        whole = (weight / scale).round() * scale
+        levels = rounded(inner, packed.step, packed.zero)
+        assert conv.bias is not None
+        inner = torch.conv2d(levels, whole, conv.bias.detach().double(), padding=1)
+        if conv is block.conv1:
+            inner = inner.relu()
+    torch.testing.assert_close(made.double(), x.double() + inner, atol=0.03, rtol=0)
+
+
+class _OfClip(torch.nn.Module):
+    def __init__(self, block: ResidualBlock) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, clip: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = self.block(clip[0, :1].repeat(1, 3, 1, 1)[:, :8] - 0.5)
+        return made
+
+
+def test_int8_is_refused_where_it_is_not() -> None:
+    with pytest.raises(ConfigError, match="VNNI"):
+        choose_precision("int8", torch.device("cuda", 0))
+
+
+def test_auto_takes_int8_only_for_networks_measured_so() -> None:
+    assert choose_precision("auto", CPU) in ("bf16", "fp32")
+    wanted = choose_precision("auto", CPU, int8=True)
+    assert wanted in ("int8", "bf16", "fp32")
+    assert (wanted == "int8") <= has_int8()
+
+
+def test_processors_are_told_apart() -> None:
+    assert has_vnni("flags : avx2 avx512_vnni fma")
+    assert has_vnni("flags : avx_vnni")
+    assert not has_vnni("flags : avx2 avx512f")
+    assert has_amx("flags : amx_tile amx_bf16")
+    assert not has_amx("flags : avx512_bf16")
