@@ -163,7 +163,8 @@ def test_stopped_among_repeats_the_film_is_that_of_one_run(tmp_path: Path, frame
     uninterrupted = enhance(source, whole, chosen)
     interrupted(source, target, chosen, frame)
     result = enhance(source, target, chosen)
-    assert 0 < result.resumed < len(SHOWN)
+    # None, if the encoder, in a thread of its own, had not finished a piece by then.
+    assert result.resumed < len(SHOWN)
     assert content(target) == content(whole)
     for key in ("fidelity", "repeated_frames"):
         assert result.report[key] == uninterrupted.report[key]

@@ -40,6 +40,16 @@ def choose_device(wanted: str, *, option: str = "device", rank: int = 0) -> torc
     return torch.device("cuda", number)
 
 
+def describe_device(device: str) -> str:
+    """A device with its name or, for a CPU, why there is no GPU."""
+    if device != "cpu":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    if torch.cuda.is_available():
+        return "cpu"
+    built = torch.version.cuda or torch.version.hip
+    return "cpu (" + ("no GPU found)" if built else "this PyTorch is built for CPUs only)")
+
+
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 """What a network computes in; "int8" stands for its residual blocks."""
 

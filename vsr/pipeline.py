@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 import torch
@@ -53,6 +53,9 @@ from vsr.work import (
     request,
 )
 
+Part = Literal["decoder", "network", "encoder"]
+"""Parts of the work that go on at once; the slowest sets the pace."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
@@ -63,12 +66,14 @@ class Progress:
         resumed: Of these, by earlier runs.
         total: Expected in all; None if unknown.
         seconds: Since the first frame was asked for.
+        waits_for: What most of them went to.
     """
 
     frames: int
     total: int | None
     seconds: float
     resumed: int = 0
+    waits_for: Part = "network"
 
     @property
     def fps(self) -> float:
@@ -115,6 +120,7 @@ def enhance(
     *,
     progress: Callable[[Progress], None] = lambda now: None,
     warn: Callable[[str], None] = lambda sentence: None,
+    planned: Callable[[Job], None] = lambda job: None,
     load: Callable[[ModelInfo, str], VideoNetwork] = load_network,
 ) -> EnhanceResult:
     """Enhance a video file; the target appears only when it is complete and verified.
@@ -128,6 +134,7 @@ def enhance(
         options: See `EnhanceOptions`.
         progress: Called after each frame.
         warn: Called with each warning; all of them are in the result as well.
+        planned: Called with the plan, once its rehearsal has passed and before the first frame.
         load: Gives the network for a device; to keep it from one file to the next.
 
     Raises:
@@ -149,6 +156,7 @@ def enhance(
     with open_work(job, options, tell) as work:
         job = replace(job, inference=work.plan)
         job = try_output(job, work, tell)
+        planned(job)
         network = TimedNetwork(load(job.model, job.inference.device))
         resumed = work.ledger.frames
         summary, marks = run(job, network, options, work.ledger, progress, tell)
@@ -302,6 +310,7 @@ def run(
         What decoding met, and the marks of all frames that were decoded.
     """
     begin, count, resumed = time.monotonic(), ledger.frames, ledger.frames
+    waits = Waits()
     with Decoder(job.info, job.decode) as decoder:
         marks = marks_of(job.info.video, decoder.format, decoder.time_base)
         frames = skip(marked(decoder, marks), ledger.pts, job.info.path)
@@ -309,10 +318,17 @@ def run(
         def tick() -> None:
             nonlocal count
             count += 1
-            seconds = time.monotonic() - begin
-            progress(Progress(frames=count, resumed=resumed, total=job.frames, seconds=seconds))
+            progress(
+                Progress(
+                    frames=count,
+                    resumed=resumed,
+                    total=job.frames,
+                    seconds=time.monotonic() - begin,
+                    waits_for=waits.longest,
+                )
+            )
 
-        record(frames, job, network, options, ledger, warn, tick)
+        record(frames, job, network, options, ledger, warn, tick, waits)
         return decoder.summary, marks
 
 
@@ -384,6 +400,42 @@ def open_output(job: Job, ledger: Ledger) -> Writer | PictureFolder:
         time_range=job.time_range,
         partial=ledger.joined,
     )
+
+
+T = TypeVar("T")
+
+
+class Waits:
+    """Wall seconds that the network waited for the decoder before it and the encoder behind it."""
+
+    def __init__(self) -> None:
+        self._begin = time.monotonic()
+        self._decoder = self._encoder = 0.0
+
+    def drawn(self, items: Iterable[T]) -> Iterator[T]:
+        """Pass items of the decoder on."""
+        begin = time.monotonic()
+        for item in items:
+            self._decoder += time.monotonic() - begin
+            yield item
+            begin = time.monotonic()
+
+    def hand_over(self, sink: Sink[T], item: T) -> None:
+        """Put an item into the queue of the encoder."""
+        begin = time.monotonic()
+        sink.put(item)
+        self._encoder += time.monotonic() - begin
+
+    @property
+    def longest(self) -> Part:
+        """What most of the time so far went to."""
+        network = time.monotonic() - self._begin - self._decoder - self._encoder
+        spent: dict[Part, float] = {
+            "network": network,
+            "decoder": self._decoder,
+            "encoder": self._encoder,
+        }
+        return max(spent, key=spent.__getitem__)
 
 
 class TimedNetwork:
@@ -538,6 +590,7 @@ def record(
     ledger: Ledger,
     warn: Warnings,
     tick: Callable[[], None] = lambda: None,
+    waits: Waits | None = None,
 ) -> None:
     """Enhance and encode frames; decoder and encoder work in threads of their own.
 
@@ -553,11 +606,13 @@ def record(
         ledger: Where finished frames go, and what is finished already.
         warn: Called with each warning; all of them are kept with each piece.
         tick: Called after each frame.
+        waits: Counts where the time goes.
 
     Raises:
         EncodeError, MuxError: The encoder or the disk refuses.
         OutOfMemoryError: Not even small tiles fit in memory.
     """
+    waits = waits or Waits()
     device = torch.device(job.inference.device)
     decoded = prefetch(stills(frames), _AHEAD)
     try:
@@ -567,12 +622,12 @@ def record(
             # Room for a window: the encoder works on it while the network does the next.
             Sink(recorder.take, job.inference.window + 1) as sink,
         ):
-            given = map(partial(to_lq, job=job, device=device), decoded)
+            given = map(partial(to_lq, job=job, device=device), waits.drawn(decoded))
             start = ledger.position()
             upscaled = upscale(given, network, job.inference, warn=warn, start=start)
             # `map` lets go of each picture; the network needs its room for the next window.
             for picture in map(partial(finished, job=job, strength=options.strength), upscaled):
-                sink.put(picture)
+                waits.hand_over(sink, picture)
                 for _ in picture.source.frames:
                     tick()
             sink.close()

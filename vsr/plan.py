@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from vsr.data.pictures import color_layout
+from vsr.devices import describe_device
 from vsr.errors import ConfigError
 from vsr.inference.plan import Plan, make_plan
 from vsr.media.clock import early_warnings, kept_range, output_range, timecode_warnings
@@ -75,6 +76,7 @@ class Job:
         input_size: (width, height) of the frames the network gets.
         time_range: The part that is kept; None for all.
         frames: Estimated number of frames in the output; None if unknown.
+        deinterlacing: How, in words; empty without it.
         warnings: What will be assumed, converted or lost.
     """
 
@@ -90,6 +92,7 @@ class Job:
     input_size: tuple[int, int]
     time_range: TimeRange | None
     frames: int | None
+    deinterlacing: str
     warnings: tuple[str, ...]
 
 
@@ -146,6 +149,7 @@ def plan_job(
         input_size=size,
         time_range=time_range,
         frames=frames,
+        deinterlacing=decoder.deinterlacing,
         warnings=(
             *footage_warnings(info, model),
             *assumed,
@@ -294,21 +298,27 @@ def estimate_frames(info: SourceInfo, options: DecodeOptions, rate: Fraction) ->
     return max(1, round((min(ends) - first) * rate / video.frame_rate)) if ends else None
 
 
-def describe(job: Job) -> Iterator[str]:
-    """The plan in words, a line per decision."""
+def describe(job: Job, *, notes: bool = True) -> Iterator[str]:
+    """The plan in words, a line per decision.
+
+    Args:
+        job: The plan.
+        notes: Its warnings too.
+    """
     width, height = job.input_size
     encode, plan = job.encode, job.inference
+    count = "" if job.frames is None else f", {job.frames:,} frames"
     yield f"{job.info.path} -> {job.target.pattern}"
-    yield f"  picture   {width}x{height} -> {encode.width}x{encode.height}"
+    yield f"  picture   {width}x{height} -> {encode.width}x{encode.height}{count}"
+    if job.deinterlacing:
+        yield f"  fields    deinterlaced by {job.deinterlacing}"
     yield f"  model     {job.model.name} (x{job.model.scale}): {job.model.purpose}"
     if job.model.cleaning:
         stage = "its own stage" if job.model.has_stage else "the stage of clean-x1 before it"
         yield f"  cleaning  {job.model.cleaning:.0%} of the correction, by {stage}"
     tile = "whole frames" if plan.tile is None else f"tiles of {plan.tile} px"
-    yield (
-        f"  runs      on {plan.device} in {plan.precision}, {plan.window} frames at once and "
-        f"{plan.lookahead} ahead, {tile}"
-    )
+    yield f"  runs      on {describe_device(plan.device)} in {plan.precision}"
+    yield f"  windows   {plan.window} frames at once and {plan.lookahead} ahead, {tile}"
     options = " ".join(f"{key}={value}" for key, value in encode.options.items())
     yield f"  encoder   {encode.codec} {encode.pix_fmt} {options}".rstrip()
     if job.target.muxer != PICTURES:
@@ -316,8 +326,9 @@ def describe(job: Job) -> Iterator[str]:
             what = stream.action + (f" to {stream.codec}" if stream.action == "convert" else "")
             why = f" ({stream.reason})" if stream.reason else ""
             yield f"  stream {stream.index}  {stream.kind}: {what}{why}"
-    for warning in job.warnings:
-        yield f"  note      {warning}"
+    if notes:
+        for warning in job.warnings:
+            yield f"  note      {warning}"
 
 
 def expected_by_report(

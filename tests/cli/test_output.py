@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,8 @@ import pytest
 from synthetic import make_video
 
 from vsr.cli.main import main
+from vsr.options import EnhanceOptions
+from vsr.plan import describe, plan_job
 
 FAST = ["--model", "bicubic", "--preset", "ultrafast"]
 
@@ -117,3 +122,43 @@ def test_names_of_files_are_shown_with_escapes(
     said = capsys.readouterr()
     assert r"i\n\x1b[1mn.mp4" in said.out
     assert "\x1b" not in said.out + said.err
+
+
+def test_a_run_says_what_it_will_do_before_its_first_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_video(tmp_path / "in.mp4", frames=4, audio=("aac",))
+    assert main(["enhance", "in.mp4", "out.mkv", *FAST, "--device", "cpu"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "in.mp4: 64x48, 23.976 fps, 4 frames, h264"
+    begins = [line.split()[0] for line in lines[2:]]
+    ends = begins.index("out.mkv:")
+    assert begins[:ends] == ["picture", "model", "runs", "windows", "encoder", "stream", "stream"]
+    assert "64x48 -> 256x192, 4 frames" in lines[2]
+    assert main(["enhance", "in.mp4", "other.mkv", *FAST, "--progress", "json"]) == 0
+    events = [event for event in json_lines(capsys) if event["event"] != "warning"]
+    assert [event["event"] for event in events[:3]] == ["source", "start", "progress"]
+    assert events[0]["frames"] == 4
+    assert events[2]["waits_for"] in ("decoder", "network", "encoder")
+    assert main(["enhance", "in.mp4", "none.mkv", *FAST, "--progress", "none"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_the_first_line_of_a_run_needs_no_torch(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=2)
+    script = (
+        "import sys\nfrom vsr.cli.enhance import _print_source\n"
+        f"_print_source({str(source)!r}, 'bar')\nassert 'torch' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(f"{source}: 64x48")
+
+
+def test_an_interlaced_film_is_said_to_be_deinterlaced(tmp_path: Path) -> None:
+    film = tmp_path / "tape.mpg"
+    make_video(film, frames=4, codec="mpeg2video", field_order="tff", rate=Fraction(25))
+    job = plan_job(film, tmp_path / "out.mkv", EnhanceOptions(model="bicubic"))
+    assert "  fields    deinterlaced by bwdif, a picture for each frame" in list(describe(job))

@@ -200,7 +200,9 @@ def test_after_replays_a_clip_is_the_next_window_and_all_that_learnt_still_learn
     if name != "realbasicvsr":  # It cleans once in training, and as often as it needs elsewhere.
         with torch.no_grad(), torch.autocast("cpu", precision, enabled=precision != torch.float32):
             expected, _ = trained(lq, replayed(trained, lq, 2))
-        torch.testing.assert_close(judged.sr.detach(), expected.float())
+        # Without gradients a convolution and the sum after it are rounded once, not twice.
+        near = {"atol": 4e-3, "rtol": 0.0} if precision == torch.bfloat16 else {}
+        torch.testing.assert_close(judged.sr.detach(), expected.float(), **near)
 
 
 @NETWORKS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,7 @@ from vsr.cli.terminal import (
     print_line,
 )
 from vsr.cli.words import Options, ReportFile
-from vsr.errors import ConfigError, DamagedError
+from vsr.errors import ConfigError, DamagedError, VsrError
 from vsr.files import check_place, write_text
 from vsr.media.containers import check_record
 from vsr.options import EnhanceOptions, Positive
@@ -55,9 +56,12 @@ def enhance(
             show them on a page, with an estimate of time and size for the whole.
         open_: Open the page of --preview in a browser.
     """
+    _check(report, dry_run, preview, open_)
+    # Before PyTorch is loaded, which takes seconds.
+    if progress == "bar" or (progress == "json" and not dry_run and preview is None):
+        _print_source(source, progress)
     from vsr.pipeline import enhance as run
 
-    _check(report, dry_run, preview, open_)
     if preview is not None:
         return _preview(source, Path(target), preview, options, progress, open_)
     if dry_run:
@@ -71,7 +75,8 @@ def enhance(
     damage: DamagedError | None = None
     with _display(progress) as (show, warn):
         try:
-            result = run(source, target, options, progress=show, warn=warn)
+            planned = partial(_print_start, progress=progress)
+            result = run(source, target, options, progress=show, warn=warn, planned=planned)
         except DamagedError as error:
             damage, result = error, error.result
     if report is not None:
@@ -138,6 +143,36 @@ def _preview(
     return 0
 
 
+def _print_source(source: str, progress: ProgressKind) -> None:
+    """Print what the source is; a file that cannot be read is left to the plan to refuse."""
+    from vsr.cli.info import describe_picture
+    from vsr.media.probe import probe
+
+    try:
+        found = probe(source)
+    except VsrError:
+        return
+    video = found.video
+    if progress == "json":
+        size = {"width": video.width, "height": video.height, "frames": video.frame_count}
+        print_event("source", path=str(found.path), **size)
+    else:
+        print_line(f"{found.path}: {describe_picture(video)}")
+
+
+def _print_start(job: Job, progress: ProgressKind) -> None:
+    """Print what will happen, before it does; notes were printed as they came."""
+    from vsr.plan import describe
+
+    if progress == "bar":
+        for line in describe(job, notes=False):
+            print_line(line)
+    elif progress == "json":
+        from vsr.reporting import describe_plan
+
+        print_event("start", **describe_plan(job))
+
+
 def _fidelity(found: dict[str, Any]) -> str:
     worst = found["worst_frames"][0]
     return (
@@ -185,7 +220,7 @@ def _display(
     """Functions that show progress and warnings."""
     if kind == "bar":
         with bar(unit="frame") as shown:
-            yield lambda now: advance(shown, now.frames, now.total), note
+            yield lambda now: advance(shown, now.frames, now.total, now.waits_for), note
     elif kind == "json":
         yield _json_lines(), lambda text: print_event("warning", text=text)
     else:
@@ -200,6 +235,6 @@ def _json_lines() -> Callable[[Progress], None]:
         if now.frames == now.total or is_due():
             left = None if now.seconds_left is None else round(now.seconds_left, 1)
             facts = {"frames": now.frames, "total": now.total, "fps": round(now.fps, 3)}
-            print_event("progress", **facts, seconds_left=left)
+            print_event("progress", **facts, seconds_left=left, waits_for=now.waits_for)
 
     return show

@@ -12,7 +12,7 @@ from vsr.cli.terminal import counted, print_line
 from vsr.color import MATRIX_NAMES, PRIMARIES_NAMES, RANGE_NAMES, TRANSFER_NAMES, numbered
 
 if TYPE_CHECKING:
-    from vsr.media.probe import SourceInfo
+    from vsr.media.probe import SourceInfo, VideoInfo
 
 
 def info(
@@ -37,6 +37,13 @@ def info(
     return 0
 
 
+def describe_picture(video: VideoInfo) -> str:
+    """Size, rate, number of frames and codec of a video."""
+    rate = f"{float(video.frame_rate):.3f}".rstrip("0").rstrip(".")
+    count = "" if video.frame_count is None else f", {counted(video.frame_count, 'frame')}"
+    return f"{video.width}x{video.height}, {rate} fps{count}, {video.codec}"
+
+
 def describe(found: SourceInfo) -> list[str]:
     """A file in words, a line per fact."""
     from vsr.media.formats import shares_chroma
@@ -49,9 +56,7 @@ def describe(found: SourceInfo) -> list[str]:
     if found.duration is not None:
         length = f"{clock(found.duration)} ({float(found.duration):.3f} s)"
     lines = [f"{found.path}: {found.format}, {length}, {size}"]
-    rate = f"{float(video.frame_rate):.3f}".rstrip("0").rstrip(".")
-    count = "" if video.frame_count is None else f", {counted(video.frame_count, 'frame')}"
-    lines.append(f"  picture   {video.width}x{video.height}, {rate} fps{count}, {video.codec}")
+    lines.append(f"  picture   {describe_picture(video)}")
     color = video.color
     siting = f", chroma {video.chroma_siting}" if shares_chroma(video.pix_fmt) else ""
     lines.append(

@@ -10,6 +10,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 if TYPE_CHECKING:
@@ -94,11 +95,25 @@ def bar(**options: Any) -> Iterator[tqdm[Any]]:  # noqa: ANN401
     from tqdm import tqdm
 
     with tqdm(**{"dynamic_ncols": True, "leave": False, "disable": None, **options}) as shown_bar:
-        yield shown_bar
+        stop = Event()
+        clock = Thread(target=_keep_time, args=(shown_bar, stop), name="clock", daemon=True)
+        clock.start()
+        try:
+            yield shown_bar
+        finally:
+            stop.set()
+            clock.join()
 
 
-def advance(to: tqdm[Any], done: int, total: int | None) -> None:
-    """Move a bar to a count, whose total may change."""
+def _keep_time(shown_bar: tqdm[Any], stop: Event) -> None:
+    """Let the clock of a bar run on while nothing is done yet."""
+    while not stop.wait(1):
+        shown_bar.refresh()
+
+
+def advance(to: tqdm[Any], done: int, total: int | None, doing: str = "") -> None:
+    """Move a bar to a count, whose total may change; `doing` stands at its end."""
     if to.total != total:
         to.total = total
+    to.set_postfix_str(doing, refresh=False)
     to.update(done - to.n)

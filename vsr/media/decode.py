@@ -347,6 +347,7 @@ class Decoder:
         self._captioned = 0
         self._chain = parse_chain(options.filter_chain)
         self._leaves_fields = bool(self._chain.deinterlacers)
+        self.deinterlacing = ""
         self._interlaced = False
         self._order: PtsRepair | None = None
         self._packing: Packing | None = None
@@ -489,6 +490,7 @@ class Decoder:
             how = f"mode=send_frame:{which}"
         else:
             return self._chain
+        self.deinterlacing = f"bwdif, a picture for each {'field' if mode == 'field' else 'frame'}"
         return parse_chain(f"bwdif={how}") + self._chain
 
     def _check_interlaced(self, frame: VideoFrame) -> None:
