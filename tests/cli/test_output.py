@@ -162,3 +162,13 @@ def test_an_interlaced_film_is_said_to_be_deinterlaced(tmp_path: Path) -> None:
     make_video(film, frames=4, codec="mpeg2video", field_order="tff", rate=Fraction(25))
     job = plan_job(film, tmp_path / "out.mkv", EnhanceOptions(model="bicubic"))
     assert "  fields    deinterlaced by bwdif, a picture for each frame" in list(describe(job))
+
+
+def test_encoders_are_listed_at_eighty_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "--encoders"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("libx264 ") and "8/10 bit" in line for line in lines)
+    assert any(line.startswith("h264_nvenc ") and "hardware" in line for line in lines)
+    assert all(len(line) <= 80 for line in lines if line.startswith(" "))
+    assert main(["info"]) == 2
+    assert "FILE or --encoders" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from synthetic import make_video
 from vsr.color import assumed_matrix
 from vsr.errors import ConfigError, EncodeError, MuxError
 from vsr.media.encode import check_choices, plan_encoding
+from vsr.media.encoders import encoder_options, list_encoders
 from vsr.media.formats import choose_pixel_format, fill_frame, plane_format
 from vsr.media.probe import ColorTags, HdrMetadata, SourceInfo, probe
 from vsr.media.types import EncodePlan, PlaneFormat
@@ -151,6 +152,37 @@ def test_hardware_that_is_not_there_is_refused_with_advice(info: SourceInfo) -> 
     # AMD's encoders: hardly on the machine that runs this, unlike NVIDIA's.
     with pytest.raises(EncodeError, match="its own hardware and driver: choose --codec libx264"):
         plan(info, codec="h264_amf")
+
+
+def test_encoders_are_listed_and_tried(capfd: pytest.CaptureFixture[str]) -> None:
+    found = {one.name: one for one in list_encoders()}
+    assert capfd.readouterr().err == ""  # what the libraries print
+    for name, depths in (("libx264", (8, 10)), ("libx265", (8, 10, 12)), ("prores_ks", (10,))):
+        assert (found[name].trouble, found[name].hardware) == ("", False)
+        assert found[name].depths == depths
+    assert "yuv420p" in found["libx264"].pix_fmts
+    assert found["h264_nvenc"].hardware
+    assert set(found["hevc_nvenc"].pix_fmts) >= {"yuv420p", "p010le"}
+    assert {one.name for one in list_encoders(hardware=True)} == {
+        name for name, one in found.items() if one.hardware
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("h264_nvenc", {"rc": "vbr", "cq": "23"}),
+        ("av1_qsv", {"global_quality": "23"}),
+        ("h264_amf", {"rc": "cqp", "qp_i": "23", "qp_p": "23", "qp_b": "23"}),
+        ("hevc_amf", {"rc": "cqp", "qp_i": "23", "qp_p": "23"}),
+    ],
+)
+def test_crf_becomes_the_constant_quality_of_hardware(name: str, wanted: dict[str, str]) -> None:
+    codec = av.Codec(name, "w")
+    options = EncodeOptions(crf=23)
+    assert encoder_options(codec, options, parameters={}, limited_range=True) == wanted
+    steered = EncodeOptions(encoder_option=("b=5M",))
+    assert encoder_options(codec, steered, parameters={}, limited_range=True) == {"b": "5M"}
 
 
 def test_odd_sizes_are_refused_where_chroma_is_halved(info: SourceInfo) -> None:

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import textwrap
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from vsr.cli.terminal import counted, print_line
 from vsr.color import MATRIX_NAMES, PRIMARIES_NAMES, RANGE_NAMES, TRANSFER_NAMES, numbered
+from vsr.errors import ConfigError
 
 if TYPE_CHECKING:
     from vsr.media.probe import SourceInfo, VideoInfo
 
 
 def info(
-    file: Annotated[Positional[str], arg(metavar="FILE")],
+    file: Annotated[Positional[str | None], arg(metavar="[FILE]")] = None,
     *,
+    encoders: bool = False,
     json_: bool = False,
 ) -> int:
-    """Show what a video file holds, without decoding it.
+    """Show what a video file holds, or what this machine can encode with.
 
     Args:
-        file: A video, a folder of pictures, or a pattern such as frames/%06d.png.
+        file: A video, a folder of pictures, or a pattern such as frames/%06d.png; by default none,
+            with --encoders.
+        encoders: List the video encoders, those in hardware too, each tried with a frame.
         json_: Print all of it as JSON, for programs.
     """
+    if encoders == (file is not None):
+        raise ConfigError("vsr info takes a FILE or --encoders, one of them")
+    if encoders or file is None:
+        return _encoders(json_)
     from vsr.media.probe import probe
 
     found = probe(file)
@@ -34,6 +43,27 @@ def info(
     else:
         for line in describe(found):
             print_line(line)
+    return 0
+
+
+def _encoders(json_: bool) -> int:
+    from vsr.media.encoders import list_encoders
+
+    found = list_encoders()
+    if json_:
+        print(json.dumps([dataclasses.asdict(one) for one in found], indent=2))
+        return 0
+    for one in found:
+        depths = "/".join(map(str, one.depths))
+        kind = f"{one.format}, {'hardware' if one.hardware else 'software'}"
+        state = f"not here: {one.trouble}" if one.trouble else f"{depths} bit"
+        print_line(f"{one.name:18} {kind:22} {state}")
+        if not one.trouble:
+            print(
+                textwrap.fill(
+                    " ".join(one.pix_fmts), 80, initial_indent=" " * 19, subsequent_indent=" " * 19
+                )
+            )
     return 0
 
 

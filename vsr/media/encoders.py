@@ -13,7 +13,7 @@ import io
 import os
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from av.video.reformatter import Interpolation
 from vsr.color import HDR_TRANSFERS, MATRIX_NAMES, UNSPECIFIED, assumed_matrix, one_matrix
 from vsr.errors import ConfigError, EncodeError
 from vsr.media.containers import MUXERS, PICTURES, TargetKind, lengthen_ts
-from vsr.media.formats import fill_frame, packing_of, plane_shapes
+from vsr.media.formats import fill_frame, packing_of, plane_format, plane_shapes
 from vsr.media.matroska import DISPLAY_SIZED
 from vsr.media.probe import ColorTags, VideoInfo, probe
 from vsr.media.source import libav_messages
@@ -63,6 +63,15 @@ SETTLED = {
     "time_base", "pkt_timebase", "video_size", "aspect", "sar", "pixel_format", "colorspace",
     "color_range", "chroma_sample_location",
 }  # fmt: skip
+# Formats that people choose for video; FFmpeg has dozens more.
+LISTED = (
+    "h264", "hevc", "av1", "vp9", "vp8", "mpeg4", "mpeg2video", "prores", "dnxhd", "ffv1", "mjpeg",
+    "utvideo", "cfhd", "png",
+)  # fmt: skip
+_TRIED_WITH = {
+    "dnxhd": {"profile": "dnxhr_hq"},  # without it only some sizes
+    "libx265": {"x265-params": "log-level=none"},
+}
 FRAME_DURATION = int(av.codec.context.Flags.frame_duration)
 
 
@@ -218,8 +227,9 @@ def _quality_options(
     quality = crf if crf is not None else DEFAULT_CRF.get(name)
     if "crf" in known:
         return {} if quality is None or (steered and crf is None) else {"crf": f"{quality:g}"}
-    if "cq" in known:  # NVENC
-        return {} if steered and crf is None else {"rc": "vbr", "cq": f"{quality or 19:g}"}
+    hardware = _hardware_quality(name, known, 19 if quality is None else quality)
+    if hardware:
+        return {} if steered and crf is None else hardware
     if crf is not None:
         raise ConfigError(
             f"{name} has no crf; leave --crf out, or steer it by --encoder-option b=BITRATE "
@@ -227,6 +237,23 @@ def _quality_options(
         )
     if name in QUANTIZER and not steered:
         return {"flags": "+qscale", "global_quality": str(2 * LAMBDA)}
+    return {}
+
+
+def _hardware_quality(name: str, known: set[str], quality: float) -> dict[str, str]:
+    """What stands for --crf with encoders in hardware; empty for all others.
+
+    Source: `ffmpeg -h encoder=NAME` of FFmpeg 8.
+    """
+    if "cq" in known:  # NVENC: variable bit rate for a quality
+        return {"rc": "vbr", "cq": f"{quality:g}"}
+    if name.endswith("_qsv"):  # intelligent constant quality
+        return {"global_quality": f"{quality:.0f}"}
+    if name.endswith("_amf"):
+        levels = [key for key in ("qp_i", "qp_p", "qp_b") if key in known]
+        return {"rc": "cqp", **dict.fromkeys(levels, f"{quality:.0f}")}
+    if name.endswith("_videotoolbox"):  # 100 is the best
+        return {"flags": "+qscale", "global_quality": f"{LAMBDA * (100 - 100 * quality / 51):.0f}"}
     return {}
 
 
@@ -245,8 +272,7 @@ def _preset_options(name: str, known: set[str], preset: str | None) -> dict[str,
 
 def add_video_stream(output: av.container.OutputContainer, plan: EncodePlan) -> av.VideoStream:
     """Add the planned video stream to an output without a header yet."""
-    if plan.codec == "libsvtav1":  # what it prints to stderr; 1 is errors
-        os.environ.setdefault("SVT_LOG", "1")
+    _quieten(plan.codec)
     stream = output.add_stream(plan.codec, rate=plan.frame_rate, options=dict(plan.options))
     assert isinstance(stream, av.VideoStream)
     context = stream.codec_context
@@ -265,6 +291,11 @@ def add_video_stream(output: av.container.OutputContainer, plan: EncodePlan) -> 
     if plan.constant_interval is not None:  # without timestamps frames cannot be reordered
         context.max_b_frames = 0
     return stream
+
+
+def _quieten(codec: str) -> None:
+    if codec == "libsvtav1":  # what it prints to stderr; 1 is errors
+        os.environ.setdefault("SVT_LOG", "1")
 
 
 def make_frame(
@@ -342,10 +373,80 @@ def refusal(plan: EncodePlan, error: Exception) -> str:
     picture = f"{plan.width}x{plan.height} {plan.pix_fmt}, {rate}"
     shown = ", ".join(f"{key}={value}" for key, value in plan.options.items())
     if _is_hardware(av.Codec(plan.codec, "w")):
-        advice = "it needs its own hardware and driver: choose --codec libx264 or libx265 instead"
+        there = ", ".join(x.name for x in list_encoders(hardware=True) if not x.trouble)
+        advice = (
+            "it needs its own hardware and driver: choose --codec "
+            f"{there or 'libx264 or libx265'} instead (`vsr info --encoders` tries all)"
+        )
     else:
         advice = "correct the options or the size, or choose another --codec or --pix-fmt"
     return f"{plan.codec} cannot be used for {picture} ({shown}): {reason}; {advice}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderFacts:
+    """An encoder of this FFmpeg build.
+
+    Attributes:
+        name: As --codec takes it.
+        format: What it makes.
+        hardware: Whether it needs more than the processor.
+        depths: Bits per sample that it takes.
+        pix_fmts: Pixel formats that it takes.
+        trouble: Why it encodes nothing on this machine; empty if it does.
+    """
+
+    name: str
+    format: str
+    hardware: bool
+    depths: tuple[int, ...]
+    pix_fmts: tuple[str, ...]
+    trouble: str
+
+
+def list_encoders(*, hardware: bool = False) -> list[EncoderFacts]:
+    """List the encoders of the formats in `LISTED`; each encodes a frame to see if it works.
+
+    Args:
+        hardware: Those in hardware only.
+    """
+    found = []
+    for codec in sorted({av.Codec(name, "w").name for name in _video_encoders()}):
+        facts = av.Codec(codec, "w")
+        if facts.canonical_name not in LISTED or (hardware and not _is_hardware(facts)):
+            continue
+        layouts = {x.name: plane_format(x.name) for x in facts.video_formats or ()}
+        usable = {name: layout for name, layout in layouts.items() if layout is not None}
+        found.append(
+            EncoderFacts(
+                name=codec,
+                format=facts.canonical_name,
+                hardware=_is_hardware(facts),
+                depths=tuple(sorted({layout.bit_depth for layout in usable.values()})),
+                pix_fmts=tuple(usable),
+                trouble=_trouble(codec, next(iter(usable), "nv12")),
+            )
+        )
+    return found
+
+
+def _trouble(name: str, pix_fmt: str) -> str:
+    """Encode one grey frame; the reason if it fails."""
+    context = av.CodecContext.create(name, "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.width, context.height, context.pix_fmt = 320, 192, pix_fmt
+    context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
+    context.options = _TRIED_WITH.get(name, {})
+    _quieten(name)
+    try:
+        with libav_messages() as messages:
+            frame = av.VideoFrame(320, 192, pix_fmt)
+            frame.pts = 0
+            context.encode(frame)
+            context.encode(None)
+    except (av.FFmpegError, ValueError) as error:
+        return messages[0].strip().rstrip(".") if messages else str(error)
+    return ""
 
 
 def black_frame(plan: EncodePlan) -> av.VideoFrame:
