@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("name", help="of the model in `vsr models`")
     parser.add_argument("--data", required=True, help="training data")
     parser.add_argument("--hardware", required=True)
+    parser.add_argument("--output", type=Path, help="another file than the model's own")
     parser.add_argument("--note", help="anything not in the options, such as a changed schedule")
     arguments = parser.parse_args()
 
@@ -64,7 +65,7 @@ def main() -> None:
     }
     if arguments.note:
         facts["note"] = arguments.note
-    target = WEIGHTS / f"{arguments.name}.safetensors"
+    target = arguments.output or WEIGHTS / f"{arguments.name}.safetensors"
     save_weights(target, load_file(source), network, facts)
     print(f"{target.name}: {target.stat().st_size} bytes, step {facts['step']}")
 

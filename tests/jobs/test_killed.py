@@ -133,6 +133,7 @@ def answering(answers: dict[str, str]) -> local._Worker:
                 else:
                     there.send((kind, {} if kind == "done" else "another vsr is at work"))
 
-    threading.Thread(target=work).start()
-    process = SimpleNamespace(is_alive=lambda: not there.closed, join=lambda *_: None)
+    thread = threading.Thread(target=work)
+    thread.start()
+    process = SimpleNamespace(is_alive=thread.is_alive, join=thread.join)
     return local._Worker(process=process, pipe=here, index=0)
