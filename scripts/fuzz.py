@@ -273,9 +273,11 @@ def judge(code: int | None, said: str, limit: float) -> tuple[str, str]:
         return "unclear", lines[-1] if lines else ""
     if "the finished file is not what its source calls for" in said:
         return "failed at the end", lines[-1]
-    if code in (1, 2) and len(lines) == 1 and lines[0].startswith("vsr: error: "):
-        return "refused", lines[0]
-    return "unclear", f"exit code {code}, {len(lines)} lines: {lines[-1:]}"
+    # The lines before it are those of the plan.
+    errors = [line for line in lines if line.startswith("vsr: ")]
+    if code in (1, 2) and errors == lines[-1:] and errors[0].startswith("vsr: error: "):
+        return "refused", errors[0]
+    return "unclear", f"exit code {code}, {len(errors)} remarks, at last {lines[-1:]}"
 
 
 # The judge, in a process of its own.
