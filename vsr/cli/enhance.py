@@ -18,6 +18,7 @@ from vsr.cli.terminal import (
     counted,
     each_second,
     note,
+    print_above,
     print_event,
     print_line,
 )
@@ -166,7 +167,7 @@ def _print_start(job: Job, progress: ProgressKind) -> None:
 
     if progress == "bar":
         for line in describe(job, notes=False):
-            print_line(line)
+            print_above(line)
     elif progress == "json":
         from vsr.reporting import describe_plan
 
@@ -219,12 +220,20 @@ def _display(
 ) -> Iterator[tuple[Callable[[Progress], None], Callable[[str], None]]]:
     """Functions that show progress and warnings."""
     if kind == "bar":
-        with bar(unit="frame") as shown:
-            yield lambda now: advance(shown, now.frames, now.total, now.waits_for), note
+        with bar(bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]") as shown:
+            yield lambda now: advance(shown, now.frames, now.total, _pace(now)), note
     elif kind == "json":
         yield _json_lines(), lambda text: print_event("warning", text=text)
     else:
         yield lambda now: None, note
+
+
+def _pace(now: Progress) -> str:
+    """Speed, time left, and what sets the pace."""
+    from vsr.report.facts import clock
+
+    left = "" if now.seconds_left is None else f"{clock(now.seconds_left, digits=0)} left, "
+    return f"{now.fps:.2f} fps, {left}{now.waits_for}"
 
 
 def _json_lines() -> Callable[[Progress], None]:

@@ -37,6 +37,14 @@ def print_line(text: str, to: TextIO | None = None) -> None:
     print(shown(text), file=to or sys.stdout, flush=True)
 
 
+def print_above(text: str) -> None:
+    """Print a line on stdout, above a bar if there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(shown(text))
+    sys.stdout.flush()
+
+
 def _wrapped(text: str, to: TextIO) -> str:
     """Wrap on a terminal only: where programs read, a remark is one line."""
     text = shown(text)
