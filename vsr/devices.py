@@ -75,8 +75,8 @@ def choose_precision(
     """Turn "auto" into the fast precision of the device.
 
     fp16 on CUDA. On a CPU int8, if the network may be computed so and the CPU has instructions for
-    it but none for matrices of bf16, which are as fast; bf16 if it has instructions for that
-    (without them it is several times slower than fp32); fp32 otherwise.
+    it (VNNI) but none for matrices of bf16 (AMX); bf16 if it has instructions for that (without
+    them it is several times slower than fp32); fp32 otherwise.
 
     Args:
         wanted: The option.
@@ -115,7 +115,7 @@ def has_vnni(cpu_description: str) -> bool:
 
 
 def has_amx(cpu_description: str) -> bool:
-    """Whether the CPU multiplies matrices of bf16, as fast as int8, by Linux' /proc/cpuinfo."""
+    """Whether the CPU multiplies matrices of bf16 natively, by Linux' /proc/cpuinfo."""
     return "amx_bf16" in cpu_description.split()
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vsr.color import LUMA_WEIGHTS
 from vsr.errors import DamagedError, DecodeError, VerifyError
@@ -438,16 +438,17 @@ class Waits:
         return max(spent, key=spent.__getitem__)
 
 
-class TimedNetwork:
+class TimedNetwork(nn.Module):
     """A network that counts the seconds spent in it."""
 
     def __init__(self, network: Any) -> None:  # noqa: ANN401
+        super().__init__()
         self._network = network
         self.scale: int = network.scale
         self.min_size: int = network.min_size
         self.seconds = 0.0
 
-    def __call__(
+    def forward(
         self, lq: Tensor, state: State | None = None, lookahead: int = 0
     ) -> tuple[Tensor, State]:
         """Run it; on a GPU, wait until it has finished."""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from synthetic import make_video
 
 from vsr.devices import choose_precision, has_amx, has_vnni
 from vsr.errors import ConfigError
 from vsr.inference.runner import computing
+from vsr.models.contract import VideoNetwork
 from vsr.models.layers import ResidualBlock, calibrate
-from vsr.models.zoo import MODELS, load_network
+from vsr.models.zoo import MODELS, ModelInfo, load_network
+from vsr.options import EnhanceOptions, InferenceOptions
+from vsr.pipeline import enhance
+from vsr.plan import plan_job
 
 CPU = torch.device("cpu")
 
@@ -34,7 +41,7 @@ def test_bundled_networks_give_nearly_the_same_pictures(name: str) -> None:
     lq = torch.nn.functional.interpolate(coarse, size=(36, 48), mode="bicubic").clamp(0, 1)[None]
     with torch.inference_mode():
         exact, _ = network(lq)
-        calibrate(network)  # type: ignore[arg-type]
+        assert calibrate(network) == 10
         with computing("int8", CPU):
             rounded, _ = network(lq)
         still, _ = network(lq)
@@ -51,10 +58,59 @@ def test_the_same_weights_are_always_calibrated_alike() -> None:
     for _ in range(2):
         network = load_network(MODELS["compact-x4"])
         torch.manual_seed(len(made))
-        calibrate(network)  # type: ignore[arg-type]
+        calibrate(network)
         with torch.inference_mode(), computing("int8", CPU):
             made.append(network(lq)[0])
     assert torch.equal(made[0], made[1])
+
+
+@needs_int8
+def test_new_weights_are_calibrated_anew() -> None:
+    network, other = (load_network(MODELS[name]) for name in ("compact-x4", "compact-x4-real"))
+    assert isinstance(network, torch.nn.Module)
+    assert isinstance(other, torch.nn.Module)
+    calibrate(network)
+    network.load_state_dict(other.state_dict())
+    lq, made = torch.rand(1, 3, 3, 20, 24), []
+    for each in (network, other):
+        calibrate(each)
+        with torch.inference_mode(), computing("int8", CPU):
+            made.append(each(lq)[0])
+    assert torch.equal(made[0], made[1])
+
+
+@needs_int8
+def test_a_film_is_computed_in_the_precision_that_its_plan_names(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=3)
+    loaded: list[object] = []
+
+    def load(model: ModelInfo, device: str) -> VideoNetwork:
+        loaded.append(load_network(model, device))
+        return loaded[-1]  # type: ignore[return-value]
+
+    said: list[str] = []
+    for precision in ("int8", "auto"):
+        chosen = EnhanceOptions(
+            model="compact-x4",
+            inference=InferenceOptions(device="cpu", precision=precision),  # type: ignore[arg-type]
+        )
+        used = plan_job(source, tmp_path / f"{precision}.mkv", chosen).inference.precision
+        enhance(source, tmp_path / f"{precision}.mkv", chosen, load=load, warn=said.append)
+        parts = loaded[-1].modules()  # type: ignore[attr-defined]
+        blocks = [part for part in parts if isinstance(part, ResidualBlock)]
+        assert len(blocks) == 10
+        assert all((block.packed is not None) == (used == "int8") for block in blocks)
+    assert not any("int8" in text for text in said)
+
+
+@needs_int8
+def test_a_network_without_such_blocks_is_said_to_be_computed_otherwise(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=2)
+    said: list[str] = []
+    inference = InferenceOptions(device="cpu", precision="int8")
+    options = EnhanceOptions(model="bicubic", inference=inference)
+    enhance(source, tmp_path / "out.mkv", options, warn=said.append)
+    assert any("no part of this network can be computed in int8" in text for text in said)
 
 
 @needs_int8

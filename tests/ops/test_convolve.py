@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from vsr.ops.convolve import FUSED_FLOPS, Activation, convolve
+from vsr.ops.convolve import Activation, convolve, fused_flops
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -52,7 +52,7 @@ def test_the_work_of_both_ways_counts_alike() -> None:
     for add in (None, torch.zeros(1, 4, 6, 6)):
         counts = []
         for grad in (False, True):
-            counter = FlopCounterMode(display=False, custom_mapping=FUSED_FLOPS)
+            counter = FlopCounterMode(display=False, custom_mapping=fused_flops())
             with torch.set_grad_enabled(grad), counter:
                 convolve(x, weight, None, add=add)
             counts.append(counter.get_total_flops())

@@ -9,7 +9,7 @@ from math import log10
 from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vsr.devices import DTYPES, Precision, best_float
 from vsr.errors import OutOfMemoryError, VsrError
@@ -155,8 +155,9 @@ class _Engine:
         self._plan = plan
         self._warn = warn
         self._half_failures = half_failures
-        if plan.precision == "int8" and isinstance(network, nn.Module):
-            calibrate(network)
+        if plan.precision == "int8" and not calibrate(network):
+            floats = best_float(torch.device(plan.device))
+            warn(f"no part of this network can be computed in int8: it is computed in {floats}")
 
     def position(self, state: State | None, frames: int) -> Position:
         """The position `frames` into a segment."""

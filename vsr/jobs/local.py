@@ -108,7 +108,7 @@ def run_batch(
     with _interrupts() as interrupt, _workers(hired, workers, options) as crew:
 
         def do(queue: list[BatchJob], *, rehearsing: bool) -> dict[str, BatchJob]:
-            """Give all jobs to the workers; those that passed a rehearsal, by source."""
+            """Run all jobs on the workers; return those that passed a rehearsal, by source."""
             passed: dict[str, BatchJob] = {}
             stopped: str | None = None
             while queue or any(worker.job for worker in crew):

@@ -53,7 +53,12 @@ class Stage(Recomputable, nn.Sequential):
 
 
 def _plain(layer: nn.Module | None) -> TypeGuard[nn.Conv2d]:
-    return isinstance(layer, nn.Conv2d) and layer.stride == (1, 1)
+    return (
+        isinstance(layer, nn.Conv2d)
+        and layer.stride == layer.dilation == (1, 1)
+        and layer.groups == 1
+        and layer.padding_mode == "zeros"
+    )
 
 
 def _leaky(layer: nn.Module | None) -> bool:
@@ -103,6 +108,7 @@ class ResidualBlock(nn.Module):
     Attributes:
         ranges: Lowest and highest input and highest inner value, while `calibrate` watches them.
         packed: Both convolutions for `ops.int8`, once it has.
+        packed_of: The weights that they were made of: see `_weights_of`.
     """
 
     def __init__(self, channels: int) -> None:
@@ -111,6 +117,7 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.ranges: list[float] | None = None
         self.packed: tuple[int8.Packed, int8.Packed] | None = None
+        self.packed_of: tuple[int, ...] = ()
         # A tenth of the usual size keeps a deep trunk near identity at the start (ESRGAN, app. A).
         for conv in (self.conv1, self.conv2):
             nn.init.kaiming_normal_(conv.weight)
@@ -129,18 +136,23 @@ class ResidualBlock(nn.Module):
         return convolve_by(self.conv2, inner, add=x)
 
 
-def calibrate(network: nn.Module) -> None:
+def calibrate(network: object) -> int:
     """Prepare the residual blocks of a network on a CPU for `ops.int8.int8_blocks`.
 
     Ranges come from a made-up clip with the statistics of natural ones, so the same weights always
-    get the same ones. Blocks that are prepared already stay so.
+    get the same ones. Blocks that were prepared from the weights they have stay so.
 
     Args:
         network: A `contract.VideoNetwork`.
+
+    Returns:
+        How many blocks it has.
     """
+    if not isinstance(network, nn.Module):
+        return 0
     blocks = [part for part in network.modules() if isinstance(part, ResidualBlock)]
-    if all(block.packed is not None for block in blocks):
-        return
+    if all(block.packed_of == _weights_of(block) for block in blocks):
+        return len(blocks)
     for block in blocks:
         block.ranges, block.packed = [0.0, 0.0, 0.0], None
     with torch.inference_mode():
@@ -149,7 +161,20 @@ def calibrate(network: nn.Module) -> None:
         assert block.ranges is not None
         low, high, most = block.ranges
         block.packed = int8.pack(block.conv1, low, high), int8.pack(block.conv2, 0.0, most)
-        block.ranges = None
+        block.packed_of, block.ranges = _weights_of(block), None
+    return len(blocks)
+
+
+def _weights_of(block: ResidualBlock) -> tuple[int, ...]:
+    """Place and version of the parameters, which change with them."""
+    return tuple(
+        number
+        for parameter in block.parameters()
+        for number in (
+            parameter.data_ptr(),
+            0 if parameter.is_inference() else parameter._version,
+        )
+    )
 
 
 def _calibration_clip() -> Tensor:

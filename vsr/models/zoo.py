@@ -254,14 +254,16 @@ def facts_of(network: VideoNetwork) -> NetworkFacts:
     """What planning needs to know about a loaded network.
 
     Where its architecture is none of `ARCHITECTURES`, it is taken to need what the compact one
-    does.
+    does, and not to be meant for int8.
     """
     known = {"scale": network.scale}
     if hasattr(network, "channels"):
         known["channels"] = network.channels
     own: object = type(network)
     names = [name for name, kind in ARCHITECTURES.items() if kind is own]
-    return _facts(names[0] if names else "compact", known)
+    if names:
+        return _facts(names[0], known)
+    return replace(_facts("compact", known), int8=False)
 
 
 def _own_model(path: Path) -> ModelInfo:
@@ -369,14 +371,15 @@ def gmac(
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    from vsr.ops.convolve import FUSED_FLOPS
+    from vsr.ops.convolve import fused_flops
 
     network = ARCHITECTURES[architecture](**hyper_parameters)
     width, height = size
     counts: list[int] = []
     # The first and the last frame of a clip cost less than those between.
     for frames in (2, 3):
-        with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=FUSED_FLOPS) as counter:
+        counter = FlopCounterMode(display=False, custom_mapping=fused_flops())
+        with torch.no_grad(), counter:
             network(torch.rand(1, frames, 3, height, width))
         counts.append(counter.get_total_flops())
     share = width * height / (320 * 180)

@@ -29,7 +29,7 @@ def convolve(
     """Convolve, add and activate.
 
     With gradients or on a GPU these are the usual operators. Without gradients on a CPU they are
-    one of oneDNN's: sums and activations cost next to nothing there.
+    one of oneDNN's, so that sums and activations need no pass of their own over the memory.
 
     Args:
         x: (N, C, H, W).
@@ -74,9 +74,11 @@ def convolve_by(
 def _fuses(x: Tensor, dtype: torch.dtype) -> bool:
     if x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
         return False
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
     if dtype == torch.bfloat16:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return dtype == torch.float32 and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return dtype == torch.float32
 
 
 def _activated(x: Tensor, activation: Activation) -> Tensor:
@@ -97,8 +99,11 @@ def _added_flops(_: object, x: list[int], *args: Any, **kwargs: Any) -> int:  # 
     return _fused_flops(x, *args, **kwargs)
 
 
-FUSED_FLOPS: dict[Any, Any] = {
-    torch.ops.mkldnn._convolution_pointwise: _fused_flops,
-    torch.ops.mkldnn._convolution_pointwise_: _added_flops,
-}
-"""How `torch.utils.flop_counter` counts the operators that only this module uses."""
+def fused_flops() -> dict[Any, Any]:
+    """How `torch.utils.flop_counter` counts the operators that only this module uses."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return {}
+    return {
+        torch.ops.mkldnn._convolution_pointwise: _fused_flops,
+        torch.ops.mkldnn._convolution_pointwise_: _added_flops,
+    }
