@@ -114,7 +114,7 @@ class InferenceOptions:
     """auto, cpu, cuda or cuda:N."""
 
     precision: PrecisionChoice = "auto"
-    """auto is fp16 on CUDA; on a CPU int8 for the bundled networks where it has VNNI but no AMX
+    """auto is fp16 on CUDA; on a CPU int8 for the compact networks where it has VNNI but no AMX
     instructions, else bf16 if it has those for it, else fp32."""
 
     scene_threshold: Annotated[float, Interval(ge=0, le=NEVER)] = CUT_SCORE

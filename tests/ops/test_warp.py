@@ -77,7 +77,7 @@ def test_rows_of_channels_are_warped_as_pictures_are(dtype: torch.dtype) -> None
     )
 
 
-def test_rows_moved_by_no_number_are_none_and_those_far_outside_are_zero() -> None:
+def test_rows_moved_by_no_number_are_none_and_those_from_far_outside_are_zero() -> None:
     """Half precision may break a flow; the runner sees that by the picture."""
     x = torch.rand(1, 16, 4, 5).contiguous(memory_format=torch.channels_last)
     flow = torch.zeros(1, 2, 4, 5)
@@ -87,6 +87,6 @@ def test_rows_moved_by_no_number_are_none_and_those_far_outside_are_zero() -> No
     with torch.no_grad():
         warped = flow_warp(x, flow)
     assert warped[..., 1, 2].isnan().all()
-    assert not warped[..., 2, 3].isfinite().any() or not warped[..., 2, 3].any()
+    assert warped[..., 2, 3].isnan().all()
     assert not warped[..., 3, 4].any()
     torch.testing.assert_close(warped[..., 0, :], x[..., 0, :])
