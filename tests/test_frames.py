@@ -242,11 +242,74 @@ def test_running_out_of_memory_is_a_python_warning_unless_taken_elsewhere() -> N
         {"inference": vsr.InferenceOptions(window=0)},
         {"inference": vsr.InferenceOptions(device="tpu")},
         {"model": vsr.load_model("compact-x4"), "inference": vsr.InferenceOptions(device="tpu")},
+        {"model": 4},
+        {"model": Path("none.safetensors")},
+        {"model": Counting},
+        {"model": torch.nn.Identity()},
+        {"inference": {"windw": 3}},
+        {"inference": "fast"},
+        {"cuts": 5},
+        {"cuts": [-1]},
+        {"cuts": ["a"]},
+        {"warn": "always"},
     ],
 )
 def test_a_wrong_option_is_an_error_at_the_call(options: dict[str, Any]) -> None:
     with pytest.raises(vsr.VsrError):
         vsr.enhance_frames([], **options)
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        (np.zeros((8, 8, 3), np.uint8), r"got \(8, 8, 3\); put a single picture into a list"),
+        (torch.zeros(1, 2, 3, 8, 8), r"tensor \(T, 3, H, W\); got \(1, 2, 3, 8, 8\)"),
+        ("in.mp4", "got 'in.mp4'; files are for vsr.enhance"),
+        (5, "wanted an iterable of frames, got int"),
+    ],
+)
+def test_what_is_no_set_of_frames_is_an_error_at_the_call(frames: Any, message: str) -> None:  # noqa: ANN401
+    with pytest.raises(vsr.FrameError, match=message):
+        vsr.enhance_frames(frames, "bicubic")
+
+
+class Wrong(Counting):
+    """Returns what it was told to."""
+
+    def __init__(self, found: object) -> None:
+        self.found = found
+
+    def __call__(
+        self, lq: Tensor, state: State | None = None, lookahead: int = 0
+    ) -> tuple[Tensor, State]:
+        return self.found  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (torch.zeros(1, 1, 3, 16, 16), r"scale 2: \(sr, state\) wanted, got Tensor"),
+        ((torch.zeros(1, 1, 3, 8, 8), ()), r"\(1, 1, 3, 16, 16\) wanted, got \(1, 1, 3, 8, 8\)"),
+        ((torch.zeros(1, 1, 3, 16, 16), None), "a state wanted .* got NoneType"),
+        ((torch.zeros(1, 1, 3, 16, 16), (torch.zeros(1, 4),)), r"\(1, C, 8, 8\) wanted"),
+    ],
+)
+def test_a_network_that_breaks_its_contract_is_named(found: object, message: str) -> None:
+    with pytest.raises(vsr.VsrError, match=message):
+        list(vsr.enhance_frames([np.zeros((8, 8, 3))], Wrong(found), inference=FP32))
+
+
+def test_a_network_in_training_is_run_in_evaluation_mode() -> None:
+    class Noisy(torch.nn.Module):
+        scale = min_size = 1
+
+        def forward(self, lq: Tensor, state: State | None, lookahead: int) -> tuple[Tensor, State]:
+            return lq[:, : lq.shape[1] - lookahead] + int(self.training), ()
+
+    network: Any = Noisy()
+    frames = [p.astype(np.float32) / 255 for p in film(3)]
+    np.testing.assert_array_equal(list(vsr.enhance_frames(frames, network)), frames)
+    assert network.training
 
 
 @pytest.mark.parametrize(

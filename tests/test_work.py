@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import pickle
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 from small_disk import make_room, small_disk
 from synthetic import draw_number, make_pictures, make_video
 
-from vsr.errors import DiskError, MediaError, MuxError
+from vsr.errors import CancelledError, DiskError, MediaError, MuxError
 from vsr.models.checkpoints import save_weights
 from vsr.models.compact import Compact
 from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions
@@ -103,6 +105,56 @@ def interrupt() -> None:
 def interrupted(source: Path, target: Path | str, chosen: EnhanceOptions, frame: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         enhance(source, target, chosen, progress=stop_at(frame, interrupt))
+
+
+@pytest.mark.parametrize(
+    ("make", "frame"),
+    [(threading.Event, 1), (multiprocessing.Event, 12), (threading.Event, FRAMES)],
+)
+def test_a_cancelled_film_goes_on_and_equals_the_uninterrupted_one(
+    make: Callable[[], threading.Event], frame: int, tmp_path: Path
+) -> None:
+    source = film(tmp_path / "in.mp4")
+    whole = enhance(source, tmp_path / "whole.mp4", options())
+    event = make()
+    progress = stop_at(frame, event.set)
+    with pytest.raises(CancelledError, match="the same call continues"):
+        enhance(source, tmp_path / "out.mp4", options(), progress=progress, cancel=event)
+    assert not (tmp_path / "out.mp4").exists()
+    event.clear()
+    result = enhance(source, tmp_path / "out.mp4", options(), cancel=event)
+    assert result.frames == whole.frames == FRAMES
+    # With the first window done, 4 frames, no piece is; after the last frame all but verifying is.
+    assert (result.resumed == 0) == (frame == 1)
+    assert content(tmp_path / "out.mp4") == content(tmp_path / "whole.mp4")
+
+
+def test_a_job_cancelled_before_it_begins_leaves_nothing(tmp_path: Path) -> None:
+    source = film(tmp_path / "in.mp4")
+    event = threading.Event()
+    event.set()
+    with pytest.raises(CancelledError):
+        enhance(source, tmp_path / "out.mp4", options(), cancel=event)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_a_film_may_be_cancelled_while_finished_frames_are_skipped(tmp_path: Path) -> None:
+    source = film(tmp_path / "in.mp4")
+    interrupted(source, tmp_path / "out.mp4", options(), FRAMES)
+
+    class Late(threading.Event):
+        """Set once it has been asked for the plan, the start, and ten skipped frames."""
+
+        asked = 0
+
+        def is_set(self) -> bool:
+            self.asked += 1
+            return self.asked > 13
+
+    seen: list[Progress] = []
+    with pytest.raises(CancelledError):
+        enhance(source, tmp_path / "out.mp4", options(), progress=seen.append, cancel=Late())
+    assert not seen
 
 
 DOOMED = """

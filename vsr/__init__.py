@@ -14,11 +14,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from vsr.errors import FrameError, VsrError
+from vsr.errors import CancelledError, FrameError, VsrError
 from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions, Measuring
 
 if TYPE_CHECKING:
-    from vsr.benchmark import evaluate
+    from vsr.benchmark import EvaluateProgress, evaluate
     from vsr.frames import enhance_frames
     from vsr.models.zoo import load_model
     from vsr.pipeline import EnhanceResult, Progress, enhance
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CancelledError",
     "EncodeOptions",
     "EnhanceOptions",
     "EnhanceResult",
+    "EvaluateProgress",
     "FrameError",
     "InferenceOptions",
     "Measuring",
@@ -43,6 +45,7 @@ __all__ = [
 # Imported on first use: torch takes seconds, and `vsr info` does not need it.
 _LAZY = {
     "EnhanceResult": "vsr.pipeline",
+    "EvaluateProgress": "vsr.benchmark",
     "Progress": "vsr.pipeline",
     "enhance": "vsr.pipeline",
     "enhance_frames": "vsr.frames",

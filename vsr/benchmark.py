@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
+from os import PathLike
 from pathlib import Path
 from typing import Any, Self
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -22,28 +26,83 @@ from vsr.data.datasets import read_pairs
 from vsr.data.degrade import BD_SCALE
 from vsr.data.layouts import PROTOCOLS, ClipFiles, Protocol, find_clips
 from vsr.devices import choose_device, choose_precision
-from vsr.errors import ConfigError, DatasetError
+from vsr.errors import Cancel, ConfigError, DatasetError, stop_if
 from vsr.evaluation.metrics import SSIM_WINDOW
 from vsr.evaluation.scores import WORST_FIRST, ClipScore, FrameScore, average, of_clip, score_frames
 from vsr.files import check_place, write_text
 from vsr.inference.plan import MIB, make_plan, share_of_memory
 from vsr.inference.runner import LqFrame, upscale
-from vsr.models.contract import VideoNetwork
-from vsr.models.zoo import ModelInfo, find_model, load_network
+from vsr.models.contract import NetworkFacts, VideoNetwork, as_network, evaluating
+from vsr.models.zoo import ModelInfo, device_of, facts_of, find_model, load_network
 from vsr.ops.color import to_picture
-from vsr.options import NEVER, InferenceOptions, Measuring, differences, validated
+from vsr.options import (
+    NEVER,
+    InferenceOptions,
+    Measuring,
+    differences,
+    text_of,
+    validated,
+)
 
 BASELINE = "bicubic"
 Image = NDArray[np.uint8]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """A model to be measured.
+
+    Attributes:
+        name: In tables.
+        facts: For planning.
+        weights: What tells it from others in kept results: a hash of its weights.
+        load: Gives the network, in evaluation mode.
+        device: Where it computes.
+    """
+
+    name: str
+    facts: NetworkFacts
+    weights: str | None
+    load: Callable[[], VideoNetwork]
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateProgress:
+    """How far a measurement is.
+
+    Attributes:
+        model, clip: What is being measured.
+        frames: Of this clip, measured so far.
+        done: Clips finished, of all models.
+        total: Clips in all, of all models.
+    """
+
+    model: str
+    clip: str
+    frames: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Watch:
+    """What a caller wants to hear, and when to stop."""
+
+    tell: Callable[[str], None]
+    progress: Callable[[EvaluateProgress], None]
+    cancel: Cancel | None
+
+
 def evaluate(
-    models: Sequence[str],
-    data: str | Path,
+    models: Sequence[str | PathLike[str] | VideoNetwork] | Mapping[str, VideoNetwork],
+    data: str | PathLike[str],
     measuring: Measuring,
     *,
-    results: Path | None = None,
+    results: str | PathLike[str] | None = None,
     tell: Callable[[str], None] = lambda line: None,
+    progress: Callable[[EvaluateProgress], None] = lambda now: None,
+    cancel: Cancel | None = None,
 ) -> Results:
     """Measure models, and `bicubic` before them, on the clips of a test set.
 
@@ -52,72 +111,99 @@ def evaluate(
     clips as a whole (`folder-real`).
 
     Args:
-        models: Names or weight files; all of one scale.
+        models: Names, weight files or networks, all of one scale; or networks by the name that
+            each shall have. Networks are measured in evaluation mode.
         data: The folder of the test set.
         measuring: The protocol and the rest.
         results: A JSON file, written every few seconds and at the end, however it ends; clips
-            that it holds already, measured alike with the same weights, are not measured again.
+            that it holds already, measured alike with the same weights, are not measured again,
+            except with networks that are given: their code may have changed.
         tell: Gets a line for each clip and each warning.
+        progress: Called after each frame and each clip.
+        cancel: Set it, from any thread, to stop before the next frame or clip.
 
     Raises:
+        CancelledError: `cancel` was set; what was measured is in `results`.
         ConfigError: A model or the protocol is not known, or the scales differ.
         MuxError: The file of results cannot be written.
         DatasetError: The folder is not laid out as the protocol needs.
     """
-    protocol = _protocol(measuring)
-    infos = _models(models, protocol)
-    clips = find_clips(Path(data), protocol)
+    measuring = validated(Measuring, measuring, "measuring")
+    protocol = PROTOCOLS[measuring.protocol]
+    found = _models(models, protocol, measuring.inference.device)
+    clips = find_clips(Path(text_of(data, "the folder of the test set")), protocol)
+    kept = None if results is None else Path(text_of(results, "the file of results"))
     table = Results(
         protocol=protocol.name,
-        scale=infos[0].scale,
+        scale=found[0].facts.scale,
         on_luma=protocol.on_luma,
         settings=_settings(measuring),
         entries={},
     )
-    if results is not None:
-        check_place(results)
-        table = table.resumed(results) if results.exists() else table
-    with Growing(table, results) as growing:
-        for info in infos:
-            _measure_all(info, clips, protocol, measuring, growing, tell)
-    return growing.table.of([info.name for info in infos], [clip.name for clip in clips])
+    if kept is not None:
+        check_place(kept)
+        table = table.resumed(kept) if kept.exists() else table
+    watch = _Watch(tell=tell, progress=progress, cancel=cancel)
+    with Growing(table, kept) as growing:
+        for number, model in enumerate(found):
+            done, total = number * len(clips), len(found) * len(clips)
+            now = EvaluateProgress(model=model.name, clip="", frames=0, done=done, total=total)
+            on_device = replace(measuring.inference, device=model.device)
+            chosen = replace(measuring, inference=on_device)
+            _measure_all(model, clips, protocol, chosen, growing, watch, now)
+    return growing.table.of([model.name for model in found], [clip.name for clip in clips])
 
 
 def _measure_all(
-    info: ModelInfo,
+    model: Candidate,
     clips: Sequence[ClipFiles],
     protocol: Protocol,
     measuring: Measuring,
     growing: Growing,
-    tell: Callable[[str], None],
+    watch: _Watch,
+    now: EvaluateProgress,
 ) -> None:
     """Measure a model on the clips that a table lacks."""
-    weights = info.weight_hash
     network: VideoNetwork | None = None
-    for clip in clips:
-        identity = identity_of(weights, clip.gt, clip.lq)
-        if growing.has(info.name, clip.name, identity):
+    for number, clip in enumerate(clips, now.done + 1):
+        stop_if(watch.cancel)
+        now = replace(now, clip=clip.name)
+        identity = identity_of(model.weights, clip.gt, clip.lq)
+        if growing.has(model.name, clip.name, identity):
+            now = replace(now, done=number)
+            watch.progress(now)
             continue
-        network = network or load_network(info, choose_device(measuring.inference.device))
+        network = network or model.load()
         begin = time.monotonic()
-        frames = measure(info, network, clip, protocol, measuring, tell)
+        with evaluating(network):
+            frames = _measure(model, network, clip, protocol, measuring, watch, now)
         seconds = time.monotonic() - begin
         score = of_clip(frames)
         entry = ClipResult(identity=identity, score=score, frames=tuple(frames), seconds=seconds)
-        growing.add(info.name, clip.name, entry)
-        tell(_line(info.name, clip.name, score, seconds))
+        growing.add(model.name, clip.name, entry)
+        watch.tell(_line(model.name, clip.name, score, seconds))
+        now = replace(now, done=number)
+        watch.progress(replace(now, frames=len(frames)))
 
 
-def measure(
-    info: ModelInfo,
+def _measure(
+    model: Candidate,
     network: VideoNetwork,
     clip: ClipFiles,
     protocol: Protocol,
     measuring: Measuring,
-    tell: Callable[[str], None],
+    watch: _Watch,
+    now: EvaluateProgress,
 ) -> list[FrameScore]:
     """Score the frames of one clip."""
-    pairs = run_clip(info, network, clip, protocol, measuring, tell)
+
+    def watched(pairs: Iterable[tuple[Image, Image]]) -> Iterator[tuple[Image, Image]]:
+        for count, pair in enumerate(pairs, 1):
+            stop_if(watch.cancel)
+            yield pair
+            watch.progress(replace(now, frames=count))
+
+    pairs = watched(_run_clip(model, network, clip, protocol, measuring, watch.tell))
     if protocol.center_only:
         found = list(pairs)
         pairs = iter(found[len(found) // 2 :][:1])
@@ -129,8 +215,8 @@ def measure(
     )
 
 
-def run_clip(
-    info: ModelInfo,
+def _run_clip(
+    model: Candidate,
     network: VideoNetwork,
     clip: ClipFiles,
     protocol: Protocol,
@@ -146,14 +232,14 @@ def run_clip(
         DatasetError: The two sides of the clip do not belong together.
     """
     room = share_of_memory(InferenceOptions(device="cpu")) * MIB
-    source = read_pairs(clip, protocol, info.scale, frames=measuring.frames, room=room)
+    source = read_pairs(clip, protocol, model.facts.scale, frames=measuring.frames, room=room)
     first = next(source, None)
     if first is None:
         raise DatasetError(f"clip '{clip.name}' has no frames: '{clip.gt}'")
     _check_size(clip, first.gt, measuring)
     height, width = first.lq.shape[-2:]
     # The same for all networks, so that figures can be compared: none is computed in int8 unasked.
-    plan = make_plan(height, width, measuring.inference, replace(info.facts, int8=False))
+    plan = make_plan(height, width, measuring.inference, replace(model.facts, int8=False))
     for note in plan.notes:
         tell(f"note: {clip.name}: {note}")
     frames: Iterable[LqFrame[Image]] = (
@@ -176,10 +262,6 @@ def run_clip(
         yield to_picture((there.sr + back.sr) / 2), there.source
 
 
-def _protocol(measuring: Measuring) -> Protocol:
-    return PROTOCOLS[validated(Measuring, measuring).protocol]
-
-
 def _check_size(clip: ClipFiles, truth: Image, measuring: Measuring) -> None:
     height, width = truth.shape[:2]
     if min(height, width) - 2 * measuring.border < SSIM_WINDOW:
@@ -189,20 +271,78 @@ def _check_size(clip: ClipFiles, truth: Image, measuring: Measuring) -> None:
         )
 
 
-def _models(names: Sequence[str], protocol: Protocol) -> list[ModelInfo]:
+def _models(
+    models: Sequence[str | PathLike[str] | VideoNetwork] | Mapping[str, VideoNetwork],
+    protocol: Protocol,
+    device: str,
+) -> list[Candidate]:
     """Find the models, the baseline first, at their common scale."""
-    infos = [find_model(name) for name in dict.fromkeys(names) if name != BASELINE]
-    scales = sorted({info.scale for info in infos}) or [4]
+    found: dict[str, Candidate] = {}
+    for name, given in _named(models):
+        if isinstance(given, str):
+            if given != BASELINE:
+                found[given] = _of_info(find_model(given), device)
+        elif name in (BASELINE, *found):
+            raise ConfigError(f"'{name}' names two models of the table; name networks apart")
+        else:
+            found[name] = _of_network(name, given, device)
+    scales = sorted({model.facts.scale for model in found.values()}) or [4]
     if len(scales) > 1:
-        found = ", ".join(f"{info.name} x{info.scale}" for info in infos)
-        raise ConfigError(f"one table wants models of one scale, got {found}; run them apart")
+        each = ", ".join(f"{model.name} x{model.facts.scale}" for model in found.values())
+        raise ConfigError(f"one table wants models of one scale, got {each}; run them apart")
     if protocol.degradation == "bd" and scales[0] != BD_SCALE:
         raise ConfigError(
             f"{protocol.name} shrinks by {BD_SCALE}, the model enlarges by {scales[0]}; "
             "take a -bi protocol"
         )
-    base = find_model(BASELINE)
-    return [replace(base, hyper_parameters={"scale": scales[0]}), *infos]
+    base = replace(find_model(BASELINE), hyper_parameters={"scale": scales[0]})
+    return [_of_info(base, device), *found.values()]
+
+
+def _named(models: object) -> Iterator[tuple[str, str | VideoNetwork]]:
+    """Check the models that a caller gave, and name the networks among them.
+
+    Raises:
+        ConfigError: Something else is among them.
+    """
+    if isinstance(models, Mapping):
+        for name, network in models.items():
+            yield text_of(name, "the name of a network"), as_network(network)
+    elif isinstance(models, Iterable) and not isinstance(models, str | bytes):
+        kinds: Counter[str] = Counter()
+        for model in models:
+            if isinstance(model, str | PathLike):
+                yield "", os.fspath(model)
+                continue
+            kind = type(as_network(model)).__name__
+            kinds[kind] += 1
+            yield f"{kind} {kinds[kind]}" if kinds[kind] > 1 else kind, model
+    else:
+        raise ConfigError(
+            "models wants a list of names, weight files and networks, such as ['compact-x4']; got "
+            + (repr(models) if isinstance(models, str) else type(models).__name__)
+        )
+
+
+def _of_info(info: ModelInfo, device: str) -> Candidate:
+    chosen = choose_device(device)
+    return Candidate(
+        name=info.name,
+        facts=info.facts,
+        weights=info.weight_hash,
+        load=lambda: load_network(info, chosen),
+        device=str(chosen),
+    )
+
+
+def _of_network(name: str, network: VideoNetwork, device: str) -> Candidate:
+    return Candidate(
+        name=name,
+        facts=facts_of(network),
+        weights=f"given {uuid4().hex}",
+        load=lambda: network,
+        device=device_of(network, device),
+    )
 
 
 def _settings(measuring: Measuring) -> dict[str, str | float | None]:

@@ -18,6 +18,7 @@
       DatasetError           a folder is not laid out as expected
       FrameError             a frame given from Python has another shape, type or range
       OutOfMemoryError       even the smallest tile does not fit
+      CancelledError         the caller's event was set; the same call continues later
 
 A message has what was wanted, what came and what to do. A wrong call within `vsr` is a `ValueError`
 or `TypeError` instead. Only the command line and the batch worker catch these.
@@ -26,7 +27,7 @@ or `TypeError` instead. Only the command line and the batch worker catch these.
 from __future__ import annotations
 
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, Protocol
 
 
 class VsrError(Exception):
@@ -137,3 +138,24 @@ class FrameError(VsrError):
 
 class OutOfMemoryError(VsrError):
     """The smallest window and tile that make sense do not fit in memory."""
+
+
+class CancelledError(VsrError):
+    """The event given as `cancel` was set; finished work is kept, and the same call continues."""
+
+
+class Cancel(Protocol):
+    """What stops a job when it is set: `threading.Event`, `multiprocessing.Event` or alike."""
+
+    def is_set(self) -> bool:
+        """Whether the job shall stop."""
+
+
+def stop_if(cancel: Cancel | None) -> None:
+    """Stop where the caller wants no more.
+
+    Raises:
+        CancelledError: The event is set.
+    """
+    if cancel is not None and cancel.is_set():
+        raise CancelledError("cancelled; finished work is kept, the same call continues it")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
+from os import PathLike
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from vsr.devices import choose_device
 from vsr.errors import ConfigError, FrameError
@@ -19,10 +21,10 @@ from vsr.inference.plan import Plan, make_plan
 from vsr.inference.runner import LqFrame, Position, SrFrame, finish, upscale
 from vsr.inference.windows import Still, stills
 from vsr.media.filters import SceneScorer
-from vsr.models.contract import NetworkFacts, VideoNetwork
-from vsr.models.zoo import facts_of, find_model, load_network
+from vsr.models.contract import NetworkFacts, VideoNetwork, as_network, evaluating
+from vsr.models.zoo import device_of, facts_of, find_model, load_network
 from vsr.ops.color import to_levels, to_picture
-from vsr.options import NEVER, InferenceOptions, Positive, Share, validated
+from vsr.options import NEVER, Count, InferenceOptions, Positive, Share, validated
 
 Frame = TypeVar("Frame", NDArray[Any], Tensor)
 
@@ -36,7 +38,7 @@ _WANTED = (
 
 def enhance_frames(
     frames: Iterable[Frame],
-    model: str | VideoNetwork | None = None,
+    model: str | PathLike[str] | VideoNetwork | None = None,
     *,
     height: int | None = None,
     width: int | None = None,
@@ -58,7 +60,7 @@ def enhance_frames(
             OpenCV reads is BGR: turn it round by `frame[..., ::-1]`.
         model: A name that `vsr models` lists, a weight file, or what `vsr.load_model` gave; by
             default the bundled one that makes real footage four times as large. Networks of your
-            own work, if they are as `vsr.models.contract` says.
+            own work, if they are as `vsr.models.contract` says; they run in evaluation mode.
         height, width: Of the pictures wanted, in pixels; one of them alone keeps the shape. By
             default the network's scale times the input's.
         strength: 1 for the network's picture, 0 for the bicubic one, between for a blend.
@@ -77,18 +79,23 @@ def enhance_frames(
         the input frame where that is wider.
 
     Raises:
-        ConfigError: An option is wrong; at the call.
+        ConfigError: An option is wrong; at the call. The network's output is not as its contract
+            says; when it comes.
         WeightsError: The model's weights are missing or do not fit; at the call.
-        FrameError: A frame is not as described; when it is drawn.
+        FrameError: `frames` is one picture or none at all; at the call. A frame is not as
+            described; when it is drawn.
         OutOfMemoryError: Not even small tiles fit in memory.
     """
+    _check_many(frames)
     inference = validated(InferenceOptions, inference or InferenceOptions())
     strength = validated(Share, strength, "strength")
     skip = validated(bool, skip, "skip")
     height = validated(Positive | None, height, "height")
     width = validated(Positive | None, width, "width")
     network, facts, inference = _network(model, inference)
-    known = None if cuts is None else frozenset(cuts)
+    known = None if cuts is None else frozenset(validated(tuple[Count, ...], cuts, "cuts"))
+    if not callable(warn):
+        raise ConfigError(f"warn must be a function of one sentence, got {type(warn).__name__}")
     wanted = _Wanted(height=height, width=width, strength=strength, cuts=known, skip=skip)
     return _stream(frames, network, facts, wanted, inference, warn)
 
@@ -110,23 +117,35 @@ class _Wanted:
 
 
 def _network(
-    model: str | VideoNetwork | None, inference: InferenceOptions
+    model: str | PathLike[str] | VideoNetwork | None, inference: InferenceOptions
 ) -> tuple[VideoNetwork, NetworkFacts, InferenceOptions]:
     """Load the network, unless it is loaded, and settle on its device."""
-    if model is None or isinstance(model, str):
-        info = find_model(model)
+    if model is None or isinstance(model, str | PathLike):
+        info = find_model(None if model is None else os.fspath(model))
         device = str(choose_device(inference.device))
         return load_network(info, device), info.facts, replace(inference, device=device)
-    weights = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-    if weights is not None:
-        there = weights.device
-        if inference.device != "auto" and choose_device(inference.device) != there:
-            raise ConfigError(
-                f"device {inference.device} wanted, the network given is on {there}; load it by "
-                f"vsr.load_model(name, device={inference.device!r}), or leave the device at auto"
+    network = as_network(model)
+    inference = replace(inference, device=device_of(network, inference.device))
+    return network, facts_of(network), inference
+
+
+def _check_many(frames: object) -> None:
+    """Refuse what are no frames before anything is loaded.
+
+    Raises:
+        FrameError: One picture, a file name, or nothing that can be iterated over.
+    """
+    if isinstance(frames, np.ndarray | Tensor):
+        if frames.ndim != 4:
+            hint = "; put a single picture into a list" if frames.ndim == 3 else ""
+            raise FrameError(
+                f"wanted frames: an iterable of pictures, or all in one array (T, H, W, 3) or "
+                f"tensor (T, 3, H, W); got {tuple(frames.shape)}{hint}"
             )
-        inference = replace(inference, device=str(there))
-    return model, facts_of(model), inference
+    elif isinstance(frames, str | bytes | PathLike):
+        raise FrameError(f"wanted frames, got {frames!r}; files are for vsr.enhance")
+    elif not isinstance(frames, Iterable) and not hasattr(frames, "__getitem__"):
+        raise FrameError(f"wanted an iterable of frames, got {type(frames).__name__}")
 
 
 def _stream(
@@ -156,13 +175,15 @@ def _stream(
     position = Position(state=None, frames=0, plan=plan, half_failures=0)
     taken = _taken(chain([first], source), kind, wanted, _scorer(plan, wanted.cuts))
     del first
-    for shot in _shots(map(_lq_frame, stills(taken)), wanted.cuts):
-        start = replace(position, state=None, frames=0)
-        # `map` lets go of each network picture; the next window needs its room.
-        for rgb, count, now in map(picture, upscale(shot, network, plan, warn=warn, start=start)):
-            position = now or position
-            for _ in range(count):
-                yield kind.give_back(rgb)
+    with evaluating(network):
+        for shot in _shots(map(_lq_frame, stills(taken)), wanted.cuts):
+            start = replace(position, state=None, frames=0)
+            upscaled = upscale(shot, network, plan, warn=warn, start=start)
+            # `map` lets go of each network picture; the next window needs its room.
+            for rgb, count, now in map(picture, upscaled):
+                position = now or position
+                for _ in range(count):
+                    yield kind.give_back(rgb)
 
 
 def _scorer(plan: Plan, cuts: Set[int] | None) -> SceneScorer | None:

@@ -6,6 +6,7 @@ alike) and the name of its value in `--help` where the type does not give one.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
@@ -235,6 +236,21 @@ def validated(kind: Any, values: Any, name: str = "") -> Any:  # noqa: ANN401
         return _adapter(kind).validate_python(values)
     except ValidationError as error:
         raise ConfigError(_explain(kind, error.errors()[0], name)) from None
+
+
+def text_of(value: Any, what: str) -> str:  # noqa: ANN401
+    """Text or the path that a caller gave.
+
+    Args:
+        value: What came.
+        what: It should name, for the message.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise ConfigError(f"text or a path wanted for {what}, got {type(value).__name__}")
+    return os.fsdecode(value)
 
 
 @cache

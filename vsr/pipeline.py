@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from vsr.color import LUMA_WEIGHTS
-from vsr.errors import DamagedError, DecodeError, VerifyError
+from vsr.errors import Cancel, DamagedError, DecodeError, VerifyError, stop_if
 from vsr.inference.queues import Sink, prefetch
 from vsr.inference.runner import LqFrame, Position, SrFrame, fidelity, finish, upscale
 from vsr.inference.windows import Still, stills
@@ -30,7 +30,7 @@ from vsr.media.verify import Expected, VerifyResult, verify
 from vsr.models.contract import State, VideoNetwork
 from vsr.models.zoo import ModelInfo, load_network
 from vsr.ops.color import planes_to_rgb, rgb_to_planes
-from vsr.options import EnhanceOptions
+from vsr.options import EnhanceOptions, text_of
 from vsr.plan import Job, plan_job
 from vsr.rehearsal import rehearse
 from vsr.reporting import (
@@ -122,6 +122,7 @@ def enhance(
     warn: Callable[[str], None] = lambda sentence: None,
     planned: Callable[[Job], None] = lambda job: None,
     load: Callable[[ModelInfo, str], VideoNetwork] = load_network,
+    cancel: Cancel | None = None,
 ) -> EnhanceResult:
     """Enhance a video file; the target appears only when it is complete and verified.
 
@@ -136,15 +137,21 @@ def enhance(
         warn: Called with each warning; all of them are in the result as well.
         planned: Called with the plan, once its rehearsal has passed and before the first frame.
         load: Gives the network for a device; to keep it from one file to the next.
+        cancel: Set it, from any thread, to stop as Ctrl-C does: before the next call of the
+            network, or the next frame that is decoded or verified.
 
     Raises:
         ConfigError: An option is wrong.
+        CancelledError: `cancel` was set; the same call continues.
         MediaError: The source cannot be read, or the target not be written or not be verified.
         DamagedError: More than a tenth of the source is lost; the target is named as damaged.
         WeightsError: The model's weights are missing or do not fit.
         OutOfMemoryError: Not even small tiles fit in memory.
     """
+    source, target = text_of(source, "the input"), text_of(target, "the output")
     options = options or EnhanceOptions()
+    stop = partial(stop_if, cancel)
+    stop()
     begin = time.monotonic()
     tell = Warnings(warn)
     earlier = finished_before(source, target, options)
@@ -153,13 +160,15 @@ def enhance(
     job = plan_job(source, target, options)
     for warning in job.warnings:
         tell(warning)
+    stop()
     with open_work(job, options, tell) as work:
         job = replace(job, inference=work.plan)
         job = try_output(job, work, tell)
         planned(job)
-        network = TimedNetwork(load(job.model, job.inference.device))
+        stop()
+        network = TimedNetwork(load(job.model, job.inference.device), before=stop)
         resumed = work.ledger.frames
-        summary, marks = run(job, network, options, work.ledger, progress, tell)
+        summary, marks = run(job, network, options, work.ledger, progress, tell, stop)
         made = Made(
             summary=summary,
             marks=marks,
@@ -167,7 +176,7 @@ def enhance(
             seconds=time.monotonic() - begin,
             network_seconds=network.seconds,
         )
-        result = publish(job, options, work.ledger, made, tell)
+        result = publish(job, options, work.ledger, made, tell, stop)
         work.remove()
     return undamaged(result, source)
 
@@ -208,6 +217,7 @@ def publish(
     ledger: Ledger,
     made: Made,
     warn: Warnings,
+    stop: Callable[[], None] = lambda: None,
 ) -> EnhanceResult:
     """Join the pieces, verify the whole and give it its name.
 
@@ -217,6 +227,7 @@ def publish(
         ledger: All pieces of the film.
         made: What is known of them.
         warn: Called with each warning; all of them are in the result.
+        stop: Called before each step and verified frame; raises where the caller wants no more.
 
     Raises:
         MuxError: The output cannot be written.
@@ -224,6 +235,7 @@ def publish(
         VerifyError: It is wrong.
     """
     begin = time.monotonic()
+    stop()
     check_room(replace(job, frames=None), ledger)
     with open_output(job, ledger) as output:
         output.join(ledger.piece_paths)
@@ -231,7 +243,7 @@ def publish(
         unlike = describe_unlike(made.marks.pts, ledger.fidelity, job.encode.time_base)
         for warning in (*made.summary.warnings, *losses, *unlike, *output.warnings):
             warn(warning)
-        checked = check_output(job, ledger, made.marks, warn)
+        checked = check_output(job, ledger, made.marks, warn, stop)
         made = replace(made, seconds=made.seconds + time.monotonic() - begin)
         report = make_report(job, options, made, checked, ledger.joined, ledger.fidelity, warn.said)
         # Pictures that cannot be decoded are named one by one, and leave their numbers free.
@@ -292,6 +304,7 @@ def run(
     ledger: Ledger,
     progress: Callable[[Progress], None],
     warn: Warnings,
+    stop: Callable[[], None],
 ) -> tuple[DecodeSummary, FrameMarks]:
     """Push all frames through the network.
 
@@ -305,6 +318,7 @@ def run(
         ledger: Where finished frames go, and what is finished already.
         progress: Called after each frame.
         warn: Called with each warning; all of them are kept with each piece.
+        stop: Called for each frame decoded; raises where the caller wants no more.
 
     Returns:
         What decoding met, and the marks of all frames that were decoded.
@@ -313,7 +327,7 @@ def run(
     waits = Waits()
     with Decoder(job.info, job.decode) as decoder:
         marks = marks_of(job.info.video, decoder.format, decoder.time_base)
-        frames = skip(marked(decoder, marks), ledger.pts, job.info.path)
+        frames = skip(marked(decoder, marks, stop), ledger.pts, job.info.path)
 
         def tick() -> None:
             nonlocal count
@@ -350,9 +364,13 @@ def skip(frames: Iterator[PlanarFrame], pts: Sequence[int], source: Path) -> Ite
 
 
 def check_output(
-    job: Job, ledger: Ledger, marks: FrameMarks, warn: Callable[[str], None]
+    job: Job,
+    ledger: Ledger,
+    marks: FrameMarks,
+    warn: Callable[[str], None],
+    stop: Callable[[], None],
 ) -> VerifyResult:
-    """Verify what was written against all that the job knows.
+    """Verify what was written against all that the job knows; `stop` is called for each frame.
 
     Raises:
         VerifyError: It is wrong; the pieces stay.
@@ -368,6 +386,7 @@ def check_output(
             marks=marks,
         ),
         named=job.target.pattern,
+        tick=stop,
     )
     for warning in (*checked.changes, *checked.warnings):
         warn(warning)
@@ -381,9 +400,12 @@ def check_output(
     )
 
 
-def marked(frames: Iterable[PlanarFrame], marks: FrameMarks) -> Iterator[PlanarFrame]:
-    """Add each frame that passes to the marks, for verification."""
+def marked(
+    frames: Iterable[PlanarFrame], marks: FrameMarks, tick: Callable[[], None] = lambda: None
+) -> Iterator[PlanarFrame]:
+    """Add each frame that passes to the marks, for verification, and call `tick`."""
     for frame in frames:
+        tick()
         marks.add(frame)
         yield frame
 
@@ -439,10 +461,11 @@ class Waits:
 
 
 class TimedNetwork(nn.Module):
-    """A network that counts the seconds spent in it."""
+    """A network that counts the seconds spent in it, and calls `before` first."""
 
-    def __init__(self, network: Any) -> None:  # noqa: ANN401
+    def __init__(self, network: Any, before: Callable[[], None] = lambda: None) -> None:  # noqa: ANN401
         super().__init__()
+        self._before = before
         self._network = network
         self.scale: int = network.scale
         self.min_size: int = network.min_size
@@ -452,6 +475,7 @@ class TimedNetwork(nn.Module):
         self, lq: Tensor, state: State | None = None, lookahead: int = 0
     ) -> tuple[Tensor, State]:
         """Run it; on a GPU, wait until it has finished."""
+        self._before()
         begin = time.monotonic()
         sr, state = self._network(lq, state, lookahead)
         if lq.is_cuda:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -70,6 +71,22 @@ def test_bundled_weights_say_where_they_come_from(
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"known: compact-x4, .*bicubic"):
         find_model("edvr")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": 4}, "text or a path wanted for a model, got int"),
+        ({"device": 0}, "device must be text or a torch.device, got int"),
+        ({"device": "tpu"}, "device must be auto, cpu, cuda or cuda:N, got 'tpu'"),
+        ({"device": torch.device("cuda", 99)}, "device cuda:99 wanted"),
+    ],
+)
+def test_what_no_model_can_be_loaded_from_is_refused(
+    arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_model(**arguments)
 
 
 def test_a_missing_file_is_said(tmp_path: Path) -> None:

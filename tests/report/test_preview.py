@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -22,7 +23,7 @@ from synthetic import draw_number, make_pictures, make_video, read_number
 from vsr.cli.main import main
 from vsr.data.datasets import to_tensor
 from vsr.data.pictures import read_pictures
-from vsr.errors import ConfigError, WeightsError
+from vsr.errors import CancelledError, ConfigError, WeightsError
 from vsr.media.probe import probe
 from vsr.media.weigh import weigh
 from vsr.ops.resize import resize
@@ -207,6 +208,14 @@ def test_nothing_but_the_page_is_left(
 
     with pytest.raises(KeyboardInterrupt):
         preview(numbered, place / "p.html", 2, FAST, progress=stop)
+    event = threading.Event()
+
+    def cancel(now: Progress) -> None:
+        if now.frames == 30:
+            event.set()
+
+    with pytest.raises(CancelledError):
+        preview(numbered, place / "p.html", 2, FAST, progress=cancel, cancel=event)
     assert list(place.iterdir()) == list(scratch.iterdir()) == []
     preview(numbered, place / "p.html", 1, FAST)
     assert [path.name for path in place.iterdir()] == ["p.html"]

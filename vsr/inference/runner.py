@@ -15,7 +15,7 @@ from vsr.devices import DTYPES, Precision, best_float
 from vsr.errors import OutOfMemoryError, VsrError
 from vsr.inference.plan import Plan, describe, smaller
 from vsr.inference.windows import Window, segments, windows
-from vsr.models.contract import State, VideoNetwork
+from vsr.models.contract import State, VideoNetwork, check_output
 from vsr.models.layers import calibrate
 from vsr.ops.int8 import int8_blocks
 from vsr.ops.resize import resize
@@ -112,6 +112,7 @@ def upscale(
 
     Raises:
         OutOfMemoryError: The smallest window and tile do not fit.
+        ConfigError: The network returns other shapes than its contract says.
         VsrError: The network gives non-finite values even in float32.
     """
     start = start or Position(state=None, frames=0, plan=plan, half_failures=0)
@@ -268,19 +269,27 @@ def _call(
     """Call the network on whole frames or tile by tile; the state always covers whole frames."""
     height, width = lq.shape[-2:]
     if plan.tile is None or plan.tile >= max(height, width):
-        return network(lq, state, lookahead)
+        return _checked(network, lq, state, lookahead)
     grid = tile_grid(height, width, plan.tile, plan.margin)
     picture = Merger(grid, network.scale)
     layers: list[Merger] = []
     for tile in grid.tiles:
         own = None if state is None else tuple(cut_tile(layer, tile) for layer in state)
-        sr, after = network(cut_tile(lq, tile).contiguous(), own, lookahead)
+        sr, after = _checked(network, cut_tile(lq, tile).contiguous(), own, lookahead)
         picture.add(tile, sr.float())
         layers = layers or [Merger(grid) for _ in after]
         for layer, part in zip(layers, after, strict=True):
             layer.add(tile, part.float())
     assert picture.merged is not None
     return picture.merged, tuple(layer.merged for layer in layers if layer.merged is not None)
+
+
+def _checked(
+    network: VideoNetwork, lq: Tensor, state: State | None, lookahead: int
+) -> tuple[Tensor, State]:
+    found = network(lq, state, lookahead)
+    check_output(network, lq, lookahead, found)
+    return found
 
 
 def _is_broken(sr: Tensor, lq: Tensor, state: State, *, half: bool) -> bool:

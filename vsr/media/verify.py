@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import NamedTuple
@@ -126,6 +126,7 @@ def verify(
     expected: Expected | None = None,
     *,
     named: str | os.PathLike[str] | None = None,
+    tick: Callable[[], None] = lambda: None,
 ) -> VerifyResult:
     """Decode the whole target and compare it with its source.
 
@@ -134,6 +135,7 @@ def verify(
         target: The output; may still have its temporary name.
         expected: From the job; without it the source is decoded with the defaults.
         named: The final name of the target, by which its container is known; `target` by default.
+        tick: Called for each frame of the target.
 
     Returns:
         The checks; a difference raises nothing.
@@ -155,7 +157,7 @@ def verify(
         warnings = tuple(f"in the source: {sentence}" for sentence in found_there)
     assert expected.marks is not None
     marks = expected.marks
-    found, of_target = _with_target(made, stand_in=expected.stand_in)
+    found, of_target = _with_target(made, tick, stand_in=expected.stand_in)
     kept = expected.time_range or early_range(info, kind.muxer, marks.time_base)
     offset = kept.start if kept else Fraction(0)
     shift = Fraction(0)
@@ -203,7 +205,9 @@ def _with_source(
         ), frames.summary
 
 
-def _with_target(made: SourceInfo, *, stand_in: bool) -> tuple[FrameMarks, list[Check]]:
+def _with_target(
+    made: SourceInfo, tick: Callable[[], None], *, stand_in: bool
+) -> tuple[FrameMarks, list[Check]]:
     """Marks of the target's frames, decoded unless they are stand-ins, and whether they decode."""
     if stand_in:
         marks = FrameMarks(made.video.time_base)
@@ -212,12 +216,15 @@ def _with_target(made: SourceInfo, *, stand_in: bool) -> tuple[FrameMarks, list[
         marks.pts.extend(times)
         return marks, []
     with Decoder(made, DecodeOptions(deinterlace="off")) as frames:
-        return _marks(made, frames), [_check_decodes(frames.summary)]
+        return _marks(made, frames, tick), [_check_decodes(frames.summary)]
 
 
-def _marks(info: SourceInfo, frames: Decoder) -> FrameMarks:
+def _marks(
+    info: SourceInfo, frames: Decoder, tick: Callable[[], None] = lambda: None
+) -> FrameMarks:
     marks = marks_of(info.video, frames.format, frames.time_base)
     for frame in frames:
+        tick()
         marks.add(frame)
     return marks
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 from torch import Tensor, nn
+
+from vsr.errors import ConfigError
 
 State = tuple[Tensor, ...]
 
@@ -41,6 +44,73 @@ class VideoNetwork(Protocol):
             state: A tuple of (N, C, H, W) tensors at lq size, after frame T - lookahead - 1.
         """
         ...
+
+
+def as_network(given: object) -> VideoNetwork:
+    """Check that something is a network by its attributes; what it returns, `check_output` sees.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    name = type(given).__name__
+    if isinstance(given, type):
+        raise ConfigError(f"wanted a network, got the class {given.__name__}; create one of it")
+    if not callable(given):
+        raise ConfigError(f"wanted the name of a model, a weight file or a network; got {name}")
+    for attribute in ("scale", "min_size"):
+        value = getattr(given, attribute, None)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            got = "none" if value is None else repr(value)
+            raise ConfigError(
+                f"a network needs `{attribute}`, a whole number from 1 up; {name} has {got} (see "
+                "help(vsr.models.contract))"
+            )
+    return cast("VideoNetwork", given)
+
+
+def check_output(network: VideoNetwork, lq: Tensor, lookahead: int, found: Any) -> None:  # noqa: ANN401
+    """Check the shapes that a network returned.
+
+    Args:
+        network: Which was called.
+        lq, lookahead: With what.
+        found: What it returned.
+
+    Raises:
+        ConfigError: Not what `VideoNetwork` describes.
+    """
+    batch, count, _, height, width = lq.shape
+    scale = network.scale
+    wanted = (batch, count - lookahead, 3, height * scale, width * scale)
+    problem = None
+    if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], Tensor)):
+        problem = f"(sr, state) wanted, got {type(found).__name__}"
+    elif found[0].shape != wanted:
+        problem = f"sr of shape {wanted} wanted, got {tuple(found[0].shape)}"
+    elif not (isinstance(found[1], tuple) and all(isinstance(x, Tensor) for x in found[1])):
+        problem = f"a state wanted that is a tuple of tensors, got {type(found[1]).__name__}"
+    else:
+        sizes = [tuple(x.shape) for x in found[1]]
+        if any(len(x) != 4 or x[0] != batch or x[2:] != (height, width) for x in sizes):
+            problem = f"a state of shapes ({batch}, C, {height}, {width}) wanted, got {sizes}"
+    if problem is not None:
+        raise ConfigError(
+            f"the network was given lq of shape {tuple(lq.shape)} with lookahead {lookahead} and "
+            f"scale {scale}: {problem} (see help(vsr.models.contract))"
+        )
+
+
+@contextmanager
+def evaluating(network: VideoNetwork) -> Iterator[None]:
+    """Put a network into evaluation mode inside the block, back into training mode after it."""
+    training = isinstance(network, nn.Module) and network.training
+    if isinstance(network, nn.Module) and training:
+        network.eval()
+    try:
+        yield
+    finally:
+        if isinstance(network, nn.Module) and training:
+            network.train()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
+from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+from vsr.devices import choose_device
 from vsr.errors import CheckpointFormatError, ConfigError, WeightsError
 from vsr.files import sha256
 from vsr.models.basicvsr import BasicVSR
@@ -26,6 +28,7 @@ from vsr.models.compact import Compact
 from vsr.models.contract import NetworkFacts, VideoNetwork
 from vsr.models.published import is_optional, load_published, read_published
 from vsr.models.realbasicvsr import RealBasicVSR
+from vsr.options import text_of
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -339,9 +342,48 @@ def _with_clean(network: nn.Module, info: ModelInfo) -> nn.Module:
     return network
 
 
-def load_model(name: str | None = None, device: torch.device | str = "cpu") -> VideoNetwork:
-    """Load a network by name or weight file; see `find_model` and `load_network`."""
-    return load_network(find_model(name), device)
+def load_model(
+    name: str | PathLike[str] | None = None, device: torch.device | str = "cpu"
+) -> VideoNetwork:
+    """Load a network by name or weight file, ready for inference.
+
+    Args:
+        name: As `vsr models` lists it, or a weight file; None for the default of four times the
+            size.
+        device: Where it shall run: "auto", "cpu", "cuda", "cuda:N", or a device of torch.
+
+    Returns:
+        A module in evaluation mode; see `vsr.models.contract.VideoNetwork` for its call.
+
+    Raises:
+        ConfigError: No such model or device.
+        WeightsError: The weights are missing, are not the published ones, or do not fit.
+    """
+    name = None if name is None else text_of(name, "a model")
+    if not isinstance(device, str | torch.device):
+        raise ConfigError(f"device must be text or a torch.device, got {type(device).__name__}")
+    return load_network(find_model(name), choose_device(str(device)))
+
+
+def device_of(network: VideoNetwork, wanted: str) -> str:
+    """The device that a network of the caller computes on.
+
+    Args:
+        network: With its weights on one device; one without any runs where it is wanted.
+        wanted: The device option; "auto" for wherever the network is.
+
+    Raises:
+        ConfigError: It is on another device than the one wanted, or there is no such device.
+    """
+    weights = next(network.parameters(), None) if isinstance(network, nn.Module) else None
+    if weights is None:
+        return str(choose_device(wanted))
+    if wanted != "auto" and choose_device(wanted) != weights.device:
+        raise ConfigError(
+            f"device {wanted} wanted, the network given is on {weights.device}; move it there by "
+            f".to({wanted!r}), or leave the device at auto"
+        )
+    return str(weights.device)
 
 
 def loader() -> Callable[[ModelInfo, str], VideoNetwork]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsr.data.datasets import to_tensor
+from vsr.errors import Cancel
 from vsr.estimate import Estimate, from_parts
 from vsr.media.containers import MUXERS
 from vsr.media.probe import SourceInfo, probe
@@ -147,6 +148,7 @@ def preview(
     options: EnhanceOptions | None = None,
     *,
     progress: Callable[[Progress], None] = lambda now: None,
+    cancel: Cancel | None = None,
 ) -> Previewed:
     """Enhance short stretches of a film and show them beside the bicubically enlarged input.
 
@@ -159,6 +161,7 @@ def preview(
             next of these. Fewer where the film is shorter.
         options: As for the whole; `start` and `duration` limit the part looked at.
         progress: Called after each frame.
+        cancel: As for `enhance`; nothing is left behind.
 
     Raises:
         ConfigError: An option is wrong, or the page exists or is no name of a page.
@@ -180,7 +183,7 @@ def preview(
         looks = look_around(job.info, job.decode, total, length)
         stretches = choose_stretches(looks, count)
         samples = list(
-            _enhance(job.info, stretches, length, options, Path(folder), suffix, progress)
+            _enhance(job.info, stretches, length, options, Path(folder), suffix, progress, cancel)
         )
         cost = reckon(samples, job, options.piece)
         warnings = tuple(dict.fromkeys(w for sample in samples for w in sample.result.warnings))
@@ -196,6 +199,7 @@ def _enhance(
     folder: Path,
     suffix: str,
     progress: Callable[[Progress], None],
+    cancel: Cancel | None,
 ) -> Iterator[Sample]:
     """Enhance each stretch into a file of its own; the network is loaded once."""
     load = loader()
@@ -211,7 +215,7 @@ def _enhance(
         wanted = replace(options, start=_decimal(stretch.start), duration=_decimal(length),
                          overwrite=False, resume=False)  # fmt: skip
         target = folder / f"{index}{suffix}"
-        result = enhance(info.path, target, wanted, progress=advance, load=load)
+        result = enhance(info.path, target, wanted, progress=advance, load=load, cancel=cancel)
         seconds = time.monotonic() - begin
         made = probe(target)
         yield Sample(stretch=stretch, result=result, seconds=seconds, info=made, weight=weigh(made))
