@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from vsr.models.layers import trunk
 _PASSES = 3
 # Half the width of the ramp around the threshold, as a share of it.
 _RAMP = 0.1
+_ONE_PASS = 255.0  # as threshold
 
 
 class RealBasicVSR(TrainableNetwork):
@@ -63,7 +64,7 @@ class RealBasicVSR(TrainableNetwork):
 
         The state is BasicVSR's, with a cleaned picture.
         """
-        cleaned = torch.stack([self.clean(frame) for frame in lq.unbind(dim=1)], dim=1)
+        cleaned = torch.stack(self._cleaned(lq.unbind(dim=1)), dim=1)
         sr: Tensor
         sr, state = self.basicvsr(cleaned, state, lookahead)
         return sr, state
@@ -80,12 +81,20 @@ class RealBasicVSR(TrainableNetwork):
 
     def clean(self, frame: Tensor) -> Tensor:
         """Clean frames, (N, 3, H, W), each in as many passes as it needs."""
-        needed = frame.new_ones(frame.shape[0], 1, 1, 1)
-        for _ in range(_PASSES):
-            residue = self.cleaning(frame).float()
-            frame = frame + needed * residue
-            level = residue.abs().mean(dim=(1, 2, 3), keepdim=True) * 255 / self.threshold
-            needed = needed * ((level - 1 + _RAMP) / (2 * _RAMP)).clamp(0, 1)
-            if not needed.any():
-                break
-        return frame
+        return self._cleaned([frame])[0]
+
+    def _cleaned(self, frames: Sequence[Tensor]) -> list[Tensor]:
+        """`clean` for several; a GPU is waited for once for all of them, not for each."""
+        cleaned = list(frames)
+        needed = [frame.new_ones(frame.shape[0], 1, 1, 1) for frame in frames]
+        unclean = list(range(len(frames)))
+        for left in reversed(range(1 if self.threshold >= _ONE_PASS else _PASSES)):
+            for i in unclean:
+                residue = self.cleaning(cleaned[i]).float()
+                cleaned[i] = cleaned[i] + needed[i] * residue
+                level = residue.abs().mean(dim=(1, 2, 3), keepdim=True) * 255 / self.threshold
+                needed[i] = needed[i] * ((level - 1 + _RAMP) / (2 * _RAMP)).clamp(0, 1)
+            if left and unclean:
+                again = torch.stack([needed[i].any() for i in unclean]).tolist()
+                unclean = [i for i, more in zip(unclean, again, strict=True) if more]
+        return cleaned
