@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from vsr.devices import choose_device, choose_precision, free_memory, has_fast_bf16
+from vsr.devices import (
+    choose_device,
+    choose_precision,
+    free_memory,
+    has_fast_bf16,
+    training_precision,
+)
 from vsr.errors import ConfigError
 
 
@@ -29,7 +35,9 @@ def test_auto_on_a_cpu_is_never_fp16() -> None:
 @pytest.mark.parametrize(
     ("description", "fast"),
     [
-        ("flags\t\t: fpu avx2 avx512f avx512bw avx512_bf16 avx512_vnni", True),
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: fpu avx2 avx512bw avx512_bf16 avx512_vnni", True),
+        ("vendor_id\t: GenuineIntel\nflags\t\t: fpu avx2 avx512bw avx512_bf16 avx512_vnni", False),
+        ("vendor_id\t: GenuineIntel\nflags\t\t: fpu avx512_bf16 amx_tile amx_bf16", True),
         ("flags\t\t: fpu amx_tile amx_bf16", True),
         ("Features\t: fp asimd bf16 i8mm", True),
         ("flags\t\t: fpu avx2 avx512f avx512bw avx512_vnni", False),
@@ -38,6 +46,14 @@ def test_auto_on_a_cpu_is_never_fp16() -> None:
 )
 def test_fast_bf16_is_read_from_the_cpus_own_description(description: str, fast: bool) -> None:
     assert has_fast_bf16(description) is fast
+
+
+def test_a_cpu_trains_and_computes_in_the_same_precision() -> None:
+    cpu = torch.device("cpu")
+    assert training_precision("auto", cpu) == choose_precision("auto", cpu)
+    assert training_precision("bf16", cpu) == "bf16"
+    with pytest.raises(ConfigError, match="wants CUDA"):
+        training_precision("fp16", cpu)
 
 
 def test_some_memory_is_free() -> None:

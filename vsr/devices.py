@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 
 from vsr.errors import ConfigError
-from vsr.options import PrecisionChoice
+from vsr.options import PrecisionChoice, TrainingPrecision
 
 
 def choose_device(wanted: str, *, option: str = "device", rank: int = 0) -> torch.device:
@@ -75,8 +75,8 @@ def choose_precision(
     """Turn "auto" into the fast precision of the device.
 
     fp16 on CUDA. On a CPU int8, if the network may be computed so and the CPU has instructions for
-    it (VNNI) but none for matrices of bf16 (AMX); bf16 if it has instructions for that (without
-    them it is several times slower than fp32); fp32 otherwise.
+    it (VNNI) but none for matrices of bf16 (AMX); bf16 if that is faster than fp32 there (see
+    `has_fast_bf16`); fp32 otherwise.
 
     Args:
         wanted: The option.
@@ -109,6 +109,26 @@ def best_float(device: torch.device) -> Precision:
     return "bf16" if has_fast_bf16(_cpu_description()) else "fp32"
 
 
+def training_precision(wanted: TrainingPrecision, device: torch.device) -> Precision:
+    """Turn "auto" into what a network is trained in: on a CPU what is faster there.
+
+    On CUDA bf16, or fp16 with scaled gradients where the GPU has no bf16; elsewhere fp32.
+
+    Raises:
+        ConfigError: fp16 is wanted and the device is no CUDA GPU.
+    """
+    if wanted == "fp16" and device.type != "cuda":
+        raise ConfigError(
+            f"run.precision = 'fp16' wants CUDA, the run is on {device}: gradients in fp16 "
+            "underflow, and scaling them pays on GPUs only; take 'bf16' or 'fp32'"
+        )
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return best_float(device) if device.type == "cpu" else "fp32"
+
+
 def has_vnni(cpu_description: str) -> bool:
     """Whether the CPU sums products of 8-bit integers natively, by Linux' /proc/cpuinfo."""
     return not set(cpu_description.split()).isdisjoint({"avx512_vnni", "avx_vnni"})
@@ -120,10 +140,16 @@ def has_amx(cpu_description: str) -> bool:
 
 
 def has_fast_bf16(cpu_description: str) -> bool:
-    """Whether the CPU multiplies bf16 natively, by the text of Linux' /proc/cpuinfo."""
+    """Whether the CPU multiplies bf16 faster than float32, by the text of Linux' /proc/cpuinfo.
+
+    Intel's cores without AMX do not: they have as many products per cycle in float32, and no
+    conversions there (`bench.py profile`).
+    """
     words = set(cpu_description.split())
+    if "avx512_bf16" in words and "GenuineIntel" not in words:
+        return True
     # "bf16" alone is how Arm cores name it.
-    return not words.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
+    return not words.isdisjoint({"amx_bf16", "bf16"})
 
 
 def free_memory(device: torch.device, root: Path = Path("/")) -> int:

@@ -29,6 +29,7 @@ Share = Annotated[float, Interval(ge=0, le=1)]
 
 Deinterlace = Literal["auto", "off", "frame", "field"]
 PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16", "int8"]
+TrainingPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 ProtocolName = Literal[
     "vid4-bi",
     "vid4-bd",

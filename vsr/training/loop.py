@@ -21,6 +21,7 @@ from vsr.data.clips import Clip, in_both
 from vsr.data.datasets import Stretch, stretches
 from vsr.data.footage import LONGEST
 from vsr.data.layouts import open_training
+from vsr.devices import training_precision
 from vsr.errors import ConfigError, VsrError
 from vsr.models.checkpoints import save_weights
 from vsr.models.contract import TrainableNetwork
@@ -165,6 +166,8 @@ def train(
     check(options)
     with join_world(options.run.device) as world:
         say = say if world.first else lambda line: None
+        precision = training_precision(options.run.precision, world.device)
+        options = replace(options, run=replace(options.run, precision=precision))
         make_folder(Path(options.run.output))
         if not resume:
             refuse_overwriting(Path(options.run.output))
@@ -243,11 +246,6 @@ def build(options: TrainOptions, world: World, say: Say) -> Parts:
         raise ConfigError(
             f"data.batch = {data.batch} cannot be shared by {world.size} processes; "
             f"take a multiple of {world.size}"
-        )
-    if options.run.precision == "fp16" and world.device.type != "cuda":
-        raise ConfigError(
-            f"run.precision = 'fp16' wants CUDA, the run is on {world.device}: gradients in fp16 "
-            "underflow, and scaling them pays on GPUs only; take 'bf16' or 'fp32'"
         )
     torch.manual_seed(options.run.seed)
     network, optimizer = build_network(options, world, say)

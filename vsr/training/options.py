@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from vsr.data.recipe import FootageRecipe, RealRecipe
 from vsr.errors import ConfigError
+from vsr.options import TrainingPrecision
 
 _STRICT = {"extra": "forbid"}
 
@@ -254,8 +255,9 @@ class RunOptions:
     """Seed of weights and sampling."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
-    precision: Literal["bf16", "fp16", "fp32"] = "bf16"
-    """Of the convolutions; flow, warping and losses stay in float32. fp16 wants CUDA."""
+    precision: TrainingPrecision = "auto"
+    """Of the convolutions; flow, warping and losses stay in float32. auto: bf16 on CUDA, on a CPU
+    what is faster there. fp16 wants CUDA."""
     recompute: bool = False
     """Keep little for the backward pass and compute it again: slower, and longer clips fit."""
     validate_every: Positive = 1000
