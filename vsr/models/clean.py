@@ -163,6 +163,6 @@ def keep_grey(correction: Tensor, picture: Tensor) -> Tensor:
     # Channels last: what the convolution before gives, and what its sums are fast in.
     count, _, height, width = correction.shape
     pixels = correction.permute(0, 2, 3, 1).reshape(count, height, width, 3, -1)
-    grey = (pixels[..., :1, :] + pixels[..., 1:2, :] + pixels[..., 2:, :]) / 3
+    grey = (pixels[..., :1, :] + pixels[..., 1:2, :]).add_(pixels[..., 2:, :]).div_(3)
     kept = grey.lerp(pixels, colour.permute(0, 2, 3, 1)[..., None])
     return kept.flatten(3).permute(0, 3, 1, 2)

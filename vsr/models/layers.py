@@ -235,9 +235,10 @@ class Trunk(Recomputable, nn.Sequential):
         ]
 
     def forward(self, x: Tensor) -> Tensor:
-        """All layers but the first, on the sum of the shares."""
-        # Not in place, as the first activation of `trunk` is: the sum may be needed again.
-        x = F.leaky_relu(x, SLOPE)
+        """All layers but the first, on the sum of the shares; without gradients that may change."""
+        # With gradients not in place, as the first activation of `trunk` is: the sum may be needed
+        # again.
+        x = F.leaky_relu(x, SLOPE, inplace=not torch.is_grad_enabled())
         for layer in list(self)[2:]:
             x = layer(x)
         return x

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 _on: ContextVar[bool] = ContextVar("int8", default=False)
 # Of the ranges met in calibration: other footage goes beyond them.
 _ROOM = 2.0
+_IN_CACHE = 2**17  # values that are rounded at once
 _SIZES = [1, 1], [1, 1], [1, 1], 1  # stride, padding, dilation, groups
 
 
@@ -129,12 +130,13 @@ def residual(x: Tensor, first: Packed, second: Packed) -> Tensor:
 def _levels(x: Tensor, packed: Packed) -> Tensor:
     """Round (N, C, H, W), channels last, to uint8 levels."""
     made = torch.empty_like(x, dtype=torch.int8)
-    # In parts that stay in the cache. Rounded to int8, since PyTorch is slow from float to uint8.
+    scratch = torch.empty(min(_IN_CACHE, x.numel()))
+    # Rounded to int8, since PyTorch is slow from float to uint8.
     for part, place in zip(_parts(x), _parts(made), strict=True):
-        levels = part.mul(1 / packed.step).add_(packed.zero - 128).round_().clamp_(-128, 127)
-        place.copy_(levels)
+        levels = torch.mul(part, 1 / packed.step, out=scratch[: len(part)])
+        place.copy_(levels.add_(packed.zero - 128).round_().clamp_(-128, 127))
     return made.view(torch.uint8).bitwise_xor_(128)
 
 
 def _parts(x: Tensor) -> tuple[Tensor, ...]:
-    return torch.chunk(x.permute(0, 2, 3, 1).reshape(-1), 4)
+    return torch.split(x.permute(0, 2, 3, 1).reshape(-1), _IN_CACHE)
