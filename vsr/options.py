@@ -6,10 +6,13 @@ alike) and the name of its value in `--help` where the type does not give one.
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
@@ -133,11 +136,11 @@ class EnhanceOptions:
 
     __pydantic_config__ = _STRICT
 
-    model: Annotated[str | None, arg(metavar="NAME|FILE")] = None
-    """A name from `vsr models`, or a weight file; by default the bundled network for real footage
-    that fits the size asked for."""
+    model: Annotated[str | None, arg(metavar="NAME|FILE|MODULE:CLASS")] = None
+    """A name from `vsr models`, a weight file, or a class of your own; by default the bundled
+    network for real footage that fits the size asked for."""
 
-    scale: Literal[1, 2, 4] | None = None
+    scale: Literal[1, 2, 3, 4, 8] | None = None
     """Factor for the input's width and height; by default the network's own."""
 
     height: Annotated[Annotated[int, Interval(ge=2)] | None, arg(metavar="H")] = None
@@ -276,6 +279,44 @@ def _explain(kind: Any, error: ErrorDetails, name: str) -> str:  # noqa: ANN401
     if fault == "less_than_equal":
         return f"{name} must be at most {error['ctx']['le']:g}; got {got}"
     return f"{name} {error['msg'].replace('Input should be', 'must be')}; got {got!r}"
+
+
+_CODE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+def names_code(text: str) -> bool:
+    """Whether it names code of the user's: package.module:Name."""
+    return _CODE.fullmatch(text) is not None
+
+
+def imported(name: str) -> Any:  # noqa: ANN401
+    """Import what package.module:Name names; modules in the current folder are found too.
+
+    Raises:
+        ConfigError: There is no such module or name in it, or importing it fails.
+    """
+    module, _, attribute = name.partition(":")
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)
+    try:
+        found = importlib.import_module(module)
+    except Exception as error:
+        missing = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(
+            f"{error.name}."
+        )
+        raise ConfigError(
+            f"no module '{module}' for '{name}'; install its package, or run vsr in the folder of "
+            "the file"
+            if missing
+            else f"'{module}' for '{name}' cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    if not hasattr(found, attribute):
+        names = [key for key in vars(found) if not key.startswith("_")]
+        near = get_close_matches(attribute, names, n=1)
+        raise ConfigError(
+            f"'{module}' has no '{attribute}'" + (f"; did you mean {near[0]}?" if near else "")
+        )
+    return getattr(found, attribute)
 
 
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")

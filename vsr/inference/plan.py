@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from vsr.devices import Precision, choose_device, choose_precision, free_memory
+import torch
+
+from vsr.devices import Precision, best_float, choose_device, choose_precision, free_memory
 from vsr.models.contract import NetworkFacts
 from vsr.ops.tiling import tile_grid
 from vsr.options import InferenceOptions, validated
@@ -33,6 +35,7 @@ class Plan:
         device: "cpu" or "cuda:N".
         precision: What the network computes in.
         scene_threshold: Score that counts as a cut.
+        grid: Tiles start at multiples of so many pixels.
         notes: What was made smaller than usual, and why, as sentences.
     """
 
@@ -43,6 +46,7 @@ class Plan:
     device: str
     precision: Precision
     scene_threshold: float
+    grid: int = 4
     notes: tuple[str, ...] = ()
 
     @property
@@ -67,18 +71,32 @@ def make_plan(height: int, width: int, options: InferenceOptions, facts: Network
     """
     options = validated(InferenceOptions, options)
     device = choose_device(options.device)
+    precision, note = _precision(options, device, facts)
     plan = Plan(
         window=options.window or facts.window,
         lookahead=facts.lookahead if options.lookahead is None else options.lookahead,
         tile=None if options.tile is None else options.tile,
         margin=facts.margin,
         device=str(device),
-        precision=choose_precision(options.precision, device, int8=facts.int8),
+        precision=precision,
         scene_threshold=options.scene_threshold,
+        grid=facts.grid,
+        notes=note,
     )
     if options.tile is not None:
         plan = replace(plan, margin=min(plan.margin, options.tile // 3))
     return _fit(plan, height, width, options, facts, share_of_memory(options) * MIB)
+
+
+def _precision(
+    options: InferenceOptions, device: torch.device, facts: NetworkFacts
+) -> tuple[Precision, tuple[str, ...]]:
+    """What the network computes in, and a note where that is not what was to be expected."""
+    chosen = choose_precision(options.precision, device, int8=facts.int8)
+    floats = best_float(device) if chosen == "int8" else chosen
+    if floats == "fp32" or floats in facts.half:
+        return chosen, ()
+    return "fp32", (f"this network cannot be computed in {floats} well: it is computed in fp32",)
 
 
 def share_of_memory(options: InferenceOptions, sharers: int = 1) -> int:
@@ -128,7 +146,7 @@ def work_per_frame(plan: Plan, height: int, width: int) -> float:
     """
     tiles = 1.0
     if plan.tile is not None:
-        grid = tile_grid(height, width, plan.tile, plan.margin)
+        grid = tile_grid(height, width, plan.tile, plan.margin, plan.grid)
         rows, columns = (sum(stop - start for start, stop in x) for x in (grid.rows, grid.columns))
         tiles = rows * columns / (height * width)
     return (plan.window + plan.lookahead) / plan.window * tiles
@@ -182,7 +200,7 @@ def _fit(
         smallest = min(allowed, key=lambda p: estimate_bytes(p, height, width, facts))
         plan = _cheapest(fitting, height, width) if fitting else smallest
     needed = estimate_bytes(plan, height, width, facts)
-    notes = []
+    notes = list(plan.notes)
     if plan != wanted:
         more = work_per_frame(plan, height, width) / work_per_frame(wanted, height, width)
         if more >= _REPORTED:
@@ -194,5 +212,10 @@ def _fit(
         notes.append(
             f"{describe(plan)} is estimated at {needed // MIB} MiB, {budget // MIB} MiB are to "
             "be used: memory may run out"
+        )
+    if not facts.local and plan.tile is not None and plan.tile < max(height, width):
+        notes.append(
+            f"this network looks at the whole picture at once, and gets {describe(plan)}: their "
+            "brightness may differ; a smaller picture or more memory avoids it"
         )
     return replace(plan, notes=tuple(notes))

@@ -270,7 +270,7 @@ def _call(
     height, width = lq.shape[-2:]
     if plan.tile is None or plan.tile >= max(height, width):
         return _checked(network, lq, state, lookahead)
-    grid = tile_grid(height, width, plan.tile, plan.margin)
+    grid = tile_grid(height, width, plan.tile, plan.margin, plan.grid)
     picture = Merger(grid, network.scale)
     layers: list[Merger] = []
     for tile in grid.tiles:

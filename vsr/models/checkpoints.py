@@ -177,7 +177,10 @@ def load_tensors(path: Path) -> object:
     """
     archive = zipfile.is_zipfile(path)
     if archive and _is_program(path):
-        raise _unreadable(path)
+        raise CheckpointFormatError(
+            f"'{path}' is TorchScript, a program, and programs in files are not run; get the .pth "
+            "or .safetensors file of the network"
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsr.models.contract import State, TrainableNetwork, TrainingOutput, VideoNetwork
+from vsr.models.contract import State, TrainableNetwork, VideoNetwork
 from vsr.models.layers import ResidualBlock, Stage, for_frames
 
 _NEIGHBOURHOOD = 9
@@ -66,14 +64,6 @@ class Clean(TrainableNetwork):
         shown = length - lookahead
         cleaned = self.frames(lq, None if state is None else state[0], shown)
         return cleaned, (lq[:, shown - 1],)
-
-    def forward_for_training(self, lq: Tensor, state: State | None = None) -> TrainingOutput:
-        """Clean a clip; see `contract.TrainableNetwork`."""
-        return TrainingOutput(self(lq, state)[0])
-
-    def flow_parameters(self) -> Iterable[nn.Parameter]:
-        """None: there is no flow."""
-        return ()
 
     def frames(self, lq: Tensor, before: Tensor | None, shown: int) -> Tensor:
         """Clean the first frames of a window.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -128,6 +127,9 @@ class NetworkFacts:
         bytes_per_call: Per lq pixel.
         bytes_per_frame: Per lq pixel and frame, upscaled picture included.
         int8: Whether `--precision auto` may compute it in int8: it was measured to cost no quality.
+        half: The half precisions it can be computed in; in others it is computed in float32.
+        grid: Tiles start at multiples of so many pixels, which windows of attention are laid by.
+        local: Whether a pixel depends on those near it only, so that tiles change nothing.
     """
 
     scale: int = 4
@@ -137,6 +139,9 @@ class NetworkFacts:
     bytes_per_call: float = 750.0
     bytes_per_frame: float = 880.0
     int8: bool = False
+    half: tuple[str, ...] = ("bf16", "fp16")
+    grid: int = 4
+    local: bool = True
 
 
 class TrainingOutput(NamedTuple):
@@ -156,15 +161,16 @@ class TrainingOutput(NamedTuple):
     cleaned: Tensor | None = None
 
 
-class TrainableNetwork(nn.Module, ABC):
-    """A `VideoNetwork` that `vsr train` can train."""
+class TrainableNetwork(nn.Module):
+    """A `VideoNetwork` that `vsr train` can train; `scale` and `forward` are all it must have."""
 
     scale: int
+    min_size: int = 1
 
-    @abstractmethod
     def forward_for_training(self, lq: Tensor, state: State | None = None) -> TrainingOutput:
         """Upscale a clip, (N, T, 3, H, W), like `forward` without lookahead."""
+        return TrainingOutput(self(lq, state)[0])
 
-    @abstractmethod
     def flow_parameters(self) -> Iterable[nn.Parameter]:
         """Parameters of the flow estimation, which have their own learning rate."""
+        return ()

@@ -8,7 +8,7 @@ published results are theirs.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +28,16 @@ _TRUNKS = {
     "mmagic": {"backward_trunk": "backward_resblocks", "forward_trunk": "forward_resblocks"},
 }
 _SUB_PIXEL = {"basicsr": "upconv{}", "mmagic": "upsample{}.upsample_conv"}
+# The first part of some of its tensors' names: the architecture.
+_PARTS = {
+    "edvr": "edvr",
+    "image_cleaning": "realbasicvsr",
+    "deform_align": "basicvsr_pp",
+    "fusion": "basicvsr",
+}
 _TAIL = {0: "1", 3: "2", 6: "conv_hr", 8: "conv_last"}
+# Where a file has the tensors of a network, the first that is there; averaged ones before others.
+_INSIDE = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "net")
 # Constants and counters, not in every file.
 _OPTIONAL = re.compile(r"(?:^|\.)(?:spynet\.(?:mean|std)|step_counter)$")
 
@@ -63,29 +72,31 @@ def read_published(path: Path) -> Checkpoint:
         CheckpointFormatError: It is no checkpoint, holds more than tensors and plain values, or is
             for another network.
     """
-    weights = _without_prefixes(_unpickled(path), path)
+    return published(read_named(path), path)
+
+
+def published(named: Mapping[str, object], path: Path) -> Checkpoint:
+    """Find out which network the content of a file is for; see `read_published`."""
+    weights = _tensors(named, path)
     names = weights.keys()
     family: Family = "basicsr" if any("upconv1." in name for name in names) else "mmagic"
-    if any(name.startswith("edvr.") for name in names):
-        raise CheckpointFormatError(f"'{path}' is for IconVSR or EDVR, which vsr does not support")
-    if any(name.startswith("image_cleaning.") for name in names):
-        architecture = "realbasicvsr"
+    architecture = recognised(names)
+    if architecture == "realbasicvsr":
         shape = _basicvsr_shape(weights, "basicvsr.", family, path)
         shape["cleaning_blocks"] = _blocks(names, "image_cleaning.0.")
-    elif any(name.startswith("deform_align.") for name in names):
-        architecture = "basicvsr_pp"
+    elif architecture == "basicvsr_pp":
         shape = {
             "scale": 4 if "feat_extract.main.0.weight" in names else 1,
             "channels": _width(weights, "backbone.backward_1.main.0.weight", path),
             "blocks": _blocks(names, "backbone.backward_1."),
         }
-    elif any(name.startswith("fusion.") for name in names):
-        architecture = "basicvsr"
+    elif architecture == "basicvsr":
         shape = _basicvsr_shape(weights, "", family, path)
+    elif architecture == "edvr":
+        raise CheckpointFormatError(f"'{path}' is for IconVSR or EDVR, which vsr does not support")
     else:
-        some = ", ".join(sorted(names)[:3]) or "nothing"
         raise CheckpointFormatError(
-            f"'{path}' is not for BasicVSR, BasicVSR++ or RealBasicVSR; it holds {some}, ...; "
+            f"'{path}' is not for BasicVSR, BasicVSR++ or RealBasicVSR; it holds {some(names)}; "
             "`vsr models` lists the supported networks"
         )
     return Checkpoint(
@@ -95,6 +106,20 @@ def read_published(path: Path) -> Checkpoint:
         hyper_parameters=shape,
         weights=weights,
     )
+
+
+def recognised(names: Collection[str]) -> str | None:
+    """Name the architecture that has such tensors; None for one of another family."""
+    begins = {name.partition(".")[0] for name in names}
+    for part, architecture in _PARTS.items():
+        if part in begins:
+            return architecture
+    return None
+
+
+def some(names: Collection[str]) -> str:
+    """The first names of what a file holds, for a message."""
+    return ", ".join(sorted(names)[:3]) + ", ..." if names else "nothing"
 
 
 def load_published(network: nn.Module, checkpoint: Checkpoint) -> None:
@@ -117,6 +142,17 @@ def load_published(network: nn.Module, checkpoint: Checkpoint) -> None:
     network.load_state_dict({name: given[published[name]] for name in own})
 
 
+def load_named(network: nn.Module, path: Path) -> None:
+    """Load a file whose tensors have the names that they have in the network.
+
+    Raises:
+        WeightsError, CheckpointFormatError: See `read_named` and `check_fit`.
+    """
+    weights = _tensors(read_named(path), path)
+    check_fit(weights, network.state_dict(), path, type(network).__name__)
+    network.load_state_dict(weights)
+
+
 def load_spynet(network: SpyNet, path: Path) -> None:
     """Load only the flow network, from its own file or that of a whole network.
 
@@ -130,7 +166,7 @@ def load_spynet(network: SpyNet, path: Path) -> None:
         WeightsError: No such file.
         CheckpointFormatError: It lacks SpyNet, or a part of it.
     """
-    given = _without_prefixes(_unpickled(path), path)
+    given = _tensors(read_named(path), path)
     ours = False
     for prefix in ("flow.", "basicvsr.flow.", "spynet.", "basicvsr.spynet."):
         inside = {name for name in given if name.startswith(prefix)}
@@ -196,7 +232,19 @@ def _spynet_name(name: str, family: Family) -> str:
     return f"basic_module.{level}.basic_module.{layer}.{kind}"
 
 
-def _unpickled(path: Path) -> Mapping[str, Any]:
+def read_named(path: Path) -> dict[str, object]:
+    """Read the tensors of a file by name, without the prefixes of those who trained.
+
+    Args:
+        path: A `.pth` file, or a `.safetensors` file with the same names.
+
+    Returns:
+        By name; plain values may be among them.
+
+    Raises:
+        WeightsError: No such file.
+        CheckpointFormatError: It cannot be read as tensors, or holds code.
+    """
     if not path.is_file():
         raise WeightsError(f"no weight file '{path}'; `vsr models` lists what can be downloaded")
     found: object
@@ -211,14 +259,7 @@ def _unpickled(path: Path) -> Mapping[str, Any]:
         found = load_tensors(path)
     if not isinstance(found, Mapping):
         raise CheckpointFormatError(f"'{path}' holds {_kind(found)}, not named tensors")
-    for key in ("params_ema", "params", "state_dict"):
-        if isinstance(found.get(key), Mapping):
-            inner: Mapping[str, Any] = found[key]
-            return inner
-    return found
-
-
-def _without_prefixes(found: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    found = next((found[key] for key in _INSIDE if isinstance(found.get(key), Mapping)), found)
     named = {str(name).removeprefix("module."): value for name, value in found.items()}
     for prefix in ("generator_ema.", "generator."):
         if any(name.startswith(prefix) for name in named):
@@ -229,9 +270,20 @@ def _without_prefixes(found: Mapping[str, Any], path: Path) -> dict[str, Tensor]
             }
             break
     for name, value in named.items():
-        if not isinstance(value, Tensor):
-            raise CheckpointFormatError(f"'{path}' holds {_kind(value)} as {name}, not a tensor")
+        if isinstance(value, Inert):
+            raise _no_tensor(path, name, value)
     return named
+
+
+def _tensors(named: Mapping[str, object], path: Path) -> dict[str, Tensor]:
+    tensors = {name: value for name, value in named.items() if isinstance(value, Tensor)}
+    for name in named.keys() - tensors.keys():
+        raise _no_tensor(path, name, named[name])
+    return tensors
+
+
+def _no_tensor(path: Path, name: str, value: object) -> CheckpointFormatError:
+    return CheckpointFormatError(f"'{path}' holds {_kind(value)} as {name}, not a tensor")
 
 
 def _kind(value: object) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import prod
 from os import PathLike
 from pathlib import Path
@@ -26,9 +29,19 @@ from vsr.models.checkpoints import is_own, load_into, read_metadata
 from vsr.models.clean import Clean, Cleaned
 from vsr.models.compact import Compact
 from vsr.models.contract import NetworkFacts, VideoNetwork
-from vsr.models.published import is_optional, load_published, read_published
+from vsr.models.own import build_own, own_facts, source_hash
+from vsr.models.published import (
+    is_optional,
+    load_named,
+    load_published,
+    published,
+    read_named,
+    read_published,
+    recognised,
+)
 from vsr.models.realbasicvsr import RealBasicVSR
-from vsr.options import text_of
+from vsr.models.single import Described, describe_single, load_single
+from vsr.options import names_code, text_of
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -40,6 +53,8 @@ ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
     "basicvsr_pp": BasicVSRPlusPlus,
     "realbasicvsr": RealBasicVSR,
 }
+SINGLE = "spandrel"
+_CLASS = re.compile(r"([\w.]+:\w+)(?:@(.+))?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,8 +63,9 @@ class ModelInfo:
 
     Attributes:
         name: As `--model` takes it: a name of `MODELS`, or the path of a weight file.
-        architecture: Key of `ARCHITECTURES`.
-        hyper_parameters: What the architecture is built with.
+        architecture: Key of `ARCHITECTURES`; `SINGLE` for a file that spandrel reads; or a class of
+            the user's, "package.module:Class".
+        hyper_parameters: What the architecture is built with; of `SINGLE`, what it is.
         weights: The file, None where the network has no parameters.
         licence: Of the weights, SPDX.
         purpose: One sentence: for which input it is made.
@@ -57,6 +73,7 @@ class ModelInfo:
         digest: SHA-256 of the published weight file, or its first digits; None where any file goes.
         clean: Share of the cleaning stage's correction, 0 to 1; None: 1 where the network has a
             stage of its own, else 0. A network without one gets that of `clean-x1`.
+        stated: What planning needs to know, where the architecture does not tell.
     """
 
     name: str
@@ -68,11 +85,12 @@ class ModelInfo:
     degradation: Degradation = "unknown"
     digest: str | None = None
     clean: float | None = None
+    stated: NetworkFacts | None = None
 
     @property
     def facts(self) -> NetworkFacts:
         """What planning needs to know about it."""
-        facts = _facts(self.architecture, self.hyper_parameters)
+        facts = self.stated or _facts(self.architecture, self.hyper_parameters)
         if not self.cleaned_apart:
             return facts
         stage = _facts("clean", {})
@@ -105,8 +123,13 @@ class ModelInfo:
 
     @property
     def weight_hash(self) -> str | None:
-        """Hash the weight file, 64 hex digits."""
-        return None if self.weights is None else sha256(self.weights)
+        """Hash the weight file, with the code of a class of the user's; 64 hex digits."""
+        hashes = [] if self.weights is None else [sha256(self.weights)]
+        if names_code(self.architecture):
+            hashes.append(source_hash(self.architecture))
+        if len(hashes) > 1:
+            return hashlib.sha256("".join(hashes).encode()).hexdigest()
+        return hashes[0] if hashes else None
 
     @property
     def stage_hash(self) -> str | None:
@@ -193,8 +216,9 @@ def find_model(name: str | None = None) -> ModelInfo:
 
     Args:
         name: A key of `MODELS`; a key of `catalogue.PUBLISHED` that was downloaded; a file that
-            `vsr train` wrote; or a checkpoint of BasicSR, mmediting or mmagic. None for the default
-            of four times the size.
+            `vsr train` wrote; a checkpoint of BasicSR, mmediting or mmagic; a file that spandrel
+            reads; or a class of the user's, package.module:Class, with @FILE for its weights. None
+            for the default of four times the size.
 
     Raises:
         ConfigError: If it is none of them; the known names are given.
@@ -212,9 +236,15 @@ def find_model(name: str | None = None) -> ModelInfo:
             )
         return info
     path = Path(name)
+    own = _CLASS.fullmatch(name)
+    if own is not None and names_code(own[1]) and not path.exists():
+        return _own_class(own[1], Path(own[2]) if own[2] else None)
     if not (path.suffix or path.exists()):
         known = ", ".join([*MODELS, *PUBLISHED])
-        raise ConfigError(f"no model '{name}'; known: {known}, or give the path of a weight file")
+        raise ConfigError(
+            f"no model '{name}'; known: {known}, or give the path of a weight file, or a class of "
+            "your own as package.module:Class"
+        )
     if path.suffix == ".safetensors" and (is_own(path) or not path.is_file()):
         return _own_model(path)
     return _foreign_model(path)
@@ -256,9 +286,11 @@ def _facts(architecture: str, hyper_parameters: Mapping[str, Any]) -> NetworkFac
 def facts_of(network: VideoNetwork) -> NetworkFacts:
     """What planning needs to know about a loaded network.
 
-    Where its architecture is none of `ARCHITECTURES`, it is taken to need what the compact one
-    does, and not to be meant for int8.
+    Where its architecture is none of `ARCHITECTURES`, and it was not loaded by its name or file, it
+    is taken to need what the compact one does, and not to be meant for int8.
     """
+    if isinstance(stated := getattr(network, "stated", None), NetworkFacts):
+        return stated
     known = {"scale": network.scale}
     if hasattr(network, "channels"):
         known["channels"] = network.channels
@@ -272,6 +304,11 @@ def facts_of(network: VideoNetwork) -> NetworkFacts:
 def _own_model(path: Path) -> ModelInfo:
     network = read_metadata(path)["network"]
     architecture = network.pop("name", None)
+    if names_code(str(architecture)):
+        raise CheckpointFormatError(
+            f"'{path}' is for the class {architecture}, and a file's word is not enough to run "
+            f"code; if that class is yours: --model {architecture}@{path}"
+        )
     if architecture not in ARCHITECTURES:
         raise CheckpointFormatError(
             f"'{path}' is for a network '{architecture}'; known: {', '.join(ARCHITECTURES)}"
@@ -286,8 +323,53 @@ def _own_model(path: Path) -> ModelInfo:
     )
 
 
+def _own_class(name: str, path: Path | None) -> ModelInfo:
+    arguments: Mapping[str, Any] = {}
+    if path is not None and is_own(path):
+        written = read_metadata(path)["network"]
+        if written.get("name") != name:
+            raise CheckpointFormatError(f"'{path}' is for {written.get('name')}, not for {name}")
+        arguments = written.get("arguments", {})
+    network = build_own(name, arguments)
+    return ModelInfo(
+        name=name if path is None else f"{name}@{path}",
+        architecture=name,
+        hyper_parameters=arguments,
+        weights=path,
+        licence="its author's",
+        purpose="a class of your own",
+        stated=own_facts(name, network),
+    )
+
+
+def _single_model(path: Path) -> ModelInfo:
+    found = _described(path)
+    return ModelInfo(
+        name=str(path),
+        architecture=SINGLE,
+        hyper_parameters={"name": found.architecture, "tags": list(found.tags)},
+        weights=path,
+        licence="its author's",
+        purpose=f"{found.architecture}, which sees single pictures",
+        stated=found.facts,
+    )
+
+
+def _described(path: Path) -> Described:
+    seen = path.stat()
+    return _described_once(path, seen.st_size, seen.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _described_once(path: Path, size: int, changed: int) -> Described:
+    return describe_single(path, read_named(path))
+
+
 def _foreign_model(path: Path) -> ModelInfo:
-    checkpoint = read_published(path)
+    named = read_named(path)
+    if recognised(named) is None:
+        return _single_model(path)
+    checkpoint = published(named, path)
     found = sha256(path)
     for name, entry in PUBLISHED.items():
         if found.startswith(entry.digest):
@@ -315,19 +397,50 @@ def load_network(info: ModelInfo, device: torch.device | str = "cpu") -> VideoNe
     Raises:
         WeightsError: If the weights are missing, are not the published ones, or do not fit.
     """
-    network = ARCHITECTURES[info.architecture](**info.hyper_parameters)
-    if info.weights is not None:
-        if info.digest is not None:
-            check_digest(info.weights, info.digest)
-        if is_own(info.weights):
-            load_into(network, info.weights)
-        else:
-            load_published(network, read_published(info.weights))
+    network = _loaded(info)
     if info.clean is not None:
         network = _with_clean(network, info)
     network.eval().requires_grad_(False)
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # Others' code may ask for views that only contiguous tensors have.
+    layout = torch.channels_last if info.stated is None else torch.preserve_format
+    network.to(device, memory_format=layout)  # type: ignore[call-overload]
     return cast("VideoNetwork", network)
+
+
+def _loaded(info: ModelInfo) -> nn.Module:
+    if info.architecture == SINGLE:
+        assert info.weights is not None
+        network: nn.Module = load_single(info.weights)
+    else:
+        network = build(info.architecture, info.hyper_parameters)
+    if info.stated is not None:
+        network.stated = info.stated  # type: ignore[assignment]
+    if info.weights is None or info.architecture == SINGLE:
+        return network
+    if info.digest is not None:
+        check_digest(info.weights, info.digest)
+    if is_own(info.weights):
+        load_into(network, info.weights)
+    elif info.architecture in ARCHITECTURES:
+        load_published(network, read_published(info.weights))
+    else:
+        load_named(network, info.weights)
+    return network
+
+
+def build(architecture: str, hyper_parameters: Mapping[str, Any]) -> nn.Module:
+    """Build a network without weights.
+
+    Args:
+        architecture: Key of `ARCHITECTURES`, or "package.module:Class".
+        hyper_parameters: What it is built with.
+
+    Raises:
+        ConfigError: A class of the user's cannot be built.
+    """
+    if names_code(architecture):
+        return build_own(architecture, hyper_parameters)
+    return ARCHITECTURES[architecture](**hyper_parameters)
 
 
 def _with_clean(network: nn.Module, info: ModelInfo) -> nn.Module:
@@ -411,11 +524,14 @@ def gmac(
         size: (width, height) that is run to count them; smaller is quicker, and tells a little more
             of networks that pad their input to some multiple.
     """
+    return _gmac(build(architecture, hyper_parameters), size)
+
+
+def _gmac(network: nn.Module, size: tuple[int, int]) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     from vsr.ops.convolve import fused_flops
 
-    network = ARCHITECTURES[architecture](**hyper_parameters)
     width, height = size
     counts: list[int] = []
     # The first and the last frame of a clip cost less than those between.
@@ -509,7 +625,7 @@ def _work(info: ModelInfo) -> float:
             info.hyper_parameters,
         ):
             return entry.gmac
-    return gmac(info.architecture, info.hyper_parameters, size=_QUICK)
+    return _gmac(cast("nn.Module", load_network(info)), _QUICK)
 
 
 def _digest(known: str) -> str:
@@ -562,6 +678,11 @@ def parameters(info: ModelInfo) -> int:
     """Count the values that training has set."""
     if info.name in PUBLISHED:
         return PUBLISHED[info.name].parameters
+    if info.architecture == SINGLE and info.weights is not None:
+        return _described(info.weights).parameters
+    if names_code(info.architecture):
+        network = build_own(info.architecture, info.hyper_parameters)
+        return sum(parameter.numel() for parameter in network.parameters())
     if info.weights is None:
         return 0
     if is_own(info.weights):

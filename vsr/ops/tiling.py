@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Networks that work at a quarter of the size need tiles that start at a multiple of four.
-_GRID = 4
 _STEPS = 1024  # blend weights are multiples of 1 / 1024 and add up to one without rounding
 
 
@@ -47,13 +45,15 @@ class TileGrid:
         )
 
 
-def tile_grid(height: int, width: int, tile: int, margin: int) -> TileGrid:
+def tile_grid(height: int, width: int, tile: int, margin: int, multiple: int = 4) -> TileGrid:
     """Cover a picture with tiles of one size that overlap by at least two margins.
 
     Args:
         height, width: Of the picture.
         tile: Maximum side of a tile, margins included; more than two margins.
         margin: Pixels at a tile's inner edges that are blended away.
+        multiple: Tiles start at multiples of it, if possible: networks that work at a quarter of
+            the size need multiples of four.
 
     Raises:
         ValueError: A tile is all margin.
@@ -63,8 +63,8 @@ def tile_grid(height: int, width: int, tile: int, margin: int) -> TileGrid:
     return TileGrid(
         height=height,
         width=width,
-        rows=_intervals(height, tile, margin),
-        columns=_intervals(width, tile, margin),
+        rows=_intervals(height, tile, margin, multiple),
+        columns=_intervals(width, tile, margin, multiple),
     )
 
 
@@ -141,17 +141,18 @@ def blend_weights(intervals: tuple[tuple[int, int], ...], scale: int = 1) -> Ten
     return torch.stack([a - b for a, b in itertools.pairwise(rises)])
 
 
-def _intervals(length: int, tile: int, margin: int) -> tuple[tuple[int, int], ...]:
-    """Cover a line with the fewest tiles, starting at multiples of `_GRID` if possible."""
+def _intervals(length: int, tile: int, margin: int, multiple: int) -> tuple[tuple[int, int], ...]:
+    """Cover a line with the fewest tiles, starting at multiples of a number if possible."""
     if length <= tile:
         return ((0, length),)
     overlap = 2 * margin
     fewest = -(-(length - overlap) // (tile - overlap))
     for count in range(fewest, 2 * fewest + 1):
         smallest = -(-(length + (count - 1) * overlap) // count)
-        for size in range(smallest + (length - smallest) % _GRID, tile + 1, _GRID):
+        for size in range(smallest + (length - smallest) % multiple, tile + 1, multiple):
             starts = [
-                index * (length - size) // (count - 1) // _GRID * _GRID for index in range(count)
+                index * (length - size) // (count - 1) // multiple * multiple
+                for index in range(count)
             ]
             if all(later - start <= size - overlap for start, later in itertools.pairwise(starts)):
                 return tuple((start, start + size) for start in starts)

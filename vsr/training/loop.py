@@ -26,7 +26,7 @@ from vsr.errors import ConfigError, VsrError
 from vsr.models.checkpoints import save_weights
 from vsr.models.contract import TrainableNetwork
 from vsr.models.layers import Recomputable
-from vsr.models.zoo import ARCHITECTURES
+from vsr.models.zoo import build as build_from
 from vsr.training.adversary import Adversary
 from vsr.training.batches import Batch, batches
 from vsr.training.checkpoint import (
@@ -44,7 +44,7 @@ from vsr.training.checkpoint import (
     start_from,
 )
 from vsr.training.objective import Judged, Objective
-from vsr.training.options import OptimizerOptions, TrainOptions, validated
+from vsr.training.options import OptimizerOptions, OwnOptions, TrainOptions, validated
 from vsr.training.record import Record, has_tensorboard, make_folder, refuse_overwriting
 from vsr.training.validation import check_clips, validate
 from vsr.training.world import World, join_world
@@ -304,12 +304,7 @@ def build_network(
 ) -> tuple[TrainableNetwork, torch.optim.Optimizer]:
     """Build network and optimiser, with the weights that the options start from."""
     schedule = options.optimizer
-    hyper_parameters = asdict(options.network)
-    try:
-        network = ARCHITECTURES[hyper_parameters.pop("name")](**hyper_parameters)
-    except ValueError as error:
-        raise ConfigError(f"network: {error}") from error
-    assert isinstance(network, TrainableNetwork)
+    network = shaped(options)
     if schedule.init:
         start_from(network, Path(schedule.init), say)
     if schedule.clean_init:
@@ -329,6 +324,32 @@ def build_network(
         for some, factor, frozen in factors
     ]
     return network, torch.optim.Adam(groups, betas=schedule.betas)
+
+
+def shaped(options: TrainOptions) -> TrainableNetwork:
+    """Build the network of the options, without weights.
+
+    Raises:
+        ConfigError: It cannot be built so, or not be trained.
+    """
+    given, name = asdict(options.network), options.network.name
+    own = isinstance(options.network, OwnOptions)
+    given.pop("name")
+    try:
+        network = build_from(name, given["arguments"] if own else given)
+    except ValueError as error:
+        raise ConfigError(f"network: {error}") from error
+    if not isinstance(network, TrainableNetwork):
+        raise ConfigError(
+            f"network.name = '{name}' is a {type(network).__name__}, which cannot be trained; "
+            "wanted a subclass of vsr.models.contract.TrainableNetwork"
+        )
+    if network.scale != options.network.scale:
+        raise ConfigError(
+            f"network.scale = {options.network.scale}, and {name} is for {network.scale}; set "
+            f"network.scale = {network.scale}"
+        )
+    return network
 
 
 def fit(

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args, get_type_hints
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
 from vsr.data.recipe import FootageRecipe, RealRecipe
 from vsr.errors import ConfigError
-from vsr.options import TrainingPrecision
+from vsr.options import TrainingPrecision, names_code
 
 _STRICT = {"extra": "forbid"}
 
@@ -30,6 +30,7 @@ Positive = Annotated[int, BeforeValidator(_number), Field(ge=1, lt=2**63)]
 NotNegative = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False)]
 # Of the past, in a moving average.
 Decay = Annotated[float, BeforeValidator(_number), Field(ge=0, lt=1)]
+Code = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
 # "" would be the current folder: what a shell makes of a variable that is not set.
 Folder = Annotated[str, Field(min_length=1)]
 
@@ -120,9 +121,34 @@ class RealBasicVsrOptions:
     scale: ClassVar[int] = 4
 
 
+@dataclass(frozen=True, kw_only=True)
+class OwnOptions:
+    """A network of your own."""
+
+    __pydantic_config__ = _STRICT
+
+    name: Code
+    """Class, as package.module:Class; see docs/own_network.md."""
+    scale: Positive = 4
+    """Upscaling factor; that of the class."""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments that it is built with."""
+
+
+def _kind_of_network(values: Any) -> str:  # noqa: ANN401
+    """The name of an architecture; "own" for that of a class."""
+    name = values.get("name") if isinstance(values, dict) else getattr(values, "name", None)
+    return "own" if isinstance(name, str) and names_code(name) else str(name)
+
+
 NetworkOptions: TypeAlias = Annotated[
-    CompactOptions | CleanOptions | BasicVsrOptions | BasicVsrPlusPlusOptions | RealBasicVsrOptions,
-    Field(discriminator="name"),
+    Annotated[CompactOptions, Tag("compact")]
+    | Annotated[CleanOptions, Tag("clean")]
+    | Annotated[BasicVsrOptions, Tag("basicvsr")]
+    | Annotated[BasicVsrPlusPlusOptions, Tag("basicvsr_pp")]
+    | Annotated[RealBasicVsrOptions, Tag("realbasicvsr")]
+    | Annotated[OwnOptions, Tag("own")],
+    Discriminator(_kind_of_network),
 ]
 
 
