@@ -11,7 +11,7 @@ from pathlib import Path
 
 import golden
 import torch
-from markdown import ROOT
+from markdown import ROOT, blocks
 from synthetic import draw_number, hdr10_options, make_pictures, make_video
 from synthetic_streams import Cues, Sound, make_rich_video
 
@@ -146,6 +146,12 @@ def _basicsr_weights(path: Path) -> None:
     torch.save({"params": named}, path)
 
 
+def _from_page(language: str, path: Path) -> None:
+    """The first block of a language in the page on networks of one's own."""
+    page = (ROOT / "docs" / "own_network.md").read_text()
+    path.write_text(next(block.text for block in blocks(page) if block.language == language))
+
+
 FILES: Mapping[str, Callable[[Path], object]] = {
     "in.mp4": _film,
     "copied.mkv": _film,
@@ -176,4 +182,6 @@ FILES: Mapping[str, Callable[[Path], object]] = {
     ),
     "mine.safetensors": _own_weights,
     "BasicVSR_REDS4-543c8261.pth": _basicsr_weights,
+    "my_network.py": partial(_from_page, "python"),
+    "my_network.toml": partial(_from_page, "toml"),
 }

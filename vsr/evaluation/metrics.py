@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from vsr.errors import ConfigError
+from vsr.options import imported
 
 Image = NDArray[np.uint8]
 
@@ -65,6 +70,32 @@ def ssim(sr: Image, gt: Image, *, on_luma: bool = True, border: int = 0) -> floa
             channel_axis=None if on_luma else -1,
         )
     )
+
+
+@cache
+def own_metric(name: str) -> Callable[[Image, Image], float]:
+    """A metric of the user's own, by package.module:name.
+
+    Returns:
+        It, checked: of the output and the truth, (H, W, 3) uint8 RGB, a number.
+
+    Raises:
+        ConfigError: It cannot be imported, or gives no number.
+    """
+    found = imported(name)
+    if not callable(found):
+        raise ConfigError(f"metric {name} is a {type(found).__name__}; wanted a function (sr, gt)")
+
+    def metric(sr: Image, gt: Image) -> float:
+        value = found(sr, gt)
+        try:
+            return float(value)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"metric {name} gives a {type(value).__name__}; wanted a number for each frame"
+            ) from error
+
+    return metric
 
 
 def _prepared(

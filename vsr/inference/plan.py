@@ -91,12 +91,13 @@ def make_plan(height: int, width: int, options: InferenceOptions, facts: Network
 def _precision(
     options: InferenceOptions, device: torch.device, facts: NetworkFacts
 ) -> tuple[Precision, tuple[str, ...]]:
-    """What the network computes in, and a note where that is not what was to be expected."""
+    """What the network computes in, and a note where that is not what was asked for."""
     chosen = choose_precision(options.precision, device, int8=facts.int8)
     floats = best_float(device) if chosen == "int8" else chosen
     if floats == "fp32" or floats in facts.half:
         return chosen, ()
-    return "fp32", (f"this network cannot be computed in {floats} well: it is computed in fp32",)
+    note = f"this network is not precise enough in {floats}: it is computed in fp32"
+    return "fp32", () if options.precision == "auto" else (note,)
 
 
 def share_of_memory(options: InferenceOptions, sharers: int = 1) -> int:
@@ -213,9 +214,9 @@ def _fit(
             f"{describe(plan)} is estimated at {needed // MIB} MiB, {budget // MIB} MiB are to "
             "be used: memory may run out"
         )
-    if not facts.local and plan.tile is not None and plan.tile < max(height, width):
+    if not facts.tiles and plan.tile is not None and plan.tile < max(height, width):
         notes.append(
-            f"this network looks at the whole picture at once, and gets {describe(plan)}: their "
-            "brightness may differ; a smaller picture or more memory avoids it"
+            f"tiles do not suit this network, and it gets {describe(plan)}: look for seams; a smaller "
+            "picture or more memory avoids them"
         )
     return replace(plan, notes=tuple(notes))

@@ -188,7 +188,7 @@ def load_tensors(path: Path) -> object:
         asked_for_code = "GLOBAL" in str(error)
         if not (archive and asked_for_code):
             raise _unreadable(path) from error
-    except (RuntimeError, EOFError, KeyError, ValueError, AttributeError) as error:
+    except (RuntimeError, OSError, EOFError, KeyError, ValueError, AttributeError) as error:
         raise _unreadable(path) from error
     try:
         reader = ModuleType("reader")  # stands in for `pickle`

@@ -129,7 +129,7 @@ class NetworkFacts:
         int8: Whether `--precision auto` may compute it in int8: it was measured to cost no quality.
         half: The half precisions it can be computed in; in others it is computed in float32.
         grid: Tiles start at multiples of so many pixels, which windows of attention are laid by.
-        local: Whether a pixel depends on those near it only, so that tiles change nothing.
+        tiles: Whether tiles suit it; a plan with tiles warns otherwise.
     """
 
     scale: int = 4
@@ -141,7 +141,7 @@ class NetworkFacts:
     int8: bool = False
     half: tuple[str, ...] = ("bf16", "fp16")
     grid: int = 4
-    local: bool = True
+    tiles: bool = True
 
 
 class TrainingOutput(NamedTuple):

@@ -16,7 +16,7 @@ from vsr.models.contract import State, VideoNetwork
 
 @torch.inference_mode()
 def bytes_at_most(
-    network: VideoNetwork, lq: Tensor, state: State | None = None
+    network: VideoNetwork, lq: Tensor, state: State | None = None, lookahead: int = 0
 ) -> tuple[int, tuple[Tensor, State]]:
     """Call a network and count the bytes of all tensors that it makes, where most are alive.
 
@@ -24,14 +24,13 @@ def bytes_at_most(
 
     Args:
         network: On the device of `lq`.
-        lq: See `contract.VideoNetwork`.
-        state: Likewise.
+        lq, state, lookahead: See `contract.VideoNetwork`.
 
     Returns:
         The bytes, and what the network gave.
     """
     with _Counter() as counter:
-        made = network(lq, state)
+        made = network(lq, state, lookahead)
     return counter.most, made
 
 

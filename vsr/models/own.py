@@ -10,10 +10,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vsr.errors import ConfigError
-from vsr.models.contract import NetworkFacts, State, VideoNetwork
+from vsr.models.contract import (
+    NetworkFacts,
+    State,
+    VideoNetwork,
+    as_network,
+    check_output,
+    evaluating,
+)
 from vsr.models.demand import bytes_at_most
 from vsr.options import imported
 
@@ -25,25 +32,22 @@ def build_own(name: str, arguments: Mapping[str, Any]) -> nn.Module:
 
     Args:
         name: package.module:Class.
-        arguments: That it is called with.
+        arguments: Keyword arguments that it is called with.
 
     Raises:
         ConfigError: It cannot be imported or called, or makes no network.
     """
+    kind = imported(name)
     try:
-        network = imported(name)(**arguments)
-    except ConfigError:
-        raise
+        network = kind(**arguments)
     except Exception as error:
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         raise ConfigError(f"{name}({given}): {type(error).__name__}: {error}") from error
     if not isinstance(network, nn.Module):
         raise ConfigError(f"{name} makes a {type(network).__name__}; wanted a torch.nn.Module")
-    scale = getattr(network, "scale", None)
-    if not isinstance(scale, int) or scale < 1:
-        raise ConfigError(f"{name}.scale is {scale!r}; wanted a whole number, 1 or more")
     if not hasattr(network, "min_size"):
         network.min_size = 1  # type: ignore[assignment]
+    as_network(network)
     return network
 
 
@@ -59,20 +63,12 @@ def own_facts(name: str, network: nn.Module) -> NetworkFacts:
     Raises:
         ConfigError: It does not do what `contract.VideoNetwork` says, naming what.
     """
-    was_training = network.training
-    network.eval()
     called = cast("VideoNetwork", network)
-    few, state = _tried(name, called, 2, None)
-    many, _ = _tried(name, called, 4, state)
-    with torch.inference_mode():
-        sr, _ = called(torch.rand(1, 3, 3, _SIDE, _SIDE), None, 1)
-    if sr.shape[1] != 2:
-        raise ConfigError(
-            f"{name}, called with 3 frames and lookahead 1, gives {sr.shape[1]} frames; wanted 2"
-        )
-    network.train(was_training)
-    pixels = _SIDE**2
-    each = max(12.0 * network.scale**2, 1.25 * (many - few) / 2 / pixels)  # type: ignore[operator]
+    with evaluating(called):
+        few, state = _tried(name, called, 2, 0, None)
+        many, state = _tried(name, called, 4, 0, state)
+        _tried(name, called, 3, 1, state)
+    each = max(12.0 * called.scale**2, 1.25 * (many - few) / 2)
     stated = {
         key: value
         for key in ("window", "lookahead", "margin")
@@ -80,44 +76,30 @@ def own_facts(name: str, network: nn.Module) -> NetworkFacts:
     }
     return NetworkFacts(
         scale=called.scale,
-        bytes_per_call=max(0.0, 1.25 * few / pixels - 2 * each),
+        bytes_per_call=max(0.0, 1.25 * few - 2 * each),
         bytes_per_frame=each,
         **stated,
     )
 
 
-def _tried(name: str, network: VideoNetwork, frames: int, state: State | None) -> tuple[int, State]:
-    """Call it; give the bytes it took, and its state."""
+def _tried(
+    name: str, network: VideoNetwork, frames: int, lookahead: int, state: State | None
+) -> tuple[float, State]:
+    """Call it; give the bytes it took for each pixel, and its state."""
     lq = torch.rand(1, frames, 3, _SIDE, _SIDE)
-    call = f"{name}, called with lq {tuple(lq.shape)}"
     try:
-        most, made = bytes_at_most(network, lq, state)
+        most, made = bytes_at_most(network, lq, state, lookahead)
     except Exception as error:
-        raise ConfigError(f"{call}: {type(error).__name__}: {error}") from error
-    if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], Tensor)):
-        raise ConfigError(f"{call}, gives {_kind(made)}; wanted (sr, state)")
-    sr, after = made
-    wanted = (1, frames, 3, _SIDE * network.scale, _SIDE * network.scale)
-    if tuple(sr.shape) != wanted:
-        raise ConfigError(f"{call}, gives sr {tuple(sr.shape)}; wanted {wanted}")
-    if not isinstance(after, tuple):
-        raise ConfigError(f"{call}, gives {_kind(after)} as its state; wanted a tuple of tensors")
-    for layer in after:
-        if not (
-            isinstance(layer, Tensor) and layer.dim() == 4 and layer.shape[-2:] == lq.shape[-2:]
-        ):
-            raise ConfigError(
-                f"{call}, has {_kind(layer)} in its state; wanted tensors (1, C, H, W) of the "
-                "height and width of lq, so that tiles can be cut from them"
-            )
-    return most, after
+        raise ConfigError(
+            f"{name}, called with lq {tuple(lq.shape)}, lookahead {lookahead} and "
+            f"{'no state' if state is None else 'the state it gave'}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    check_output(network, lq, lookahead, made)
+    return most / _SIDE**2, made[1]
 
 
 def source_hash(name: str) -> str:
     """Hash the file that a class is defined in: a network that was edited is another one."""
     file = inspect.getsourcefile(sys.modules[imported(name).__module__])
     return hashlib.sha256(Path(file).read_bytes() if file else name.encode()).hexdigest()
-
-
-def _kind(value: object) -> str:
-    return f"{tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"

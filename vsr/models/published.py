@@ -257,8 +257,9 @@ def read_named(path: Path) -> dict[str, object]:
             ) from error
     else:
         found = load_tensors(path)
-    if not isinstance(found, Mapping):
-        raise CheckpointFormatError(f"'{path}' holds {_kind(found)}, not named tensors")
+    if not (isinstance(found, Mapping) and found):
+        what = "nothing" if isinstance(found, Mapping) else _kind(found)
+        raise CheckpointFormatError(f"'{path}' holds {what}, not named tensors")
     found = next((found[key] for key in _INSIDE if isinstance(found.get(key), Mapping)), found)
     named = {str(name).removeprefix("module."): value for name, value in found.items()}
     for prefix in ("generator_ema.", "generator."):

@@ -6,7 +6,9 @@ as tensors, read by `checkpoints`; its own reader is not used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,7 +97,11 @@ def describe_single(path: Path, named: Mapping[str, object]) -> Described:
         CheckpointFormatError: spandrel does not know such a network, or it is none that makes a
             picture of a picture.
     """
-    found = _descriptor(path, named)
+    with _quiet():
+        return _described(path, _descriptor(path, named))
+
+
+def _described(path: Path, found: ImageModelDescriptor[nn.Module]) -> Described:
     wanted = found.size_requirements
     across, down = wanted.get_padding(_SIDE, _SIDE)
     lq = torch.rand(1, 1, 3, _SIDE + down, _SIDE + across, generator=torch.Generator())
@@ -124,7 +130,7 @@ def describe_single(path: Path, named: Mapping[str, object]) -> Described:
             bytes_per_frame=2 * 12.0 * (1 + found.scale**2),
             half=("fp16",) if found.supports_half else (),
             grid=_GRID,
-            local=found.tiling.name == "SUPPORTED",
+            tiles=found.tiling.name == "SUPPORTED",
         ),
         parameters=sum(parameter.numel() for parameter in found.model.parameters()),
     )
@@ -136,7 +142,16 @@ def load_single(path: Path) -> SinglePicture:
     Raises:
         ConfigError, WeightsError: See `describe_single` and `published.read_named`.
     """
-    return _wrapped(_descriptor(path, read_named(path)))
+    with _quiet():
+        return _wrapped(_descriptor(path, read_named(path)))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep warnings of others' code, about what its authors should change, from the user."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _wrapped(found: ImageModelDescriptor[nn.Module]) -> SinglePicture:

@@ -20,7 +20,7 @@ from vsr.files import whole
 from vsr.models.checkpoints import check_fit, is_own, load_into, read_metadata, read_tensors
 from vsr.models.compact import Compact
 from vsr.models.contract import TrainableNetwork
-from vsr.models.published import load_published, load_spynet, read_published
+from vsr.models.published import load_named, load_published, load_spynet, read_published
 from vsr.models.spynet import SpyNet
 from vsr.models.zoo import ARCHITECTURES
 from vsr.options import differences
@@ -43,6 +43,10 @@ def start_from(network: TrainableNetwork, path: Path, say: Say) -> None:
         CheckpointFormatError: If it is of another network or of a scale that cannot be averaged.
     """
     if path.suffix != ".safetensors" or (path.is_file() and not is_own(path)):
+        if type(network) not in ARCHITECTURES.values():
+            load_named(network, path)
+            say(f"starting from '{path}'")
+            return
         checkpoint = read_published(path)
         if ARCHITECTURES[checkpoint.architecture] is not type(network):
             raise CheckpointFormatError(

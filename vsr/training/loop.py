@@ -23,6 +23,7 @@ from vsr.data.footage import LONGEST
 from vsr.data.layouts import open_training
 from vsr.devices import training_precision
 from vsr.errors import ConfigError, VsrError
+from vsr.evaluation.metrics import own_metric
 from vsr.models.checkpoints import save_weights
 from vsr.models.contract import TrainableNetwork
 from vsr.models.layers import Recomputable
@@ -212,6 +213,8 @@ def check(options: TrainOptions) -> None:
     if options.run.tensorboard and not has_tensorboard():
         raise ConfigError("run.tensorboard needs TensorBoard: pip install tensorboard")
     validated(asdict(options))
+    for name in options.run.metrics:
+        own_metric(name)
     if options.loss.perceptual and not options.loss.vgg:
         raise ConfigError(
             "loss.perceptual wants the weights of VGG-19: name the published file as loss.vgg"
@@ -469,6 +472,7 @@ def _validated(
             on_luma=options.data.val_layout != "reds4",
             device=device,
             pictures=parts.output / "validation",
+            metrics=options.run.metrics,
         )
 
 

@@ -18,6 +18,7 @@ from vsr.models.checkpoints import check_fit, load_tensors
 from vsr.models.contract import State, TrainableNetwork
 from vsr.models.flow import upscale_flow
 from vsr.ops.warp import flow_warp
+from vsr.options import imported
 from vsr.training.options import LossOptions
 
 # Occlusion by the forward-backward test; constants of Sundaram, Brox and Keutzer, ECCV 2010.
@@ -189,12 +190,49 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     return found
 
 
-_PICTURE_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+_Compare = Callable[[Tensor, Tensor], Tensor]
+_PICTURE_LOSSES: dict[str, _Compare] = {
     "charbonnier": charbonnier,
     "l1": F.l1_loss,
     "mse": F.mse_loss,
     "log_mse": log_mse,
 }
+
+
+class OwnLoss(nn.Module):
+    """A loss of the user's own: a function or module, or a class to make an instance of.
+
+    Args:
+        name: package.module:name.
+
+    Raises:
+        ConfigError: It cannot be imported or made.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        made = imported(name)
+        try:
+            self.compare = made() if isinstance(made, type) else made
+        except Exception as error:
+            raise ConfigError(f"loss {name}(): {type(error).__name__}: {error}") from error
+        if not callable(self.compare):
+            kind = type(self.compare).__name__
+            raise ConfigError(f"loss {name} is a {kind}; wanted a function of (sr, gt)")
+        self.requires_grad_(False)
+
+    def forward(self, sr: Tensor, gt: Tensor) -> Tensor:
+        """Compare clips, (N, T, 3, H, W), 0 to 1.
+
+        Raises:
+            ConfigError: It gives no tensor with one value.
+        """
+        found = self.compare(sr, gt)
+        if not (isinstance(found, Tensor) and found.numel() == 1):
+            kind = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise ConfigError(f"loss {self.name} gives {kind}; wanted a tensor with one value")
+        return found.reshape(())
 
 
 class Judged(NamedTuple):
@@ -235,7 +273,8 @@ class Objective(nn.Module):
         super().__init__()
         self.network = network
         self._weights = losses
-        self._picture = _PICTURE_LOSSES[losses.picture]
+        self._picture: _Compare = _PICTURE_LOSSES.get(losses.picture) or OwnLoss(losses.picture)
+        self._own = nn.ModuleList(OwnLoss(name) for name in losses.own)
         self._perceptual = PerceptualLoss(Path(losses.vgg)) if losses.perceptual else None
         self._degradation = degradation
         self._sharpen = sharpen
@@ -260,6 +299,9 @@ class Objective(nn.Module):
         sr = made.sr.float()
         losses = {"loss": self._picture(sr, gt)}
         loss = losses["loss"]
+        for name, own in zip(self._weights.own, self._own, strict=True):
+            losses[name] = own(sr, gt)
+            loss = loss + self._weights.own[name] * losses[name]
         for name, compare, frames in (("photometric", photometric, lq), ("temporal", temporal, sr)):
             if weight := getattr(self._weights, name):
                 if made.flow_to_previous is None or made.flow_to_next is None:

@@ -8,7 +8,15 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args, get_type_hints
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import PydanticCustomError
 
 from vsr.data.recipe import FootageRecipe, RealRecipe
@@ -30,7 +38,25 @@ Positive = Annotated[int, BeforeValidator(_number), Field(ge=1, lt=2**63)]
 NotNegative = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False)]
 # Of the past, in a moving average.
 Decay = Annotated[float, BeforeValidator(_number), Field(ge=0, lt=1)]
-Code = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+
+
+def _code(value: str) -> str:
+    """Refuse what does not name code of the user's."""
+    if not names_code(value):
+        raise PydanticCustomError("code", "wanted package.module:name")
+    return value
+
+
+def _picture_loss(value: str) -> str:
+    if not (value in PICTURE_LOSSES or names_code(value)):
+        raise PydanticCustomError(
+            "picture", f"wanted {', '.join(PICTURE_LOSSES)}, or package.module:name"
+        )
+    return value
+
+
+PICTURE_LOSSES = ("charbonnier", "l1", "mse", "log_mse")
+Code = Annotated[str, AfterValidator(_code)]
 # "" would be the current folder: what a shell makes of a variable that is not set.
 Folder = Annotated[str, Field(min_length=1)]
 
@@ -239,9 +265,12 @@ class LossOptions:
 
     __pydantic_config__ = _STRICT
 
-    picture: Literal["charbonnier", "l1", "mse", "log_mse"] = "charbonnier"
-    """Output against truth. mse gives the mean where there is doubt; log_mse does too, and counts
-    each frame alike, as the mean of PSNR does."""
+    picture: Annotated[str, AfterValidator(_picture_loss)] = "charbonnier"
+    """Output against truth: charbonnier, l1, mse, log_mse, or a function of your own. mse gives the
+    mean where there is doubt; log_mse does too, and counts each frame alike, as the mean of PSNR
+    does."""
+    own: dict[Code, NotNegative] = field(default_factory=dict)
+    """Weights of losses of your own, by package.module:name; see docs/own_network.md."""
     photometric: NotNegative = 0.0
     """Weight of frames against their neighbours, warped by flow: teaches flow that can learn."""
     temporal: NotNegative = 0.0
@@ -292,6 +321,8 @@ class RunOptions:
     """Steps between checkpoints."""
     log_every: Positive = 50
     """Steps between lines in the log."""
+    metrics: tuple[Code, ...] = ()
+    """Metrics of your own, as package.module:name, that validation computes as well."""
     tensorboard: bool = False
     """Write TensorBoard event files too (extra "train")."""
     max_minutes: NotNegative = 0.0
@@ -416,7 +447,7 @@ def _known(place: Sequence[str]) -> list[str]:
     kind: Any = TrainOptions
     for part in place:
         if kinds := get_args(kind):
-            kind = next(one for one in kinds if one.name == part)
+            kind = next(one for one in kinds if getattr(one, "name", "own") == part)
         else:
             kind = get_type_hints(kind)[part]
     return [field.name for field in fields(kind)] if is_dataclass(kind) else []

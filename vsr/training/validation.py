@@ -17,7 +17,7 @@ from vsr.data.footage import CASES, named_film
 from vsr.data.real import Degradation, degrade_clip
 from vsr.data.recipe import RealRecipe
 from vsr.errors import DatasetError, VsrError
-from vsr.evaluation.metrics import SSIM_WINDOW, psnr, ssim
+from vsr.evaluation.metrics import SSIM_WINDOW, own_metric, psnr, ssim
 from vsr.ops.color import to_picture
 from vsr.ops.resize import resize
 
@@ -55,6 +55,7 @@ def validate(
     on_luma: bool = True,
     device: torch.device,
     pictures: Path | None = None,
+    metrics: Sequence[str] = (),
 ) -> dict[str, float]:
     """Measure a network on whole clips; the mean over frames, then over clips.
 
@@ -68,13 +69,20 @@ def validate(
         on_luma: Measure on Y rather than RGB.
         device: Where it is.
         pictures: Folder for a strip per clip, or None.
+        metrics: Of the user's own, as package.module:name.
 
     Returns:
         See `measure`.
     """
     if degradation == "footage":
         return validate_films(
-            network, clips, frames=frames, scale=scale, device=device, pictures=pictures
+            network,
+            clips,
+            frames=frames,
+            scale=scale,
+            device=device,
+            pictures=pictures,
+            metrics=metrics,
         )
     stems = [Path(clip.name).stem for clip in clips]
     # Clips of one name in several folders each have a strip of their own.
@@ -90,6 +98,7 @@ def validate(
             on_luma=on_luma,
             device=device,
             picture=None if pictures is None else pictures / f"{name}.png",
+            metrics=metrics,
         )
         for name, clip in zip(names, clips, strict=True)
     ]
@@ -105,6 +114,7 @@ def validate_films(
     scale: int,
     device: torch.device,
     pictures: Path | None = None,
+    metrics: Sequence[str] = (),
 ) -> dict[str, float]:
     """Measure a network on the eight named degradations; means over frames, then over clips.
 
@@ -119,6 +129,7 @@ def validate_films(
     network.eval()
     gains: dict[str, list[float]] = {case: [] for case in CASES}
     scores: dict[str, list[float]] = {"psnr": [], "psnr_bicubic": []}
+    of_own: dict[str, list[float]] = {name: [] for name in metrics}
     clean: list[float] = []
     for clip in clips:
         gt = truth(clip, frames=frames, scale=scale)
@@ -130,6 +141,8 @@ def validate_films(
             if pictures is not None:
                 pictures.mkdir(parents=True, exist_ok=True)
                 _save_strip(pictures / f"{Path(clip.name).stem}-{case}.png", outputs)
+            for name in metrics:
+                of_own[name].append(_mean(name, outputs[1], outputs[2]))
             found = [_mean_psnr(x, outputs[2]) for x in outputs[:2]]
             if scale == 1 and case == "clean":
                 clean.append(found[1])
@@ -141,6 +154,7 @@ def validate_films(
     numbers = {name: float(np.mean(values)) for name, values in scores.items()}
     each = {f"gain_{case}": float(np.mean(found)) for case, found in gains.items() if found}
     numbers |= {"gain": numbers["psnr"] - numbers["psnr_bicubic"], **each}
+    numbers |= {name: float(np.mean(values)) for name, values in of_own.items()}
     if clean:
         numbers["psnr_clean"] = float(np.mean(clean))
     return numbers | {"worst": min(min(found) for found in gains.values() if found)}
@@ -164,11 +178,12 @@ def measure(
     on_luma: bool = True,
     device: torch.device,
     picture: Path | None = None,
+    metrics: Sequence[str] = (),
 ) -> dict[str, float]:
     """Measure a network on one whole clip, 8-bit frames.
 
     Args:
-        network, frames, scale, degradation, recipe, on_luma, device: See `validate`.
+        network, frames, scale, degradation, recipe, on_luma, device, metrics: See `validate`.
         clip: The truth, and the bicubic input where the data set has one.
         draw: See `degrade_clip`.
         picture: File for a strip: bicubic, frame by frame, whole clip, truth; or None.
@@ -213,7 +228,14 @@ def measure(
         "psnr_single": of_single,
         "gain": of_whole - of_bicubic,
         "neighbours": of_whole - of_single,
+        **{name: _mean(name, outputs[2], outputs[3]) for name in metrics},
     }
+
+
+def _mean(name: str, pictures: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
+    """Mean over frames of a metric of the user's own."""
+    metric = own_metric(name)
+    return float(np.mean([metric(a, b) for a, b in zip(pictures, truth, strict=True)]))
 
 
 def _save_strip(path: Path, outputs: Sequence[NDArray[np.uint8]], side: int = 256) -> None:
