@@ -28,7 +28,7 @@ def test_a_table_of_a_file_becomes_options() -> None:
         ({"inference": {"tile": 15}}, "--tile must be at least 16; got 15"),
         ({"inference": 3}, "--inference must be a dictionary"),
         ({"strength": 1.5}, "--strength must be at most 1; got 1.5"),
-        ({"scale": 3}, "--scale must be 1, 2 or 4; got 3"),
+        ({"scale": 5}, "--scale must be 1, 2, 3, 4 or 8; got 5"),
         ({"piece": "many"}, "--piece must be a valid integer.*; got 'many'"),
         ({"encode": {"encoder_option": [1]}}, "--encoder-option must be a valid string; got 1"),
     ],

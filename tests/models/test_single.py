@@ -23,8 +23,7 @@ import vsr
 from vsr.cli.main import main
 from vsr.errors import CheckpointFormatError, ConfigError
 from vsr.inference.plan import make_plan
-from vsr.models.demand import bytes_at_most
-from vsr.models.single import SinglePicture
+from vsr.models.foreign import SinglePicture, bytes_at_most
 from vsr.models.zoo import card, find_model, load_model
 from vsr.options import InferenceOptions
 
@@ -201,7 +200,7 @@ def test_a_film_keeps_its_sound_and_is_cut_into_tiles_resized_and_steadied(
 @with_spandrel
 def test_what_a_file_is_can_be_asked(tmp_path: Path) -> None:
     text = card(str(saved(swinir, tmp_path)))
-    for part in ("SwinIR, which sees",  "parameters", "GMAC", "sha256"):
+    for part in ("SwinIR, which sees", "parameters", "GMAC", "sha256"):
         assert part in text
     info = find_model(str(saved(esrgan, tmp_path)))
     assert (info.scale, info.facts.lookahead, info.facts.window) == (4, 0, 1)

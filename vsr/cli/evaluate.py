@@ -15,7 +15,7 @@ from vsr.options import Measuring
 
 def evaluate(
     *,
-    model: Annotated[tuple[str, ...], arg(metavar="NAME|FILE")],
+    model: Annotated[tuple[str, ...], arg(metavar="NAME|FILE|MODULE:CLASS")],
     data: Annotated[Path, arg(metavar="DIR")],
     measuring: Annotated[Measuring, arg(name=""), OmitArgPrefixes],
     json_: Annotated[Path | None, arg(metavar="FILE.json")] = None,
@@ -24,7 +24,7 @@ def evaluate(
     """Measure models on a test set and print the table of the papers, bicubic first.
 
     Args:
-        model: Names or weight files, several at once; required.
+        model: Names, weight files or classes of your own, several at once; required.
         data: Folder of the test set; a missing low-quality side is made; required.
         json_: Write all numbers, frame by frame; clips already in the file are not measured again.
         markdown: Write the table.

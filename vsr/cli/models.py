@@ -11,13 +11,15 @@ from vsr.errors import ConfigError
 
 
 def models(
-    words: Annotated[Positional[tuple[str, ...]], arg(metavar="[NAME | download NAME...]")] = (),
+    words: Annotated[
+        Positional[tuple[str, ...]], arg(metavar="[NAME|FILE | download NAME...]")
+    ] = (),
 ) -> int:
     """List the networks: name, scale, parameters, licence, weights, measured numbers.
 
     Args:
-        words: Print all about one network, or download the weights of published ones; by default
-            a list of all.
+        words: Print all about one network or weight file, or download the weights of published
+            networks; by default a list of all.
     """
     from vsr.models.zoo import card, table
 

@@ -55,7 +55,8 @@ def training_keys() -> str:
     lines: list[str] = []
     for name, hint in get_type_hints(TrainOptions, include_extras=True).items():
         bare = _bare(hint)
-        for kind in get_args(bare) if get_origin(bare) in (Union, UnionType) else (bare,):
+        kinds = get_args(bare) if get_origin(bare) in (Union, UnionType) else (bare,)
+        for kind in map(_bare, kinds):
             required = any(map(_is_required, dataclasses.fields(kind)))
             lines += _section(name, kind, None if required else kind())
     return "\n".join(lines).strip()
@@ -112,6 +113,8 @@ def _type(hint: Any) -> str:  # noqa: ANN401
     if get_origin(bare) is Literal:
         *others, last = map(str, get_args(bare))
         return f"{', '.join(others)} or {last}" if others else last
+    if get_origin(bare) is dict:
+        return "table"
     if get_origin(bare) is tuple:
         first, second = get_args(bare)
         return ("list of " if second is Ellipsis else "two ") + _NAMES[_bare(first)] + "s"

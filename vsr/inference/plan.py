@@ -216,7 +216,7 @@ def _fit(
         )
     if not facts.tiles and plan.tile is not None and plan.tile < max(height, width):
         notes.append(
-            f"tiles do not suit this network, and it gets {describe(plan)}: look for seams; a smaller "
-            "picture or more memory avoids them"
+            f"tiles do not suit this network, and it gets {describe(plan)}: look for seams; a "
+            "smaller picture or more memory avoids them"
         )
     return replace(plan, notes=tuple(notes))

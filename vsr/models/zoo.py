@@ -29,7 +29,14 @@ from vsr.models.checkpoints import is_own, load_into, read_metadata
 from vsr.models.clean import Clean, Cleaned
 from vsr.models.compact import Compact
 from vsr.models.contract import NetworkFacts, VideoNetwork
-from vsr.models.own import build_own, own_facts, source_hash
+from vsr.models.foreign import (
+    Described,
+    build_own,
+    describe_single,
+    load_single,
+    own_facts,
+    source_hash,
+)
 from vsr.models.published import (
     is_optional,
     load_named,
@@ -40,7 +47,6 @@ from vsr.models.published import (
     recognised,
 )
 from vsr.models.realbasicvsr import RealBasicVSR
-from vsr.models.single import Described, describe_single, load_single
 from vsr.options import names_code, text_of
 
 WEIGHTS = Path(__file__).parent / "weights"

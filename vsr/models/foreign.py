@@ -1,33 +1,47 @@
-"""Single-picture networks that others published, through spandrel: ESRGAN, SPAN, SwinIR, DAT, ...
+"""Networks that are not the project's: files that spandrel reads, and classes of the user's own.
 
-spandrel knows more than forty architectures and finds out which one a file is for. Files reach it
-as tensors, read by `checkpoints`; its own reader is not used.
+spandrel knows more than forty architectures of single-picture networks (ESRGAN, SPAN, SwinIR, ...)
+and finds out which one a file is for. Files reach it as tensors, read by `checkpoints`; its own
+reader is not used. Classes are named as package.module:Class.
 """
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+import sys
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from vsr.errors import CheckpointFormatError, ConfigError
-from vsr.models.contract import NetworkFacts, State
-from vsr.models.demand import bytes_at_most
+from vsr.models.contract import (
+    NetworkFacts,
+    State,
+    VideoNetwork,
+    as_network,
+    check_output,
+    evaluating,
+)
 from vsr.models.published import read_named, some
 from vsr.ops.resize import resize
+from vsr.options import imported
 
 if TYPE_CHECKING:
     from spandrel import ImageModelDescriptor
 
+_SIDE = 48  # of the frames by which a network is tried
 # Windows of attention are 8 to 32 pixels wide; tiles that start inside one would cut others.
 _GRID = 32
-_SIDE = 48  # of the picture by which memory is measured
 _LUMA = (0.299, 0.587, 0.114)
 _CHANNELS = {(1, 1), (3, 3), (4, 4), (4, 3)}
 
@@ -159,12 +173,12 @@ def _wrapped(found: ImageModelDescriptor[nn.Module]) -> SinglePicture:
         if found.input_channels == 1:
             # As usual in the field: the network makes luma, colour is enlarged bicubically.
             luma = (frame * frame.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-            sr = found(luma).float()
+            sr: Tensor = found(luma).float()
             return resize(frame, *sr.shape[-2:]) + (sr - resize(luma, *sr.shape[-2:]))
         if found.input_channels == 4:
             opaque = torch.cat((frame, torch.ones_like(frame[:, :1])), dim=1)
-            return found(opaque)[:, :3]
-        return found(frame)
+            return cast("Tensor", found(opaque))[:, :3]
+        return cast("Tensor", found(frame))
 
     found.model.eval()
     return SinglePicture(found.model, found.scale, enlarge)
@@ -236,3 +250,138 @@ def _line(error: Exception) -> str:
     """An error of a library in one line of some length."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def build_own(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Import a class and make a network of it.
+
+    Args:
+        name: package.module:Class.
+        arguments: Keyword arguments that it is called with.
+
+    Raises:
+        ConfigError: It cannot be imported or called, or makes no network.
+    """
+    kind = imported(name)
+    try:
+        network = kind(**arguments)
+    except Exception as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        raise ConfigError(f"{name}({given}): {type(error).__name__}: {error}") from error
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"{name} makes a {type(network).__name__}; wanted a torch.nn.Module")
+    if not hasattr(network, "min_size"):
+        network.min_size = 1  # type: ignore[assignment]
+    as_network(network)
+    return network
+
+
+def own_facts(name: str, network: nn.Module) -> NetworkFacts:
+    """Try a network by its contract, and learn what planning needs.
+
+    What it says itself is taken: `window`, `lookahead` and `margin`, whole numbers.
+
+    Args:
+        name: Its class, for messages.
+        network: On the CPU.
+
+    Raises:
+        ConfigError: It does not do what `contract.VideoNetwork` says, naming what.
+    """
+    called = cast("VideoNetwork", network)
+    with evaluating(called):
+        few, state = _tried(name, called, 2, 0, None)
+        many, state = _tried(name, called, 4, 0, state)
+        _tried(name, called, 3, 1, state)
+    each = max(12.0 * called.scale**2, 1.25 * (many - few) / 2)
+    facts = NetworkFacts(
+        scale=called.scale,
+        bytes_per_call=max(0.0, 1.25 * few - 2 * each),
+        bytes_per_frame=each,
+    )
+    stated = {key: getattr(network, key, None) for key in ("window", "lookahead", "margin")}
+    numbers: dict[str, Any] = {k: value for k, value in stated.items() if isinstance(value, int)}
+    return replace(facts, **numbers)
+
+
+def _tried(
+    name: str, network: VideoNetwork, frames: int, lookahead: int, state: State | None
+) -> tuple[float, State]:
+    """Call it; give the bytes it took for each pixel, and its state."""
+    lq = torch.rand(1, frames, 3, _SIDE, _SIDE)
+    try:
+        most, made = bytes_at_most(network, lq, state, lookahead)
+    except Exception as error:
+        raise ConfigError(
+            f"{name}, called with lq {tuple(lq.shape)}, lookahead {lookahead} and "
+            f"{'no state' if state is None else 'the state it gave'}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    check_output(network, lq, lookahead, made)
+    return most / _SIDE**2, made[1]
+
+
+def source_hash(name: str) -> str:
+    """Hash the file that a class is defined in: a network that was edited is another one."""
+    file = inspect.getsourcefile(sys.modules[imported(name).__module__])
+    return hashlib.sha256(Path(file).read_bytes() if file else name.encode()).hexdigest()
+
+
+@torch.inference_mode()
+def bytes_at_most(
+    network: VideoNetwork, lq: Tensor, state: State | None = None, lookahead: int = 0
+) -> tuple[int, tuple[Tensor, State]]:
+    """Call a network and count the bytes of all tensors that it makes, where most are alive.
+
+    Weights and input do not count.
+
+    Args:
+        network: On the device of `lq`.
+        lq, state, lookahead: See `contract.VideoNetwork`.
+
+    Returns:
+        The bytes, and what the network gave.
+    """
+    with _Counter() as counter:
+        made = network(lq, state, lookahead)
+    return counter.most, made
+
+
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the memory of tensors from when an operator gives them to when nothing holds them."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.most = 0
+        self._now = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Any,  # noqa: ANN401
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        given = {_place(x) for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)}
+        made = func(*args, **(kwargs or {}))
+        for x in tree_leaves(made):
+            # A view of what was given takes nothing; nor does what is counted already.
+            if isinstance(x, Tensor) and _place(x) not in given | self._known:
+                self._add(x.untyped_storage())
+        return made
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        place, size = storage.data_ptr(), storage.nbytes()
+        self._known.add(place)
+        self._now += size
+        self.most = max(self.most, self._now)
+        weakref.finalize(storage, self._free, place, size)
+
+    def _free(self, place: int, size: int) -> None:
+        self._known.discard(place)
+        self._now -= size
+
+
+def _place(x: Tensor) -> int:
+    return x.untyped_storage().data_ptr()
