@@ -119,7 +119,7 @@ def test_what_is_wrong_is_one_line_and_an_exit_code(
     "arguments",
     [
         ["enhance", "a.mp4"],
-        ["enhance", "a.mp4", "b.mp4", "--scale", "3"],
+        ["enhance", "a.mp4", "b.mp4", "--scale", "5"],
         ["enhance", "a.mp4", "b.mp4", "--no-such-flag"],
         ["no-such-command"],
     ],
