@@ -3,6 +3,7 @@
     python scripts/bench.py quality --data FOLDER      Y-PSNR of a model on a folder of videos
     python scripts/bench.py seams --data FOLDER        windows and tiles against the whole clip
     python scripts/bench.py stability --data FOLDER    long shots: does the state do harm
+    python scripts/bench.py steady --data FOLDER       what --steady gains and costs
     python scripts/bench.py speed                      `vsr enhance` against the network alone
     python scripts/bench.py profile                    what a frame costs, by kind of operator
     python scripts/bench.py memory                     peak memory on a clip ten times as long
@@ -43,7 +44,7 @@ from bench_gpu import gpu
 from bench_long import long, rehearsal
 from bench_networks import deform, limits, published
 from bench_speed import profile
-from bench_stability import stability
+from bench_stability import stability, steady
 from bench_training import data, train
 from measuring import (
     CACHE,
@@ -79,6 +80,7 @@ def main() -> None:
             "quality": quality,
             "seams": seams,
             "stability": stability,
+            "steady": steady,
             "speed": speed,
             "profile": profile,
             "memory": memory,

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import cv2
 import numpy as np
 import torch
 from measuring import CACHE, plan_for, run_frames, table
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from vsr.color import LUMA_WEIGHTS
 from vsr.data.clips import Clip, open_all
 from vsr.data.datasets import truth
 from vsr.data.layouts import open_training
 from vsr.data.real import Degradation, degrade_clip
+from vsr.evaluation.scores import ClipScore, of_clip, score_frames
 from vsr.inference.runner import decibels, squared_errors
+from vsr.models.foreign import SinglePicture
+from vsr.models.steady import Steady
 from vsr.models.zoo import find_model, load_network
 from vsr.ops.color import to_picture
 from vsr.ops.resize import resize
@@ -77,6 +81,77 @@ def stability(
     channels = "luma" if degradation == "none" else "RGB"
     made = f"x{info.scale} {degradation}, {channels}, {plan.precision}"
     print(f"\n{model}, {made}; blocks of {BLOCK} pixels")
+
+
+def steady(
+    data: Path,
+    *,
+    model: str = "compact-x4-real",
+    one_by_one: bool = True,
+    strength: float = 0.8,
+    degradation: Degradation = "bicubic",
+    frames: int = 16,
+    side: int | None = None,
+    clips: int | None = None,
+    cache: Path = CACHE,
+) -> None:
+    """Print what `--steady` does to PSNR (Y) and to the warping error by the flow of the truth.
+
+    Args:
+        data: Folder of videos, or one video, used as truth.
+        model: Name or weight file.
+        one_by_one: Let the network see single frames, as those that `--steady` is for do.
+        strength: Of `--steady`.
+        degradation: How the input is made; "real": the first draw for the name of each video.
+        frames: Number per video, from the first.
+        side: Maximum sides of the crop from the middle of the input.
+        clips: Number of videos, from the first.
+        cache: Folder of decoded frames.
+    """
+    info = find_model(model)
+    network = load_network(info)
+    if one_by_one:
+        network = SinglePicture(
+            cast("nn.Module", network), info.scale, partial(alone, cast("nn.Module", network))
+        )
+    plan = plan_for(info, 180, 320, scene_threshold=100.0, device="cpu")
+    rows = []
+    found = open_all([data], cache) if data.is_file() else open_training(data, cache)
+    for clip in found[:clips]:
+        gt, lq = pair(clip, info.scale, degradation, frames, side)
+        assert gt is not None
+        true = to_picture(gt)
+        plain, calm = (
+            of_clip(score_frames(zip(run_frames(made, lq, plan), true, strict=True)))
+            for made in (network, Steady(network, strength))
+        )
+        rows.append((clip.name[:24], *changes(plain, calm)))
+    head = ("PSNR, dB", "steadied", "warping, 1e-3", "steadied", "change", "of the truth")
+    table(("clip", *head), rows)
+    seen = "one by one" if one_by_one else "as they are"
+    print(
+        f"\n{model}, frames {seen}, {plan.precision}, x{info.scale} {degradation}; --steady {strength}"
+    )
+
+
+def alone(network: nn.Module, frame: Tensor) -> Tensor:
+    """Upscale (1, 3, H, W) without its neighbours."""
+    return cast("Tensor", network(frame[None])[0][0])
+
+
+def changes(plain: ClipScore, calm: ClipScore) -> tuple[str, ...]:
+    """PSNR and warping error without and with, as printed."""
+    assert plain.warping is not None
+    assert calm.warping is not None
+    assert plain.warping_of_truth is not None
+    return (
+        f"{plain.psnr:.2f}",
+        f"{calm.psnr:.2f}",
+        f"{1000 * plain.warping:.3f}",
+        f"{1000 * calm.warping:.3f}",
+        f"{calm.warping / plain.warping - 1:+.0%}",
+        f"{1000 * plain.warping_of_truth:.3f}",
+    )
 
 
 def pair(

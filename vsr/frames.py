@@ -22,6 +22,7 @@ from vsr.inference.runner import LqFrame, Position, SrFrame, finish, upscale
 from vsr.inference.windows import Still, stills
 from vsr.media.filters import SceneScorer
 from vsr.models.contract import NetworkFacts, VideoNetwork, as_network, evaluating
+from vsr.models.steady import Steady, steadied
 from vsr.models.zoo import device_of, facts_of, find_model, load_network
 from vsr.ops.color import to_levels, to_picture
 from vsr.options import NEVER, Count, InferenceOptions, Positive, Share, validated
@@ -43,6 +44,7 @@ def enhance_frames(
     height: int | None = None,
     width: int | None = None,
     strength: float = 1.0,
+    steady: float = 0.0,
     cuts: Iterable[int] | None = None,
     skip: bool = True,
     inference: InferenceOptions | None = None,
@@ -64,6 +66,8 @@ def enhance_frames(
         height, width: Of the pictures wanted, in pixels; one of them alone keeps the shape. By
             default the network's scale times the input's.
         strength: 1 for the network's picture, 0 for the bicubic one, between for a blend.
+        steady: How much each result is blended with the one before it, moved along the optical
+            flow, 0 to 1: less flicker.
         cuts: Numbers of the frames, from 0, with which a shot begins; () for none. By default
             cuts are found as in files (`inference.scene_threshold`), also in what is not film.
         skip: Do not compute frames that equal the one before: they take its picture, as if the
@@ -89,10 +93,13 @@ def enhance_frames(
     _check_many(frames)
     inference = validated(InferenceOptions, inference or InferenceOptions())
     strength = validated(Share, strength, "strength")
+    steady = validated(Share, steady, "steady")
     skip = validated(bool, skip, "skip")
     height = validated(Positive | None, height, "height")
     width = validated(Positive | None, width, "width")
     network, facts, inference = _network(model, inference)
+    if steady:
+        network, facts = Steady(network, steady), steadied(facts)
     known = None if cuts is None else frozenset(validated(tuple[Count, ...], cuts, "cuts"))
     if not callable(warn):
         raise ConfigError(f"warn must be a function of one sentence, got {type(warn).__name__}")

@@ -160,6 +160,10 @@ class EnhanceOptions:
     """Share of the cleaning stage's correction; by default 1 where the network has a stage, else 0.
     """
 
+    steady: Share = 0.0
+    """How much each result is blended with the one before it, moved along the optical flow: less
+    flicker, for networks that see single frames."""
+
     strength: Share = 1.0
     """1 for the network's picture, 0 for the bicubic one, a blend in between."""
 

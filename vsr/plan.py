@@ -125,7 +125,7 @@ def plan_job(
         if chain.text != (options.filter or ""):
             turn_notes = ("pictures hold no turn: they are turned as the input asks players to",)
         model = named or default_model(_factor(options, decoder, shown))
-        model = replace(model, clean=options.clean)
+        model = replace(model, clean=options.clean, steady=options.steady)
         encode = _plan_encoding(shown, kind, options, decoder, model.scale)
         source_layout, assumed = color_layout(info, decoder.format)
         time_range = kept_range(decoder, decode, kind.muxer)
@@ -316,6 +316,8 @@ def describe(job: Job, *, notes: bool = True) -> Iterator[str]:
     if job.model.cleaning:
         stage = "its own stage" if job.model.has_stage else "the stage of clean-x1 before it"
         yield f"  cleaning  {job.model.cleaning:.0%} of the correction, by {stage}"
+    if job.model.steady:
+        yield f"  steady    {job.model.steady:.0%}: blended with the result before, along the flow"
     tile = "whole frames" if plan.tile is None else f"tiles of {plan.tile} px"
     yield f"  runs      on {describe_device(plan.device)} in {plan.precision}"
     yield f"  windows   {plan.window} frames at once and {plan.lookahead} ahead, {tile}"

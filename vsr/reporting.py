@@ -172,6 +172,7 @@ def _model(job: Job) -> dict[str, Any]:
         "weights_sha256": job.model.weight_hash,
         "clean": job.model.cleaning,
         "clean_sha256": job.model.stage_hash,
+        "steady": job.model.steady,
     }
 
 

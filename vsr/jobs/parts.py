@@ -309,7 +309,8 @@ def _check_machine(job: Job, options: EnhanceOptions) -> ModelInfo:
         planned = read_job(folder)["job"]
     except OSError as error:
         raise _unreadable(folder, error) from error
-    model = replace(find_model(options.model or job.model.name), clean=options.clean)
+    found = find_model(options.model or job.model.name)
+    model = replace(found, clean=options.clean, steady=options.steady)
     changed = list(differences(planned, identify(replace(job, model=model), options)))
     if changed:
         raise MediaError(

@@ -47,6 +47,7 @@ from vsr.models.published import (
     recognised,
 )
 from vsr.models.realbasicvsr import RealBasicVSR
+from vsr.models.steady import Steady, steadied
 from vsr.options import names_code, text_of
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -79,6 +80,7 @@ class ModelInfo:
         digest: SHA-256 of the published weight file, or its first digits; None where any file goes.
         clean: Share of the cleaning stage's correction, 0 to 1; None: 1 where the network has a
             stage of its own, else 0. A network without one gets that of `clean-x1`.
+        steady: How much results are blended with those before, 0 to 1.
         stated: What planning needs to know, where the architecture does not tell.
     """
 
@@ -91,12 +93,15 @@ class ModelInfo:
     degradation: Degradation = "unknown"
     digest: str | None = None
     clean: float | None = None
+    steady: float = 0.0
     stated: NetworkFacts | None = None
 
     @property
     def facts(self) -> NetworkFacts:
         """What planning needs to know about it."""
         facts = self.stated or _facts(self.architecture, self.hyper_parameters)
+        if self.steady:
+            facts = steadied(facts)
         if not self.cleaned_apart:
             return facts
         stage = _facts("clean", {})
@@ -406,6 +411,8 @@ def load_network(info: ModelInfo, device: torch.device | str = "cpu") -> VideoNe
     network = _loaded(info)
     if info.clean is not None:
         network = _with_clean(network, info)
+    if info.steady:
+        network = Steady(cast("VideoNetwork", network), info.steady)
     network.eval().requires_grad_(False)
     # Others' code may ask for views that only contiguous tensors have.
     layout = torch.channels_last if info.stated is None else torch.preserve_format
@@ -507,10 +514,10 @@ def device_of(network: VideoNetwork, wanted: str) -> str:
 
 def loader() -> Callable[[ModelInfo, str], VideoNetwork]:
     """Make a `load_network` that keeps the network it loaded last, for one job after the other."""
-    kept: dict[tuple[str, str | None, float | None, str], VideoNetwork] = {}
+    kept: dict[tuple[object, ...], VideoNetwork] = {}
 
     def load(info: ModelInfo, device: str) -> VideoNetwork:
-        key = (info.name, info.weight_hash, info.clean, device)
+        key = (info.name, info.weight_hash, info.clean, info.steady, device)
         if key not in kept:
             kept.clear()
             kept[key] = load_network(info, device)
