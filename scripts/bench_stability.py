@@ -129,9 +129,8 @@ def steady(
     head = ("PSNR, dB", "steadied", "warping, 1e-3", "steadied", "change", "of the truth")
     table(("clip", *head), rows)
     seen = "one by one" if one_by_one else "as they are"
-    print(
-        f"\n{model}, frames {seen}, {plan.precision}, x{info.scale} {degradation}; --steady {strength}"
-    )
+    made = f"x{info.scale} {degradation}, {plan.precision}"
+    print(f"\n{model}, frames {seen}, {made}; --steady {strength}")
 
 
 def alone(network: nn.Module, frame: Tensor) -> Tensor:
