@@ -27,7 +27,7 @@ from vsr.data.degrade import BD_SCALE
 from vsr.data.layouts import PROTOCOLS, ClipFiles, Protocol, find_clips
 from vsr.devices import choose_device, choose_precision
 from vsr.errors import Cancel, ConfigError, DatasetError, stop_if
-from vsr.evaluation.metrics import SSIM_WINDOW
+from vsr.evaluation.metrics import SSIM_WINDOW, own_metric
 from vsr.evaluation.scores import WORST_FIRST, ClipScore, FrameScore, average, of_clip, score_frames
 from vsr.files import check_place, write_text
 from vsr.inference.plan import MIB, make_plan, share_of_memory
@@ -40,6 +40,7 @@ from vsr.options import (
     InferenceOptions,
     Measuring,
     differences,
+    source_hash,
     text_of,
     validated,
 )
@@ -212,6 +213,7 @@ def _measure(
         on_luma=protocol.on_luma,
         border=measuring.border,
         over_time=measuring.over_time,
+        own=measuring.metric,
     )
 
 
@@ -345,9 +347,10 @@ def _of_network(name: str, network: VideoNetwork, device: str) -> Candidate:
     )
 
 
-def _settings(measuring: Measuring) -> dict[str, str | float | None]:
+def _settings(measuring: Measuring) -> dict[str, Any]:
     """List what numbers depend on; results measured otherwise do not go into one table."""
     options = measuring.inference
+    own = {name: source_hash(name) for name in measuring.metric if own_metric(name)}
     return {
         "whole_clip": measuring.whole_clip,
         "border": measuring.border,
@@ -358,6 +361,7 @@ def _settings(measuring: Measuring) -> dict[str, str | float | None]:
         "lookahead": options.lookahead,
         "tile": options.tile,
         "scene_threshold": options.scene_threshold,
+        **({"metric": own} if own else {}),
     }
 
 
@@ -566,6 +570,8 @@ def markdown(results: Results, width: int | None = None) -> str:
     tables = [_quality_table(results, names if 1 < len(names) <= _MOST_COLUMNS else [])]
     if all(results.mean(model).tof is not None for model in results.entries):
         tables.append(_over_time(results))
+    if any(results.mean(model).own for model in results.entries):
+        tables.append(_own(results))
     tables.append(_worst(results))
     lines = textwrap.wrap(title, width or len(title))
     for found in tables:
@@ -591,6 +597,12 @@ def _over_time(results: Results) -> Table:
     warping = _warping(mean.warping_of_truth, mean.warping_absolute_of_truth)
     rows.append(("the truth itself", "0", warping, "0"))
     return ("model", "tOF (px)", "warping (1e-3 / levels)", "flicker (levels)"), rows
+
+
+def _own(results: Results) -> Table:
+    means = {model: results.mean(model).own for model in results.entries}
+    names = list(next(iter(means.values())))
+    return ("model", *names), [(m, *(f"{own[n]:.4g}" for n in names)) for m, own in means.items()]
 
 
 def _warping(squared: float | None, absolute: float | None) -> str:

@@ -6,7 +6,9 @@ alike) and the name of its value in `--help` where the type does not give one.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import inspect
 import os
 import re
 import sys
@@ -15,6 +17,7 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from annotated_types import Interval
@@ -223,6 +226,9 @@ class Measuring:
     ] = True
     """Measure steadiness too: tOF, warping error, flicker."""
 
+    metric: Annotated[tuple[str, ...], arg(metavar="MODULE:NAME")] = ()
+    """Metrics of your own, functions of (output, truth): (H, W, 3) uint8 RGB to a number."""
+
 
 def validated(kind: Any, values: Any, name: str = "") -> Any:  # noqa: ANN401
     """Check options against the types and ranges of their annotations.
@@ -321,6 +327,13 @@ def imported(name: str) -> Any:  # noqa: ANN401
             f"'{module}' has no '{attribute}'" + (f"; did you mean {near[0]}?" if near else "")
         )
     return getattr(found, attribute)
+
+
+def source_hash(name: str) -> str:
+    """Hash the file that defines what package.module:Name names: edited code is other code."""
+    file = inspect.getsourcefile(sys.modules[imported(name).__module__])
+    found = Path(file).read_bytes() if file else name.encode()
+    return hashlib.sha256(found).hexdigest()
 
 
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")

@@ -13,7 +13,7 @@ from markdown import ROOT, blocks
 from synthetic import make_pictures, make_video
 
 import vsr
-from vsr.benchmark import evaluate
+from vsr.benchmark import evaluate, markdown
 from vsr.cli.main import main
 from vsr.errors import CheckpointFormatError, ConfigError
 from vsr.models.contract import NetworkFacts
@@ -74,8 +74,13 @@ def test_the_example_of_the_page_trains_evaluates_and_enhances(folder: Path) -> 
     network = load_model(model)
     assert network.channels == 24  # type: ignore[attr-defined]
 
-    measured = evaluate([model], "held-out", vsr.Measuring(protocol="folder-bi", over_time=False))
+    measuring = vsr.Measuring(protocol="folder-bi", over_time=False, metric=("my_network:bias",))
+    measured = evaluate([model], "held-out", measuring, results=folder / "results.json")
     assert measured.mean(model).psnr == pytest.approx(measured.mean("bicubic").psnr, abs=2)
+    assert 0 <= measured.mean(model).own["my_network:bias"] < 5
+    again = evaluate([model], "held-out", measuring, results=folder / "results.json")
+    assert again.mean(model) == measured.mean(model)
+    assert "my_network:bias" in markdown(again)
 
     make_pictures(folder / "in", frames=5)
     options = ["--model", model, "--precision", "fp32", "--window", "2", "--scene-threshold", "101"]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from math import isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr.evaluation.metrics import Image, luma, psnr, ssim
+from vsr.evaluation.metrics import Image, luma, own_metric, psnr, ssim
 from vsr.evaluation.temporal import (
     Flow,
     Mask,
@@ -38,6 +38,7 @@ class FrameScore:
         warping_absolute: Mean absolute warping error in 8-bit levels.
         warping_of_truth, warping_absolute_of_truth: The same of the truth itself.
         flicker: Mean absolute change of the error of Y, in 8-bit levels.
+        own: By metrics of the user's own, package.module:name.
     """
 
     psnr: float
@@ -48,6 +49,7 @@ class FrameScore:
     warping_of_truth: float | None = None
     warping_absolute_of_truth: float | None = None
     flicker: float | None = None
+    own: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +81,7 @@ def score_frames(
     on_luma: bool = True,
     border: int = 0,
     over_time: bool = True,
+    own: Sequence[str] = (),
 ) -> list[FrameScore]:
     """Score every frame of a clip; two pairs are held at a time.
 
@@ -87,6 +90,7 @@ def score_frames(
         on_luma: PSNR and SSIM on Y instead of RGB.
         border: Pixels ignored at each edge, for PSNR and SSIM.
         over_time: Include scores that need a previous frame; they cost three flows per frame.
+        own: Metrics of the user's own.
     """
     scores: list[FrameScore] = []
     before: _Step | None = None
@@ -97,9 +101,10 @@ def score_frames(
         )
         now = _Step(sr=sr, gt=gt, error=luma(sr) - luma(gt))
         if before is None or not over_time:
-            scores.append(FrameScore(psnr=quality[0], ssim=quality[1]))
+            score = FrameScore(psnr=quality[0], ssim=quality[1])
         else:
-            scores.append(_with_time(quality, before, now))
+            score = _with_time(quality, before, now)
+        scores.append(replace(score, own={name: own_metric(name)(sr, gt) for name in own}))
         before = now
     return scores
 
@@ -153,11 +158,16 @@ def _means(scores: Sequence[FrameScore]) -> dict[str, Any]:
 
     Infinite values, of frames equal to the truth, are ignored unless all are infinite.
     """
-    means: dict[str, Any] = {}
-    for measure in fields(FrameScore):
-        values = [getattr(score, measure.name) for score in scores]
-        known = [value for value in values if value is not None]
-        # One black frame, as in a fade, would make the PSNR of a whole film infinite.
-        telling = [value for value in known if isfinite(value)] or known
-        means[measure.name] = float(np.mean(telling)) if telling else None
-    return means
+    means: dict[str, Any] = {
+        measure.name: _mean([getattr(score, measure.name) for score in scores])
+        for measure in fields(FrameScore)
+        if measure.name != "own"
+    }
+    return {**means, "own": {name: _mean([s.own[name] for s in scores]) for name in scores[0].own}}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    # One black frame, as in a fade, would make the PSNR of a whole film infinite.
+    telling = [value for value in known if isfinite(value)] or known
+    return float(np.mean(telling)) if telling else None

@@ -7,9 +7,6 @@ reader is not used. Classes are named as package.module:Class.
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import sys
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -319,12 +316,6 @@ def _tried(
         ) from error
     check_output(network, lq, lookahead, made)
     return most / _SIDE**2, made[1]
-
-
-def source_hash(name: str) -> str:
-    """Hash the file that a class is defined in: a network that was edited is another one."""
-    file = inspect.getsourcefile(sys.modules[imported(name).__module__])
-    return hashlib.sha256(Path(file).read_bytes() if file else name.encode()).hexdigest()
 
 
 @torch.inference_mode()

@@ -35,7 +35,6 @@ from vsr.models.foreign import (
     describe_single,
     load_single,
     own_facts,
-    source_hash,
 )
 from vsr.models.published import (
     is_optional,
@@ -48,7 +47,7 @@ from vsr.models.published import (
 )
 from vsr.models.realbasicvsr import RealBasicVSR
 from vsr.models.steady import Steady, steadied
-from vsr.options import names_code, text_of
+from vsr.options import names_code, source_hash, text_of
 
 WEIGHTS = Path(__file__).parent / "weights"
 
