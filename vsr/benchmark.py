@@ -350,7 +350,9 @@ def _of_network(name: str, network: VideoNetwork, device: str) -> Candidate:
 def _settings(measuring: Measuring) -> dict[str, Any]:
     """List what numbers depend on; results measured otherwise do not go into one table."""
     options = measuring.inference
-    own = {name: source_hash(name) for name in measuring.metric if own_metric(name)}
+    for name in measuring.metric:
+        own_metric(name)
+    own = {name: source_hash(name) for name in measuring.metric}
     return {
         "whole_clip": measuring.whole_clip,
         "border": measuring.border,

@@ -46,7 +46,6 @@ from vsr.models.published import (
     recognised,
 )
 from vsr.models.realbasicvsr import RealBasicVSR
-from vsr.models.steady import Steady, steadied
 from vsr.options import names_code, source_hash, text_of
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -100,6 +99,8 @@ class ModelInfo:
         """What planning needs to know about it."""
         facts = self.stated or _facts(self.architecture, self.hyper_parameters)
         if self.steady:
+            from vsr.models.steady import steadied
+
             facts = steadied(facts)
         if not self.cleaned_apart:
             return facts
@@ -411,6 +412,8 @@ def load_network(info: ModelInfo, device: torch.device | str = "cpu") -> VideoNe
     if info.clean is not None:
         network = _with_clean(network, info)
     if info.steady:
+        from vsr.models.steady import Steady
+
         network = Steady(cast("VideoNetwork", network), info.steady)
     network.eval().requires_grad_(False)
     # Others' code may ask for views that only contiguous tensors have.
