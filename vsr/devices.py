@@ -50,6 +50,7 @@ def describe_device(device: str) -> str:
     return "cpu (" + ("no GPU found)" if built else "this PyTorch is built for CPUs only)")
 
 
+Float = Literal["fp32", "bf16", "fp16"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 """What a network computes in; "int8" stands for its residual blocks."""
 
@@ -102,14 +103,14 @@ def choose_precision(
     return best_float(device)
 
 
-def best_float(device: torch.device) -> Precision:
+def best_float(device: torch.device) -> Float:
     """The fast floating-point precision of the device: see `choose_precision`."""
     if device.type == "cuda":
         return "fp16"
     return "bf16" if has_fast_bf16(_cpu_description()) else "fp32"
 
 
-def training_precision(wanted: TrainingPrecision, device: torch.device) -> Precision:
+def training_precision(wanted: TrainingPrecision, device: torch.device) -> Float:
     """Turn "auto" into what a network is trained in: on a CPU what is faster there.
 
     On CUDA bf16, or fp16 with scaled gradients where the GPU has no bf16; elsewhere fp32.

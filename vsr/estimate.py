@@ -1,4 +1,4 @@
-"""Time and room that a planned file will take: the cost model, and three frames to fill it."""
+"""Time and room that a planned file will take: the cost model, and a short trial to fill it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from vsr.errors import MediaError
+from vsr.inference.plan import work_per_frame
 from vsr.inference.runner import upscale
 from vsr.inference.windows import Still
 from vsr.media.clock import output_clock, output_range
@@ -23,7 +25,7 @@ from vsr.media.containers import PICTURES
 from vsr.media.decode import Decoder
 from vsr.media.pieces import PieceWriter, read_packets
 from vsr.media.reading import SEEKABLE
-from vsr.media.types import PlanarFrame
+from vsr.media.types import PlanarFrame, Plane
 from vsr.media.weigh import Weight, weigh_beside
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import load_network
@@ -32,6 +34,9 @@ from vsr.pipeline import finished, to_lq
 from vsr.plan import Job
 
 _FRAMES = 3
+_FIRST_SIDE = 64  # pixels each way that are tried first
+_LONG_ENOUGH = 0.3  # seconds
+_SHARED = 8  # pixels each way, at most, that share a sample of chroma
 # Films often begin with black, which weighs nothing. Files that cannot be entered anywhere are
 # decoded from their start: no further than this, in seconds.
 _BEHIND_THE_LEADER = Fraction(10)
@@ -94,10 +99,10 @@ def from_parts(weights: Sequence[Weight], seconds: float, rate: Fraction) -> Est
 
 
 def estimate(job: Job, options: EnhanceOptions, network: VideoNetwork | None = None) -> Estimate:
-    """Enhance three frames twice, time the second run, and encode them.
+    """Enhance and encode the middle of three frames, as much of them as takes a moment.
 
     Args:
-        job: The plan; the cost of its lookahead is included.
+        job: The plan; the cost of its lookahead and of the edges of its tiles is included.
         options: What was asked for.
         network: On the plan's device; loaded if it is not given.
 
@@ -105,28 +110,80 @@ def estimate(job: Job, options: EnhanceOptions, network: VideoNetwork | None = N
         DecodeError: No frame can be had.
         WeightsError: The model's weights are missing or do not fit.
     """
-    device = torch.device(job.inference.device)
-    network = network or load_network(job.model, device)
+    network = network or load_network(job.model, torch.device(job.inference.device))
     frames = _sampled(job)
-    plan = replace(job.inference, lookahead=0)
-    with torch.inference_mode():
-        given = [to_lq(Still(frames=(frame,)), job, device) for frame in frames]
-        for _ in range(2):  # the first run warms up
-            begin = time.monotonic()
-            upscaled = upscale(given, network, plan, warn=lambda text: None)
-            pictures = [
-                [plane.cpu() for plane in finished(done, job, options.strength).planes]
-                for done in upscaled
-            ]
-    each = (time.monotonic() - begin) / len(frames)
+    width, height = job.input_size
+    side = _FIRST_SIDE
+    part = _middle(job, side)
+    _enhanced(part, frames, options, network)  # warms up
+    while True:
+        begin = time.monotonic()
+        pictures = _enhanced(part, frames, options, network)
+        seconds = time.monotonic() - begin
+        if seconds >= _LONG_ENOUGH or side >= max(width, height):
+            break
+        side *= 2
+        part = _middle(job, side)
+    larger = width * height / (part.input_size[0] * part.input_size[1])
+    each = larger * seconds / len(frames)
+    each *= work_per_frame(replace(job.inference, lookahead=0), height, width)
     # The lookahead passes through about half of the network once more in the next window.
     each *= 1 + job.inference.lookahead / job.inference.window / 2
     kept = [stream.index for stream in job.streams if stream.action in ("copy", "convert")]
     beside = weigh_beside(job.info, kept) if kept else 0.0
     if job.target.muxer == PICTURES:
         return Estimate(seconds=each, key_bytes=None, other_bytes=None, beside=beside)
-    found = from_parts([_weigh(job, frames, pictures)], each * len(frames), job.encode.frame_rate)
+    whole = [[_filled(plane, part, job) for plane in planes] for planes in pictures]
+    found = from_parts([_weigh(job, frames, whole)], each * len(frames), job.encode.frame_rate)
     return replace(found, beside=beside, cuts=0.0)  # three frames say nothing about cuts
+
+
+def _middle(job: Job, side: int) -> Job:
+    """The plan for no more than so many pixels each way, in the middle of the picture."""
+    size = [min(side, whole) for whole in job.input_size]
+    enlarged = (job.encode.width, job.encode.height)
+    made = [
+        whole if part == old else max(1, round(part * whole / old / _SHARED)) * _SHARED
+        for part, old, whole in zip(size, job.input_size, enlarged, strict=True)
+    ]
+    encode = replace(job.encode, width=made[0], height=made[1])
+    inference = replace(job.inference, lookahead=0, tile=None)
+    return replace(job, input_size=(size[0], size[1]), encode=encode, inference=inference)
+
+
+def _cut(frame: PlanarFrame, size: tuple[int, int]) -> PlanarFrame:
+    """The middle of a frame, `size` pixels (width, height) at most."""
+    height, width = frame.planes[0].shape
+    planes = []
+    for plane in frame.planes:
+        down, across = -(-height // plane.shape[0]), -(-width // plane.shape[1])
+        top = (height - size[1]) // 2 // _SHARED * _SHARED // down
+        left = (width - size[0]) // 2 // _SHARED * _SHARED // across
+        planes.append(plane[top:, left:][: -(-size[1] // down), : -(-size[0] // across)])
+    return replace(frame, planes=tuple(planes))
+
+
+def _filled(plane: torch.Tensor, part: Job, job: Job) -> Plane:
+    """A plane of a part, mirrored until it has the size that the encoder expects."""
+    height, width = plane.shape
+    down, across = part.encode.height // height, part.encode.width // width
+    missing = -(-job.encode.height // down) - height, -(-job.encode.width // across) - width
+    return np.pad(plane.numpy(), [(0, missing[0]), (0, missing[1])], mode="symmetric")
+
+
+def _enhanced(
+    part: Job, frames: Sequence[PlanarFrame], options: EnhanceOptions, network: VideoNetwork
+) -> list[list[torch.Tensor]]:
+    """Enhance the middle of frames: a list of planes for each."""
+    device = torch.device(part.inference.device)
+    stills = [Still(frames=(_cut(frame, part.input_size),)) for frame in frames]
+    with torch.inference_mode():
+        given = [to_lq(still, part, device) for still in stills]
+        upscaled = upscale(given, network, part.inference, warn=lambda text: None)
+        return [
+            [plane.cpu() for plane in finished(done, part, options.strength).planes]
+            for done in upscaled
+        ]
 
 
 def mean(found: Sequence[Estimate]) -> Estimate:
@@ -158,16 +215,14 @@ def _first(job: Job, options: DecodeOptions) -> list[PlanarFrame]:
         return list(islice(decoder, _FRAMES))
 
 
-def _weigh(
-    job: Job, frames: Sequence[PlanarFrame], pictures: Sequence[Sequence[torch.Tensor]]
-) -> Weight:
+def _weigh(job: Job, frames: Sequence[PlanarFrame], pictures: Sequence[Sequence[Plane]]) -> Weight:
     """Encode the pictures and weigh the packets."""
     clock = output_clock(job.encode, output_range(job.info, job.encode, job.time_range))
     with tempfile.TemporaryDirectory(prefix="vsr-estimate-") as folder:
         path = Path(folder) / "frames.piece"
         with PieceWriter(path, job.target.pattern, job.encode, clock) as writer:
             for frame, planes in zip(frames, pictures, strict=True):
-                writer.write([plane.numpy() for plane in planes], frame.pts, frame.duration)
+                writer.write(planes, frame.pts, frame.duration)
             writer.finish()
         packets = list(read_packets([path]))
     keys = [len(packet.payload) for packet in packets if packet.is_keyframe]

@@ -201,9 +201,9 @@ def _print_plan(job: Job, options: EnhanceOptions, progress: ProgressKind) -> No
         # Only a count from the file's header, with no filter after it, is certain.
         sure = job.frames == job.info.video.frame_count and job.decode.filter_chain is None
         count = "about " * (not sure) + counted(job.frames, "frame")
-    print(f"  time      {total} for {count} ({1 / found.seconds:.2f} fps, from three frames)")
+    print(f"  time      {total} for {count} ({1 / found.seconds:.2f} fps, from parts of 3 frames)")
     if size is not None:
-        print(f"  size      very roughly {in_bytes(size)} (from three frames; see --preview)")
+        print(f"  size      very roughly {in_bytes(size)} (from parts of 3 frames; see --preview)")
 
 
 def print_planned(job: Job, seconds: float | None, size: int | None) -> None:

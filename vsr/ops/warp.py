@@ -34,8 +34,8 @@ def flow_warp(x: Tensor, flow: Tensor, *, padding: Padding = "zeros") -> Tensor:
         raise ValueError(f"flow of size {tuple(flow.shape[-2:])} for x of {tuple(x.shape[-2:])}")
     height, width = x.shape[-2:]
     if padding == "zeros" and _has_rows(x):
-        warped = [_warp_rows(x[i : i + 1], flow[i : i + 1]) for i in range(len(x))]
-        return torch.cat(warped) if len(warped) > 1 else warped[0]
+        each = [_warp_rows(x[i : i + 1], flow[i : i + 1]) for i in range(len(x))]
+        return torch.cat(each) if len(each) > 1 else each[0]
     with torch.autocast(x.device.type, enabled=False):
         flow = flow.float()
         rows = torch.arange(height, device=x.device, dtype=torch.float32).view(1, height, 1)
