@@ -12,7 +12,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from fractions import Fraction
@@ -267,6 +267,12 @@ def text_of(value: Any, what: str) -> str:  # noqa: ANN401
     return os.fsdecode(value)
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """End a message about an unknown name: "; did you mean 'lr'?", or nothing."""
+    near = get_close_matches(name, list(known), n=1, cutoff=0.65)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401
     from pydantic import TypeAdapter
@@ -279,8 +285,9 @@ def _explain(kind: Any, error: ErrorDetails, name: str) -> str:  # noqa: ANN401
     if fault == "unexpected_keyword_argument":
         for part in place[:-1]:
             kind = get_type_hints(kind)[part]
-        known = ", ".join(field.name for field in fields(kind))
-        return f"unknown option '{'.'.join(place)}'; known: {known}"
+        known = [field.name for field in fields(kind)]
+        hint = nearest(place[-1], known)
+        return f"unknown option '{'.'.join(place)}'{hint}; known: {', '.join(known)}"
     if named := [part for part in place if not part.isdigit()]:
         name = "--" + named[-1].replace("_", "-")
     got = error["input"]

@@ -259,7 +259,7 @@ def find_training(data: Path, layout: Layout) -> list[ClipFiles]:
     """Find the clips of a training set.
 
     Layouts:
-        folder: Videos and folders of pictures, below `data`.
+        folder: Videos and folders of pictures, below `data`; or `data` itself, one video.
         reds: `train_sharp` and, if it is there, `train_sharp_bicubic/X4`; the four clips of REDS4
             (000, 011, 015, 020), on which papers measure, are kept out.
         reds4: Those four.
@@ -268,6 +268,8 @@ def find_training(data: Path, layout: Layout) -> list[ClipFiles]:
     Raises:
         DatasetError: If the layout is another one; it names the file looked for.
     """
+    if layout == "folder" and data.is_file():
+        return [ClipFiles(name=data.stem, gt=data)]
     if not data.is_dir():
         raise DatasetError(
             f"folder of training clips wanted, got '{data}', which is none; check the path"

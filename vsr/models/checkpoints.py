@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from vsr.errors import CheckpointFormatError, WeightsError
@@ -41,7 +41,8 @@ def save_weights(
     tensors = {name: value.contiguous().cpu() for name, value in weights.items()}
     try:
         with whole(path, alone=True) as part:
-            save_file(tensors, part, metadata)
+            # Not `save_file`: what it makes only its owner may read, whatever the umask.
+            part.write_bytes(save(tensors, metadata))
     except (OSError, SafetensorError) as error:
         raise WeightsError(
             f"cannot write weights '{path}': {error}; an existing file is unchanged"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -21,7 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from vsr.data.recipe import FootageRecipe, RealRecipe
 from vsr.errors import ConfigError
-from vsr.options import TrainingPrecision, names_code
+from vsr.options import TrainingPrecision, names_code, nearest
 
 _STRICT = {"extra": "forbid"}
 
@@ -185,9 +186,9 @@ class DataOptions:
     __pydantic_config__ = _STRICT
 
     train: Folder
-    """Folder to train on."""
+    """Folder to train on, or one video."""
     val: Folder
-    """Folder to validate on."""
+    """Folder to validate on, or one video."""
     layout: Literal["folder", "reds", "vimeo90k"] = "folder"
     """Of `train`: videos and folders of pictures in it and below; REDS less REDS4; Vimeo-90K."""
     val_layout: Literal["folder", "reds4"] = "folder"
@@ -324,7 +325,10 @@ class RunOptions:
     metrics: tuple[Code, ...] = ()
     """Metrics of your own, as package.module:name, that validation computes as well."""
     tensorboard: bool = False
-    """Write TensorBoard event files too (extra "train")."""
+    """Write TensorBoard event files too, with the validation's pictures (extra "train")."""
+    keep: bool = True
+    """Keep the output; false removes it, and a cache within it, when the run has finished: for
+    trials."""
     max_minutes: NotNegative = 0.0
     """Save and stop after so many minutes; 0: no limit. `--resume` goes on from there."""
 
@@ -351,6 +355,13 @@ _WANTED = {
     "string_too_short": "wanted a name",
     "tuple_type": 'wanted a list, such as ["x"] or [0, 1]',
     "dataclass_type": "wanted a table",
+    "int_type": "wanted a whole number",
+    "int_parsing": "wanted a whole number",
+    "int_from_float": "wanted a whole number",
+    "float_type": "wanted a number",
+    "float_parsing": "wanted a number",
+    "bool_type": "wanted true or false",
+    "bool_parsing": "wanted true or false",
 }
 
 
@@ -375,15 +386,17 @@ def read_options(path: Path, overrides: Sequence[str] = ()) -> TrainOptions:
         ) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"configuration '{path}' is not TOML: {error}") from error
-    for override in overrides:
-        _override(values, override)
+    given = {_override(values, override): override for override in overrides}
     if isinstance(network := values.setdefault("network", {}), dict):
         network.setdefault("name", "compact")
     _fill_orders(values)
     try:
-        return validated(values)
-    except ConfigError as error:
-        raise ConfigError(f"configuration '{path}': {error}") from error
+        return TypeAdapter(TrainOptions).validate_python(values)
+    except ValidationError as error:
+        key, fault = _explain(error)
+        source = next((text for name, text in given.items() if _within(name, key)), None)
+        place = f"configuration '{path}'" if source is None else f"--set {source}"
+        raise ConfigError(f"{place}: {fault}") from error
 
 
 def validated(values: Mapping[str, Any]) -> TrainOptions:
@@ -395,14 +408,18 @@ def validated(values: Mapping[str, Any]) -> TrainOptions:
     try:
         return TypeAdapter(TrainOptions).validate_python(values)
     except ValidationError as error:
-        raise ConfigError(_explain(error)) from error
+        raise ConfigError(_explain(error)[1]) from error
 
 
-def _override(values: dict[str, Any], text: str) -> None:
+def _override(values: dict[str, Any], text: str) -> str:
+    """Put in one value, and return its key."""
     key, equals, value = text.partition("=")
     *sections, name = key.strip().split(".")
     if not (equals and name and sections and all(sections)):
-        raise ConfigError(f"--set wants section.name=value, such as run.seed=1; got '{text}'")
+        hint = _elsewhere(name) if equals and not sections else ""
+        raise ConfigError(
+            f"--set wants section.name=value, such as run.seed=1; got '{text}'{hint}"
+        )
     value = value.strip()
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
@@ -415,6 +432,11 @@ def _override(values: dict[str, Any], text: str) -> None:
             place = ".".join(sections[:number])
             raise ConfigError(f"'{place}' is {table!r} in the file; wanted a table, [{place}]")
     table[name] = parsed
+    return ".".join([*sections, name])
+
+
+def _within(name: str, key: str) -> bool:
+    return name == key or name.startswith(f"{key}.")
 
 
 def _fill_orders(values: dict[str, Any]) -> None:
@@ -425,22 +447,40 @@ def _fill_orders(values: dict[str, Any]) -> None:
             real[name] = {**asdict(getattr(RealRecipe(), name)), **given}
 
 
-def _explain(error: ValidationError) -> str:
-    """The first error, in terms of the file."""
+def _explain(error: ValidationError) -> tuple[str, str]:
+    """The key of the first error, and what is wrong, in terms of the file."""
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
     if first["type"] == "union_tag_invalid":
         known = first["ctx"]["expected_tags"].replace("'", "")
-        return f"'{place[0]}.name' is '{first['ctx']['tag']}'; known: {known}"
+        tag = str(first["ctx"]["tag"])
+        key = f"{place[0]}.name"
+        return key, f"'{key}' is '{tag}'{nearest(tag, known.split(', '))}; known: {known}"
     # Pydantic counts the name of a network as a level of its own: ("network", "compact", "scale").
     key = ".".join(place if place[0] != "network" else [place[0], *place[2:]])
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return f"unknown key '{key}'; known here: {', '.join(_known(place[:-1]))}"
+        names = _known(place[:-1])
+        prefix = key.removesuffix(place[-1])
+        near = nearest(key, [prefix + name for name in names])
+        hint = near if nearest(place[-1], names) else _elsewhere(place[-1])
+        return key, f"unknown key '{key}'{hint}; known here: {', '.join(names)}"
     if first["type"] in ("missing", "missing_argument"):
-        return f"key '{key}' is missing"
+        return key, f"key '{key}' is missing"
     if first["type"] == "value_error":
-        return f"[{key}]: {first['ctx']['error']}"
-    return f"'{key}' is {first['input']!r}: {_WANTED.get(first['type'], first['msg'])}"
+        return key, f"[{key}]: {first['ctx']['error']}"
+    wanted = _WANTED.get(first["type"], first["msg"].replace("Input should be", "wanted"))
+    if first["type"] == "literal_error":
+        wanted += nearest(str(first["input"]), re.findall("'(.*?)'", first["ctx"]["expected"]))
+    return key, f"'{key}' is {first['input']!r}: {wanted}"
+
+
+def _elsewhere(name: str) -> str:
+    """Where a key that is in the wrong section, or in none, belongs: a hint for a message."""
+    for section, hint in get_type_hints(TrainOptions).items():
+        kinds = get_args(hint) if section == "network" else (hint,)
+        if any(name in get_type_hints(kind) for kind in kinds):
+            return f"; did you mean '{section}.{name}'?"
+    return ""
 
 
 def _known(place: Sequence[str]) -> list[str]:
