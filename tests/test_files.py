@@ -57,6 +57,18 @@ def test_a_file_is_on_the_disk_before_it_gets_its_name(
     assert folder.stat().st_ino in synced
 
 
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_file_has_the_mode_that_the_umask_leaves(kind: str, tmp_path: Path) -> None:
+    video = make_video(tmp_path / "a.mp4", frames=2)
+    (tmp_path / "out").mkdir()
+    before = os.umask(0o026)
+    try:
+        WRITERS[kind](tmp_path / "out" / "target", video)
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "out").iterdir()} == {0o640}
+
+
 def test_what_is_not_finished_leaves_the_old_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("old")

@@ -66,6 +66,11 @@ def test_another_layout_is_an_error_that_names_the_file(
 
 
 def test_a_folder_that_is_none_is_said(tmp_path: Path) -> None:
+    (tmp_path / "one.mp4").touch()
+    (found,) = find_training(tmp_path / "one.mp4", "folder")
+    assert (found.name, found.gt) == ("one", tmp_path / "one.mp4")
+    with pytest.raises(DatasetError, match="which is none"):
+        find_training(tmp_path / "one.mp4", "reds")
     with pytest.raises(DatasetError, match="which is none"):
         find_training(tmp_path / "nowhere", "folder")
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -24,7 +27,8 @@ from vsr.data.footage import CASES
 from vsr.data.recipe import RealRecipe
 from vsr.errors import CheckpointFormatError, ConfigError, DatasetError, EncodeError, WeightsError
 from vsr.models.checkpoints import read_metadata
-from vsr.training.loop import build, learning_rate, train
+from vsr.training.batches import batches
+from vsr.training.loop import build, learning_rate, open_data, train
 from vsr.training.options import (
     CleanOptions,
     CompactOptions,
@@ -35,6 +39,7 @@ from vsr.training.options import (
     TrainOptions,
     read_options,
 )
+from vsr.training.record import Meter
 from vsr.training.validation import validate
 from vsr.training.world import World
 
@@ -205,10 +210,124 @@ def test_a_gradient_that_is_not_finite_is_left_out_and_counted(
     assert all(value.isfinite().all() for value in weights.values())
 
 
-def test_tensorboard_gets_the_numbers(videos: Path, tmp_path: Path) -> None:
+def test_tensorboard_gets_the_numbers_and_the_pictures(videos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     options = tiny(videos, tmp_path, steps=2)
-    train(replace(options, run=replace(options.run, tensorboard=True)), say=quiet)
-    assert list((tmp_path / "tensorboard").glob("events*"))
+    train(replace(options, run=replace(options.run, tensorboard=True, validate_every=1)), say=quiet)
+    events = EventAccumulator(str(tmp_path / "tensorboard"), {"images": 0})
+    events.Reload()
+    logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    for group, name in (("training", "grad_norm"), ("validation", "gain")):
+        found = [event.value for event in events.Scalars(f"{group}/{name}")]
+        assert found == pytest.approx([line[name] for line in logged if name in line])
+    pictures = events.Images("validation/clip")
+    assert [picture.step for picture in pictures] == [1, 2]
+    shown = cv2.imdecode(np.frombuffer(pictures[-1].encoded_image_string, np.uint8), -1)
+    np.testing.assert_array_equal(shown, cv2.imread(str(tmp_path / "validation" / "clip.png")))
+
+
+def test_the_log_has_the_parts_of_the_loss_and_where_the_time_goes(
+    videos: Path, tmp_path: Path
+) -> None:
+    options = tiny(videos, tmp_path, steps=1)
+    options = replace(options, loss=LossOptions(photometric=0.3, temporal=0.2))
+    begin = time.monotonic()
+    train(options, say=quiet)
+    seconds = time.monotonic() - begin
+    logged, _ = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+    parts = logged["loss"] + 0.3 * logged["photometric"] + 0.2 * logged["temporal"]
+    assert logged["total"] == pytest.approx(parts)
+    assert 0 < logged["step_seconds"] < seconds
+    assert 0 < logged["data_wait"] < 1
+
+    world = World(rank=0, size=1, device=torch.device("cpu"))
+    untrained = build(replace(options, run=replace(options.run, output="unused")), world, quiet)
+    (batch,) = batches(open_data(options, quiet).found, options, world, first=0)
+    untrained.objective(batch.gt.float() / 255).loss.backward()
+    squares = [float(p.grad.square().sum()) for p in untrained.network.parameters()]
+    assert logged["grad_norm"] == pytest.approx(math.sqrt(sum(squares)), rel=1e-4)
+
+
+def test_waiting_for_data_is_told_from_computing() -> None:
+    def slowly() -> Iterator[int]:
+        for number in range(3):
+            time.sleep(0.05)
+            yield number
+
+    meter = Meter()
+    for number in meter.drawn(slowly()):
+        time.sleep(0.01)
+        meter.add({"loss": float(number)} if number else {"loss": math.nan})
+        time.sleep(0.2)  # validating, say: not the step's time
+    means = meter.means(World(rank=0, size=1, device=torch.device("cpu")))
+    assert means["loss"] == 1.5
+    assert meter.skipped == 1
+    assert 0.06 <= means["step_seconds"] < 0.2
+    assert 0.5 < means["data_wait"] < 0.95
+
+
+def test_a_trial_leaves_nothing_once_it_is_done(videos: Path, tmp_path: Path) -> None:
+    options = tiny(videos, tmp_path / "run", steps=2)
+    options = replace(
+        options,
+        data=replace(options.data, cache=str(tmp_path / "run" / "frames")),
+        run=replace(options.run, keep=False, tensorboard=True),
+    )
+    stopping = replace(options, run=replace(options.run, max_minutes=1e-9))
+    train(stopping, say=quiet)
+    assert (tmp_path / "run" / "checkpoint.pt").exists()
+    (tmp_path / "run" / "notes.txt").touch()
+    said: list[str] = []
+    assert train(options, resume=True, say=said.append)["psnr"] > 0
+    assert said[-1] == f"removed '{tmp_path / 'run'}', but for notes.txt"
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
+    (tmp_path / "run" / "notes.txt").unlink()
+    train(options, say=quiet)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_changed_since_is_said_on_resuming(videos: Path, tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    (clips / "one.mp4").symlink_to(videos / "clip.mp4")
+    options = tiny(videos, tmp_path / "run", steps=2)
+    options = replace(options, data=replace(options.data, train=str(clips)))
+    train(replace(options, run=replace(options.run, max_minutes=1e-9)), say=quiet)
+    make_video(clips / "two.mp4", frames=4, size=(96, 64))
+    said: list[str] = []
+    train(replace(options, run=replace(options.run, log_every=2)), resume=True, say=said.append)
+    assert "resumed at step 1 of 2" in said
+    (line,) = [line for line in said if line.startswith("changed since: ")]
+    for change in ("run.log_every was 1, is 2", "clips.train was 1, is 2", "clips.frames was 6"):
+        assert change in line
+
+
+def test_what_is_no_film_is_named(videos: Path, tmp_path: Path) -> None:
+    """Pictures that have nothing to do with each other, and some of several shots, as of a page."""
+    rng = np.random.default_rng(0)
+    for name, repeats in (("unlike", 1), ("strips", 2)):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for index in range(8):
+            if index % repeats == 0:
+                cells = rng.integers(0, 256, (4, 6, 3)).astype(np.uint8)
+            picture = np.kron(cells, np.ones((16, 16, 1), np.uint8))
+            assert cv2.imwrite(str(tmp_path / "data" / name / f"{index}.png"), picture)
+    (tmp_path / "data" / "clip.mp4").symlink_to(videos / "clip.mp4")
+    said: list[str] = []
+    options = tiny(videos, tmp_path / "run", steps=1)
+    data = replace(options.data, train=str(tmp_path / "data"), val=str(tmp_path / "data"))
+    train(replace(options, data=data), say=said.append)
+    assert any(line.startswith("left out: strips has 2 frames without a cut") for line in said)
+    hint = "; if it is no film, move it away"
+    few = f"'strips' of data.val: no more than 2 of its 8 frames are without a cut{hint}"
+    unlike = [
+        f"'unlike' of data.{k}: its frames have little in common{hint}" for k in ("train", "val")
+    ]
+    assert sorted(line for line in said if hint in line) == sorted([few, *unlike])
+    assert any(x.startswith("training on clip.mp4 (6 frames), unlike (8 frames); ") for x in said)
+    assert "validating on clip.mp4 (6 frames), strips (8 frames), unlike (8 frames)" in said
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(videos: Path, tmp_path: Path) -> None:

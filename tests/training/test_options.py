@@ -61,6 +61,28 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
         read_options(write(tmp_path, text))
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("optimizer.stps=5", r"^--set optimizer\.stps=5: .*; did you mean 'optimizer\.steps'\?"),
+        ("optimiser.lr=1", r"^--set optimiser\.lr=1: .*; did you mean 'optimizer'\?"),
+        ("data.steps=5", r"unknown key 'data\.steps'; did you mean 'optimizer\.steps'\?"),
+        ("data.blocks=5", r"unknown key 'data\.blocks'; did you mean 'network\.blocks'\?"),
+        ("steps=5", r"got 'steps=5'; did you mean 'optimizer\.steps'\?"),
+        ("real.first.jpg=1", r"did you mean 'real\.first\.jpeg'\?"),
+        ("network.name=compct", r"'compct'; did you mean 'compact'\?; known: compact, "),
+        ("loss.picture=mes", r"wanted 'charbonnier', .*; did you mean 'mse'\?"),
+        ("run.seed=x", r"^--set run\.seed=x: 'run\.seed' is 'x': wanted a whole number$"),
+        ("run.zebra=1", r"unknown key 'run\.zebra'; known here: output, "),
+    ],
+)
+def test_what_was_meant_is_guessed_and_the_override_named(
+    tmp_path: Path, given: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_options(write(tmp_path, GOOD), ["run.log_every=2", given])
+
+
 def test_a_missing_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         read_options(tmp_path / "none.toml")

@@ -19,20 +19,20 @@ def noted(folder: Path) -> list[tuple[int, float]]:
 def test_steps_that_are_taken_again_are_noted_once(half: str, tmp_path: Path) -> None:
     with Record(tmp_path, tensorboard=False) as record:
         for step in (1, 2, 3):
-            record.add(step, loss=step / 10)
+            record.add(step, "training", loss=step / 10)
     with (tmp_path / "log.jsonl").open("a") as file:
         file.write(half)  # the run was killed here; its checkpoint is of step 2
     with Record(tmp_path, after=2, tensorboard=False) as record:
-        record.add(3, loss=0.5)
+        record.add(3, "training", loss=0.5)
     assert noted(tmp_path) == [(1, 0.1), (2, 0.2), (3, 0.5)]
     assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
 
 
 def test_the_log_of_a_run_without_a_checkpoint_is_begun_anew(tmp_path: Path) -> None:
     with Record(tmp_path, tensorboard=False) as record:
-        record.add(1, loss=0.1)
+        record.add(1, "training", loss=0.1)
     with Record(tmp_path, tensorboard=False) as record:
-        record.add(1, loss=0.2)
+        record.add(1, "training", loss=0.2)
     assert noted(tmp_path) == [(1, 0.2)]
 
 
@@ -42,10 +42,10 @@ def test_tensorboard_forgets_them_too(tmp_path: Path) -> None:
 
     with Record(tmp_path, tensorboard=True) as record:
         for step in (1, 2, 3):
-            record.add(step, loss=step / 10)
+            record.add(step, "training", loss=step / 10)
     with Record(tmp_path, after=2, tensorboard=True) as record:
-        record.add(3, loss=0.5)
+        record.add(3, "training", loss=0.5)
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
-    assert [event.step for event in events.Scalars("loss")] == [1, 2, 3]
-    assert events.Scalars("loss")[-1].value == pytest.approx(0.5)
+    assert [event.step for event in events.Scalars("training/loss")] == [1, 2, 3]
+    assert events.Scalars("training/loss")[-1].value == pytest.approx(0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from synthetic import make_pictures
 
 from vsr.benchmark import Measuring, evaluate
 from vsr.data.clips import Clip
-from vsr.errors import DatasetError
+from vsr.errors import DatasetError, EncodeError
 from vsr.evaluation.metrics import SSIM_WINDOW
 from vsr.models.compact import Compact
 from vsr.options import InferenceOptions
@@ -26,7 +27,7 @@ from vsr.training.options import (
     RunOptions,
     TrainOptions,
 )
-from vsr.training.validation import measure, validate
+from vsr.training.validation import measure, strip, validate
 
 
 def quiet(line: str) -> None:
@@ -98,9 +99,47 @@ def test_clips_of_one_name_have_a_strip_each(tmp_path: Path) -> None:
         Clip(name=name, frames=coloured(i, 32, 24)[None], cuts=()) for i, name in enumerate(names)
     ]
     network = Compact(scale=2, channels=8, blocks=1)
-    validate(network, clips, frames=1, scale=2, device=torch.device("cpu"), pictures=tmp_path)
-    found = sorted(path.name for path in tmp_path.iterdir())
-    assert found == ["clip-2.png", "clip.png", "other.png"]
+    shown: dict[str, NDArray[np.uint8]] = {}
+    validate(network, clips, frames=1, scale=2, device=torch.device("cpu"), show=shown.__setitem__)
+    assert list(shown) == ["clip", "other", "clip-2"]
+    truths = [picture[-24:, -32:] for picture in shown.values()]
+    np.testing.assert_array_equal(truths, [clip.frames[0] for clip in clips])
+
+
+def test_a_strip_is_the_middle_of_the_middle_frame_below_its_names() -> None:
+    films = [np.stack([coloured(i + n, 40, 30) for i in range(3)]) for n in range(2)]
+    picture = strip(films, ("one", "two"), side=20)
+    head = picture.shape[0] - 20
+    assert picture.shape == (head + 20, 40, 3)
+    crops = [film[1, 5:25, 10:30] for film in films]
+    np.testing.assert_array_equal(picture[head:], np.concatenate(crops, axis=1))
+    names = picture[:head, :20], picture[:head, 20:]
+    assert names[0].any()
+    assert names[1].any()
+    assert not np.array_equal(*names)
+
+
+def test_a_validation_clip_that_cannot_be_decoded_is_refused_before_training(
+    reds: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "reds"
+    shutil.copytree(reds, data, ignore=shutil.ignore_patterns("cache"))
+    (data / "train_sharp" / "015" / "00000002.png").unlink()
+    with pytest.raises(DatasetError, match=r"015': wanted 3 pictures .* got 2"):
+        train(on_reds(data, tmp_path / "run"), say=quiet)
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_a_validation_that_fails_does_so_before_training(
+    reds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> float:
+        raise EncodeError("x", "no encoder")
+
+    monkeypatch.setattr("vsr.training.validation.ssim", fail)
+    with pytest.raises(EncodeError):
+        train(on_reds(reds, tmp_path), say=quiet)
+    assert not (tmp_path / "checkpoint.pt").exists()
 
 
 def test_the_side_of_another_scale_is_refused_before_training(reds: Path, tmp_path: Path) -> None:

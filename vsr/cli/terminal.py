@@ -45,6 +45,14 @@ def print_above(text: str) -> None:
     sys.stdout.flush()
 
 
+def say_above(text: str) -> None:
+    """Print a sentence on stdout, wrapped, above a bar if there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(_wrapped(text, sys.stdout))
+    sys.stdout.flush()
+
+
 def _wrapped(text: str, to: TextIO) -> str:
     """Wrap on a terminal only: where programs read, a remark is one line."""
     text = shown(text)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from tyro.conf import Positional, UseAppendAction, arg
 
+from vsr.cli.terminal import say_above
 from vsr.cli.words import help_lines
 from vsr.errors import ConfigError
 
@@ -44,7 +45,7 @@ def train(
     from vsr.training.loop import train as run
     from vsr.training.options import read_options
 
-    run(read_options(config, set_), resume=resume)
+    run(read_options(config, set_), resume=resume, say=say_above)
     return 0
 
 

@@ -20,6 +20,7 @@ from math import prod
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -35,6 +36,8 @@ from vsr.ops.resize import resize
 _VERSION = 2
 # Bytes hashed at the start, middle and end of a video; reading all of a terabyte would take hours.
 _SAMPLE = 1 << 20
+_FEW = 4  # clips that are named one by one
+_PAIRS, _GRID, _UNLIKE = 5, 16, 0.5  # films of quick motion have 0.9
 _ABANDONED = 3600  # seconds since the last byte was written
 
 
@@ -161,6 +164,52 @@ def in_both(one: Sequence[Clip], other: Sequence[Clip]) -> list[str]:
         for clip in other
         if isinstance(clip.frames, np.memmap) and clip.frames.filename in stores
     ]
+
+
+def why_no_film(clip: Clip, length: int) -> str | None:
+    """Why a clip may have been taken up by mistake, such as the pictures of a page.
+
+    Args:
+        clip: Any.
+        length: Frames that a training clip has.
+
+    Returns:
+        A clause; None for what looks like a film.
+    """
+    count = len(clip.frames)
+    longest = max(b - a for a, b in pairwise([0, *clip.cuts, count]))
+    if longest < min(length, count):
+        return f"no more than {longest} of its {count} frames are without a cut"
+    if count > 1 and _likeness(clip) < _UNLIKE:
+        return "its frames have little in common"
+    return None
+
+
+def _likeness(clip: Clip) -> float:
+    """Median correlation of the brightness of neighbouring frames, over a few pairs of them."""
+    found = []
+    for index in np.unique(np.linspace(0, len(clip.frames) - 2, _PAIRS).astype(int)):
+        pair = clip.frames[slice(index, index + 2),]
+        grids = [cv2.resize(frame, (_GRID, _GRID), interpolation=cv2.INTER_AREA) for frame in pair]
+        cells = np.stack(grids).mean(axis=3).reshape(2, -1)
+        even = not cells.std(axis=1).all()
+        found.append(1.0 if even else float(np.corrcoef(cells)[0, 1]))
+    return float(np.median(found))
+
+
+def described(clips: Sequence[Clip]) -> str:
+    """Name the clips with their lengths; of more than a few, their number and the shortest two.
+
+    Those are the ones that are there by mistake, if any is.
+    """
+    each = [
+        f"{c.name} ({len(c.frames)} frames)" for c in sorted(clips, key=lambda c: len(c.frames))
+    ]
+    if len(each) <= _FEW:
+        return ", ".join(each)
+    lengths = [len(clip.frames) for clip in clips]
+    text = f"{len(each)} clips, {sum(lengths)} frames"
+    return text if min(lengths) == max(lengths) else f"{text}, the shortest {each[0]}, {each[1]}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
+from math import isfinite
 from typing import Any
 
 import torch
@@ -127,8 +128,8 @@ class Adversary:
                 loss = F.softplus(sign * self._shared(pictures.flatten(0, 1)).float()).mean()
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
-        taken = descend(self.optimizer, self.scaler, list(self.network.parameters()))
-        return total if taken else float("nan")
+        norm = descend(self.optimizer, self.scaler, list(self.network.parameters()))
+        return total if isfinite(norm) else float("nan")
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to go on exactly."""

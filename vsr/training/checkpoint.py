@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from math import inf
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -116,17 +116,29 @@ def start_flow_from(network: TrainableNetwork, path: Path, say: Say) -> None:
     say(f"flow starting from '{path}'")
 
 
-def changed_since(weights: Path, options: TrainOptions) -> list[str]:
-    """Options that are not those that a weight file of the same run was made with.
+def changed_since(
+    weights: Path, options: TrainOptions, clips: Mapping[str, int]
+) -> list[str] | None:
+    """What is not as it was when a weight file of the same run was written.
 
-    A run can go on without the file; then nothing is known to have changed.
+    Args:
+        weights: The file.
+        options: Of the run, now.
+        clips: Counts of what it learns from, now.
+
+    Returns:
+        Sentences without an end; None without such a file.
     """
     try:
-        before = read_metadata(weights).get("options", {})
-        now = json.loads(json.dumps(asdict(options)))
-        return list(differences(before, now, common=True))
+        before = read_metadata(weights)
     except WeightsError:
-        return []
+        return None
+    now = json.loads(json.dumps(asdict(options)))
+    kept = before.get("clips", {})
+    return [
+        *differences(before.get("options", {}), now, common=True),
+        *differences(kept, dict(clips), "clips", common=True),
+    ]
 
 
 def _start_compact(network: Compact, path: Path, say: Say) -> None:
@@ -183,7 +195,7 @@ def descend(
     parameters: Sequence[nn.Parameter],
     *,
     clip: float = 0.0,
-) -> bool:
+) -> float:
     """Step down the gradient that `scaler.scale(loss).backward()` left.
 
     Args:
@@ -193,15 +205,15 @@ def descend(
         clip: Largest norm of the gradient; 0: any.
 
     Returns:
-        Whether it was taken: one bad batch must not poison the weights of a run of hours.
+        The norm of the gradient before clipping. Where it is not finite no step was taken: one bad
+        batch must not poison the weights of a run of hours.
     """
     scaler.unscale_(optimizer)
-    norm = nn.utils.clip_grad_norm_(parameters, clip or inf)
-    finite = bool(torch.isfinite(norm))
-    if finite:
+    norm = float(nn.utils.clip_grad_norm_(parameters, clip or inf))
+    if isfinite(norm):
         scaler.step(optimizer)
     scaler.update()
-    return finite
+    return norm
 
 
 class Ema:

@@ -8,8 +8,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,7 +20,7 @@ from torch.amp import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from vsr.data.clips import Clip, in_both
+from vsr.data.clips import Clip, described, in_both, why_no_film
 from vsr.data.datasets import Stretch, stretches
 from vsr.data.footage import LONGEST
 from vsr.data.layouts import open_training
@@ -46,8 +49,21 @@ from vsr.training.checkpoint import (
 )
 from vsr.training.objective import Judged, Objective
 from vsr.training.options import OptimizerOptions, OwnOptions, TrainOptions, validated
-from vsr.training.record import Record, has_tensorboard, make_folder, refuse_overwriting
-from vsr.training.validation import check_clips, validate
+from vsr.training.record import (
+    Meter,
+    Record,
+    has_tensorboard,
+    make_folder,
+    refuse_overwriting,
+    remove,
+)
+from vsr.training.validation import (
+    Show,
+    check_clips,
+    described_scores,
+    rehearse,
+    validate,
+)
 from vsr.training.world import World, join_world
 
 
@@ -89,6 +105,8 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
 
 
 Say = Callable[[str], None]
+
+_LONG_WAIT = 0.05  # share of a step's time that is worth a word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,12 +153,25 @@ class Data:
     """What a run learns from.
 
     Attributes:
+        clips: All that were opened to train on.
         found: Where training clips are cut from.
         val_clips: What is validated on.
     """
 
+    clips: Sequence[Clip]
     found: Sequence[Stretch]
     val_clips: Sequence[Clip]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How much of each there is, for the weights and for a run that goes on."""
+        return {
+            "train": len(self.clips),
+            "stretches": len(self.found),
+            "frames": sum(stretch.last - stretch.first for stretch in self.found),
+            "val": len(self.val_clips),
+            "val_frames": sum(len(clip.frames) for clip in self.val_clips),
+        }
 
 
 def train(
@@ -179,26 +210,35 @@ def train(
         parts = build(unstarted if resume else options, world, say)
         with world.first_alone():
             data = open_data(options, say)
-        step = 0
-        if resume:
-            step = resumed(parts, options, say)
+        step = resumed(parts, data, options, say) if resume else 0
+        if world.first:
+            rehearse_validation(parts, data, options, world.device)
         writing: AbstractContextManager[Record | None] = (
             Record(parts.output, after=step, tensorboard=options.run.tensorboard)
             if world.first
             else nullcontext()
         )
         with stop_on_signal() as stopped, writing as record:
-            return fit(parts, data, options, world, step, record, stopped, say)
+            step, numbers = fit(parts, data, options, world, step, record, stopped, say)
+        if world.first and step >= options.optimizer.steps and not options.run.keep:
+            stays = remove(parts.output, Path(options.data.cache).expanduser())
+            say(f"removed '{parts.output}'" + (f", but for {', '.join(stays)}" if stays else ""))
+        return numbers
 
 
-def resumed(parts: Parts, options: TrainOptions, say: Say) -> int:
+def resumed(parts: Parts, data: Data, options: TrainOptions, say: Say) -> int:
     """Load the checkpoint, say what is not as it was then, and give the number of steps done."""
     path = parts.output / "checkpoint.pt"
     step = load_checkpoint(path, shape=parts.shape, parts=parts.saved())
     steps = options.optimizer.steps
-    say(f"resumed at step {step}")
-    if changed := changed_since(path.with_name("weights.safetensors"), options):
-        say(f"options that changed since: {'; '.join(changed)}")
+    say(f"resumed at step {step} of {steps}")
+    changed = changed_since(path.with_name("weights.safetensors"), options, data.counts)
+    if changed is None:
+        say("weights.safetensors is gone: what changed since is not known")
+    elif changed:
+        say(f"changed since: {'; '.join(changed)}")
+    else:
+        say("options and data are as they were")
     if step >= steps:
         say(f"nothing is left to do of optimizer.steps = {steps}; raise it to train on")
     return step
@@ -292,14 +332,24 @@ def open_data(options: TrainOptions, say: Say) -> Data:
     if known := in_both(clips, val_clips):
         say(
             f"{len(known)} of {len(val_clips)} validation clips are trained on as well "
-            f"({', '.join(known[:5])}); what is measured on them is no measure of others"
+            f"({', '.join(known[:5])}): scores on them say nothing about other films"
         )
     check_clips(val_clips, scale=options.network.scale, degradation=data.degradation)
     side = data.crop * options.network.scale
     longest = LONGEST if data.degradation == "footage" else None
     found = stretches(clips, length=data.length, side=side, longest=longest, progress=say)
-    say(f"{len(clips)} clips, {len(found)} stretches")
-    return Data(found=found, val_clips=val_clips)
+    used = list({id(stretch.clip): stretch.clip for stretch in found}.values())
+    parts = f"{len(found)} stretch{'es' * (len(found) > 1)} without cuts"
+    say(f"training on {described(used)}; {parts}")
+    say(f"validating on {described(val_clips)}")
+    for key, layout, some in (
+        ("train", data.layout, used),
+        ("val", data.val_layout, val_clips),
+    ):
+        for clip in some if layout == "folder" else ():
+            if reason := why_no_film(clip, data.length):
+                say(f"'{clip.name}' of data.{key}: {reason}; if it is no film, move it away")
+    return Data(clips=clips, found=found, val_clips=val_clips)
 
 
 def build_network(
@@ -364,25 +414,23 @@ def fit(
     record: Record | None,
     stopped: Callable[[], bool],
     say: Say,
-) -> dict[str, float]:
-    """Take steps from `step` on to the end, or until stopped; give the last validation."""
+) -> tuple[int, dict[str, float]]:
+    """Take steps from `step` on to the end, or until stopped.
+
+    Returns:
+        The steps done, and the last validation.
+    """
     run, steps = options.run, options.optimizer.steps
     numbers: dict[str, float] = {}
-    seen: list[Mapping[str, float]] = []
-    skipped = 0
+    meter = Meter()
     begin = time.monotonic()
-    hidden = None if world.first else True
-    with tqdm(total=steps, initial=step, unit="step", dynamic_ncols=True, disable=hidden) as bar:
-        for batch in batches(data.found, options, world, first=step):
+    with _bar(steps, step, world) as bar:
+        for batch in meter.drawn(batches(data.found, options, world, first=step)):
             if isinstance(batch, VsrError):
                 raise batch
-            losses = update(parts, options, batch.to(world.device), step)
+            meter.add(update(parts, options, batch.to(world.device), step))
             step += 1
             parts.seen.pixels += pixels_per_step(options)
-            if all(map(math.isfinite, losses.values())):
-                seen.append(losses)
-            else:
-                skipped += 1
             bar.update()
             late = run.max_minutes > 0 and time.monotonic() - begin > run.max_minutes * 60
             last = step == steps or world.any(stopped() or late)
@@ -392,29 +440,53 @@ def fit(
                     "leaves the measuring out, --resume goes on"
                 )
             if step % run.log_every == 0 or last:
-                sums = [sum(x[key] for x in seen) for key in losses]
-                *sums, count = world.total([*sums, len(seen)])
-                means = {key: x / count for key, x in zip(losses, sums, strict=True) if count}
-                bar.set_postfix({key: f"{value:.5f}" for key, value in means.items()})
-                rate = learning_rate(step - 1, options.optimizer)
+                means = meter.means(world)
                 if record is not None:
-                    pixels = parts.seen.pixels
-                    record.add(step, **means, lr=rate, skipped=skipped, pixels=pixels)
-                seen = []
+                    rate, pixels = learning_rate(step - 1, options.optimizer), parts.seen.pixels
+                    counts = {"lr": rate, "skipped": meter.skipped, "pixels": pixels}
+                    record.add(step, "training", **means, **counts)
+                    bar.set_postfix_str(in_words(means))
+                    if bar.disable:  # stderr is a file: a bar would fill it
+                        say(f"step {step} of {steps}: {in_words(means, steps - step)}")
             # Before validating: whoever stops a run may not wait for that.
             if record is not None and (step % run.save_every == 0 or last):
-                _save(parts, options, step)
+                _save(parts, data, options, step)
             if record is not None and (step % run.validate_every == 0 or last):
-                numbers = _validated(parts, data, options, world.device)
-                record.add(step, **numbers)
-                _save_weights(parts, options, step, numbers)
-                say(f"step {step}: " + "  ".join(f"{k} {v:.3f}" for k, v in numbers.items()))
+                bar.set_postfix_str("validating")
+                show = partial(record.add_picture, step)
+                numbers = _validated(parts, data, options, world.device, show)
+                record.add(step, "validation", **numbers)
+                _save_weights(parts, data, options, step, numbers)
+                say(f"step {step}: {described_scores(numbers)}")
             if last:
                 break
-    if skipped:
-        say(f"{skipped} steps had a gradient that was not finite and were left out")
+    if meter.skipped:
+        say(f"{meter.skipped} steps had a gradient that was not finite and were left out")
     world.wait()
-    return numbers
+    return step, numbers
+
+
+def _bar(steps: int, step: int, world: World) -> tqdm[Any]:
+    """A bar on stderr, if that is a terminal."""
+    return tqdm(
+        total=steps,
+        initial=step,
+        dynamic_ncols=True,
+        disable=None if world.first else True,
+        bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
+    )
+
+
+def in_words(means: Mapping[str, float], left: int | None = None) -> str:
+    """Where a run stands: loss, pace, whether it waits for data, and the time for `left` steps."""
+    seconds, waits = means["step_seconds"], means["data_wait"]
+    words = [f"loss {means['loss']:.5f}"] if "loss" in means else ["no step was finite"]
+    words.append(f"{seconds:.2f} s/step")
+    if waits >= _LONG_WAIT:
+        words.append(f"{waits:.0%} of it for data")
+    if left is not None:
+        words.append(f"{timedelta(seconds=round(left * seconds))} left")
+    return ", ".join(words)
 
 
 def pixels_per_step(options: TrainOptions) -> int:
@@ -427,7 +499,8 @@ def update(parts: Parts, options: TrainOptions, batch: Batch, step: int) -> dict
     """Take one optimiser step, and one of the discriminator if there is one.
 
     Returns:
-        Each loss, "loss" the picture's; not finite where a step was left out.
+        Each loss as it is, "loss" the picture's, and "total", their weighed sum, if there are
+        several; "grad_norm", before clipping. All not finite where a step was left out.
     """
     schedule, adversary = options.optimizer, parts.adversary
     for group in parts.optimizer.param_groups:
@@ -440,6 +513,8 @@ def update(parts: Parts, options: TrainOptions, batch: Batch, step: int) -> dict
         if adversary is not None:
             losses["adversarial"] = adversary.judge(judged.sr)
             loss = loss + options.adversarial.weight * losses["adversarial"]
+    if len(losses) > 1:
+        losses["total"] = loss
     parts.optimizer.zero_grad(set_to_none=True)
     parts.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     for group in parts.optimizer.param_groups:
@@ -448,17 +523,42 @@ def update(parts: Parts, options: TrainOptions, batch: Batch, step: int) -> dict
             for p in group["params"]:
                 p.grad = None
     trained = [p for group in parts.optimizer.param_groups for p in group["params"]]
-    if not descend(parts.optimizer, parts.scaler, trained, clip=schedule.grad_clip):
-        return dict.fromkeys(losses, math.nan)
-    parts.ema.update(parts.network)
+    norm = descend(parts.optimizer, parts.scaler, trained, clip=schedule.grad_clip)
+    taken = math.isfinite(norm)
+    if taken:
+        parts.ema.update(parts.network)
     values = {name: float(value.detach()) for name, value in losses.items()}
+    values["grad_norm"] = norm
     if adversary is not None:
-        values["discriminator"] = adversary.learn(judged.sr, gt, _autocast(gt.device, options))
+        values["discriminator"] = math.nan
+        if taken:
+            values["discriminator"] = adversary.learn(judged.sr, gt, _autocast(gt.device, options))
     return values
 
 
-def _validated(
+def rehearse_validation(
     parts: Parts, data: Data, options: TrainOptions, device: torch.device
+) -> None:
+    """Validate on two frames with the weights as they are, so that it fails before step 1 or not.
+
+    Raises:
+        VsrError: It fails.
+    """
+    with _autocast(device, options):
+        rehearse(
+            parts.network,
+            data.val_clips,
+            frames=options.data.val_frames,
+            scale=options.network.scale,
+            degradation=options.data.degradation,
+            recipe=options.real,
+            device=device,
+            metrics=options.run.metrics,
+        )
+
+
+def _validated(
+    parts: Parts, data: Data, options: TrainOptions, device: torch.device, show: Show
 ) -> dict[str, float]:
     with parts.ema.applied(parts.network), _autocast(device, options):
         return validate(
@@ -471,25 +571,26 @@ def _validated(
             # Papers measure REDS in RGB.
             on_luma=options.data.val_layout != "reds4",
             device=device,
-            pictures=parts.output / "validation",
             metrics=options.run.metrics,
+            show=show,
         )
 
 
-def _save(parts: Parts, options: TrainOptions, step: int) -> None:
+def _save(parts: Parts, data: Data, options: TrainOptions, step: int) -> None:
     save_checkpoint(
         parts.output / "checkpoint.pt", step=step, shape=parts.shape, parts=parts.saved()
     )
     # The last validation was of other weights.
-    _save_weights(parts, options, step, {})
+    _save_weights(parts, data, options, step, {})
 
 
 def _save_weights(
-    parts: Parts, options: TrainOptions, step: int, numbers: dict[str, float]
+    parts: Parts, data: Data, options: TrainOptions, step: int, numbers: dict[str, float]
 ) -> None:
     facts = {
         "step": step,
         "pixels": parts.seen.pixels,
+        "clips": data.counts,
         "options": asdict(options),
         "validation": numbers,
     }

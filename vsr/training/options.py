@@ -417,9 +417,7 @@ def _override(values: dict[str, Any], text: str) -> str:
     *sections, name = key.strip().split(".")
     if not (equals and name and sections and all(sections)):
         hint = _elsewhere(name) if equals and not sections else ""
-        raise ConfigError(
-            f"--set wants section.name=value, such as run.seed=1; got '{text}'{hint}"
-        )
+        raise ConfigError(f"--set wants section.name=value, such as run.seed=1; got '{text}'{hint}")
     value = value.strip()
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]

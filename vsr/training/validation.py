@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from math import prod
 from pathlib import Path
 
 import cv2
@@ -16,17 +18,26 @@ from vsr.data.datasets import to_clip, truth
 from vsr.data.footage import CASES, named_film
 from vsr.data.real import Degradation, degrade_clip
 from vsr.data.recipe import RealRecipe
-from vsr.errors import DatasetError, VsrError
+from vsr.errors import DatasetError
 from vsr.evaluation.metrics import SSIM_WINDOW, own_metric, psnr, ssim
 from vsr.ops.color import to_picture
 from vsr.ops.resize import resize
+
+Show = Callable[[str, NDArray[np.uint8]], None]
+"""Takes the name and the picture, (H, W, 3), of what was measured on a clip."""
 
 
 def check_clips(clips: Sequence[Clip], *, scale: int, degradation: Degradation) -> None:
     """Refuse what could not be measured, before hours of training have passed.
 
+    Args:
+        clips: Validation clips; those of data sets, which are decoded when they are first asked
+            for, are decoded here.
+        scale, degradation: See `validate`.
+
     Raises:
         DatasetError: A clip is too small, or its low-quality side is of another size.
+        MediaError: It cannot be decoded.
     """
     for clip in clips:
         count, height, width = clip.frames.shape[:3]
@@ -42,6 +53,38 @@ def check_clips(clips: Sequence[Clip], *, scale: int, degradation: Degradation) 
                 f"columns for x{scale}, got {clip.lq.shape[:3]}; take the side of this scale, or "
                 "move it away: it will be made"
             )
+        first = slice(1)
+        for side in (clip.frames, clip.lq):
+            if side is not None:
+                _ = side[first, first, first]
+
+
+def rehearse(
+    network: nn.Module,
+    clips: Sequence[Clip],
+    *,
+    frames: int,
+    scale: int,
+    degradation: Degradation = "bicubic",
+    recipe: RealRecipe | None = None,
+    device: torch.device,
+    metrics: Sequence[str] = (),
+) -> None:
+    """Validate on two frames of the largest clip, so that what fails does so before step 1.
+
+    Args, Raises: See `validate`.
+    """
+    largest = max(clips, key=lambda clip: prod(clip.frames.shape[1:3]))
+    validate(
+        network,
+        [largest],
+        frames=min(2, frames),
+        scale=scale,
+        degradation=degradation,
+        recipe=recipe,
+        device=device,
+        metrics=metrics,
+    )
 
 
 def validate(
@@ -54,8 +97,8 @@ def validate(
     recipe: RealRecipe | None = None,
     on_luma: bool = True,
     device: torch.device,
-    pictures: Path | None = None,
     metrics: Sequence[str] = (),
+    show: Show | None = None,
 ) -> dict[str, float]:
     """Measure a network on whole clips; the mean over frames, then over clips.
 
@@ -68,8 +111,8 @@ def validate(
         recipe: Of "real".
         on_luma: Measure on Y rather than RGB.
         device: Where it is.
-        pictures: Folder for a strip per clip, or None.
         metrics: Of the user's own, as package.module:name.
+        show: Called with a strip per clip, see `measure`.
 
     Returns:
         See `measure`.
@@ -81,8 +124,8 @@ def validate(
             frames=frames,
             scale=scale,
             device=device,
-            pictures=pictures,
             metrics=metrics,
+            show=show,
         )
     stems = [Path(clip.name).stem for clip in clips]
     # Clips of one name in several folders each have a strip of their own.
@@ -97,8 +140,8 @@ def validate(
             recipe=recipe,
             on_luma=on_luma,
             device=device,
-            picture=None if pictures is None else pictures / f"{name}.png",
             metrics=metrics,
+            show=None if show is None else partial(show, name),
         )
         for name, clip in zip(names, clips, strict=True)
     ]
@@ -113,8 +156,8 @@ def validate_films(
     frames: int,
     scale: int,
     device: torch.device,
-    pictures: Path | None = None,
     metrics: Sequence[str] = (),
+    show: Show | None = None,
 ) -> dict[str, float]:
     """Measure a network on the eight named degradations; means over frames, then over clips.
 
@@ -138,11 +181,11 @@ def validate_films(
             sr = network(lq[None].to(device))[0][0]
             bicubic = resize(lq, gt.shape[-2], gt.shape[-1])
             outputs = [to_picture(x) for x in (bicubic, sr, shown)]
-            if pictures is not None:
-                pictures.mkdir(parents=True, exist_ok=True)
-                _save_strip(pictures / f"{Path(clip.name).stem}-{case}.png", outputs)
             for name in metrics:
                 of_own[name].append(_mean(name, outputs[1], outputs[2]))
+            if show is not None:
+                labels = ("bicubic" if scale > 1 else "input", "network", "truth")
+                show(f"{Path(clip.name).stem}-{case}", strip(outputs, labels))
             found = [_mean_psnr(x, outputs[2]) for x in outputs[:2]]
             if scale == 1 and case == "clean":
                 clean.append(found[1])
@@ -177,8 +220,8 @@ def measure(
     draw: int = 0,
     on_luma: bool = True,
     device: torch.device,
-    picture: Path | None = None,
     metrics: Sequence[str] = (),
+    show: Callable[[NDArray[np.uint8]], None] | None = None,
 ) -> dict[str, float]:
     """Measure a network on one whole clip, 8-bit frames.
 
@@ -186,7 +229,7 @@ def measure(
         network, frames, scale, degradation, recipe, on_luma, device, metrics: See `validate`.
         clip: The truth, and the bicubic input where the data set has one.
         draw: See `degrade_clip`.
-        picture: File for a strip: bicubic, frame by frame, whole clip, truth; or None.
+        show: Called with a strip: bicubic, frame by frame, whole clip, truth.
 
     Returns:
         "psnr", "ssim", "psnr_bicubic", "psnr_single" (the same frames given one by one), and
@@ -218,9 +261,8 @@ def measure(
         float(x) for x in (found[:, telling] if telling.any() else found).mean(axis=1)
     )
     similar = [ssim(a, b, on_luma=on_luma) for a, b in zip(outputs[2], outputs[3], strict=True)]
-    if picture is not None:
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        _save_strip(picture, outputs)
+    if show is not None:
+        show(strip(outputs, ("bicubic", "single frames", "whole clip", "truth")))
     return {
         "psnr": of_whole,
         "ssim": float(np.mean(similar)),
@@ -238,14 +280,48 @@ def _mean(name: str, pictures: NDArray[np.uint8], truth: NDArray[np.uint8]) -> f
     return float(np.mean([metric(a, b) for a, b in zip(pictures, truth, strict=True)]))
 
 
-def _save_strip(path: Path, outputs: Sequence[NDArray[np.uint8]], side: int = 256) -> None:
-    """Put the same crop of the middle frame side by side."""
+def described_scores(numbers: Mapping[str, float]) -> str:
+    """What `validate` found, for people."""
+    parts = [f"{numbers['psnr']:.2f} dB", f"{numbers['gain']:+.2f} over bicubic"]
+    if "neighbours" in numbers:
+        parts[1] += f" ({numbers['neighbours']:+.2f} by neighbours)"
+        parts.append(f"SSIM {numbers['ssim']:.4f}")
+    else:
+        each = [
+            f"{case} {numbers[f'gain_{case}']:+.2f}" for case in CASES if f"gain_{case}" in numbers
+        ]
+        parts[1] += f" ({', '.join(each)})"
+        parts.append(f"worst {numbers['worst']:+.2f}")
+    if "psnr_clean" in numbers:
+        parts.append(f"clean {numbers['psnr_clean']:.2f} dB")
+    parts += [f"{name} {value:.4g}" for name, value in numbers.items() if ":" in name]
+    return ", ".join(parts)
+
+
+_LABEL = 20  # rows above a picture
+
+
+def strip(
+    outputs: Sequence[NDArray[np.uint8]], labels: Sequence[str], side: int = 256
+) -> NDArray[np.uint8]:
+    """Put the same crop of the middle frame of films side by side, each with its name above.
+
+    Args:
+        outputs: (T, H, W, 3), all of one size.
+        labels: Their names.
+        side: Of the crop, at most.
+
+    Returns:
+        (H, W, 3), RGB.
+    """
     middle = len(outputs[0]) // 2
     height, width = outputs[0].shape[1:3]
     y, x = max(0, (height - side) // 2), max(0, (width - side) // 2)
-    strip = np.concatenate([o[middle, y : y + side, x : x + side] for o in outputs], axis=1)
-    if not cv2.imwrite(str(path), cv2.cvtColor(strip, cv2.COLOR_RGB2BGR)):
-        raise VsrError(
-            f"picture '{path}' could not be written; the last checkpoint is untouched, make room "
-            "and go on with --resume"
-        )
+    parts = []
+    for output, label in zip(outputs, labels, strict=True):
+        crop = output[middle, y : y + side, x : x + side]
+        head = np.zeros((_LABEL, crop.shape[1], 3), np.uint8)
+        place, white = (4, _LABEL - 6), (255, 255, 255)
+        cv2.putText(head, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, white, 1, cv2.LINE_AA)
+        parts.append(np.concatenate([head, crop]))
+    return np.concatenate(parts, axis=1)
