@@ -71,7 +71,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
         ("steps=5", r"got 'steps=5'; did you mean 'optimizer\.steps'\?"),
         ("real.first.jpg=1", r"did you mean 'real\.first\.jpeg'\?"),
         ("network.name=compct", r"'compct'; did you mean 'compact'\?; known: compact, "),
-        ("loss.picture=mes", r"wanted 'charbonnier', .*; did you mean 'mse'\?"),
+        ("loss.picture=mes", r"wanted charbonnier, .*; did you mean 'mse'\?"),
         ("run.seed=x", r"^--set run\.seed=x: 'run\.seed' is 'x': wanted a whole number$"),
         ("run.zebra=1", r"unknown key 'run\.zebra'; known here: output, "),
     ],

@@ -50,8 +50,9 @@ def _code(value: str) -> str:
 
 def _picture_loss(value: str) -> str:
     if not (value in PICTURE_LOSSES or names_code(value)):
+        hint = nearest(value, PICTURE_LOSSES)
         raise PydanticCustomError(
-            "picture", f"wanted {', '.join(PICTURE_LOSSES)}, or package.module:name"
+            "picture", f"wanted {', '.join(PICTURE_LOSSES)}, or package.module:name{hint}"
         )
     return value
 
