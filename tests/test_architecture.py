@@ -20,6 +20,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 LAYERS: list[set[str]] = [
     {"errors"},
     {"options", "color", "files"},
+    {"profiles"},
     {"devices", "ops", "media"},
     {"models", "data", "evaluation"},
     {"inference"},
@@ -46,7 +47,7 @@ FORBIDDEN: dict[str, set[str]] = {
 }
 # What a folder may use of one that is otherwise not its business: plain numbers.
 ALLOWED: dict[str, set[str]] = {"inference": {"vsr.media.timing"}}
-TORCH_FREE = ("errors", "options", "color", "files", "media")
+TORCH_FREE = ("errors", "options", "profiles", "color", "files", "media")
 TORCH_FREE_MODULES = ("vsr.data.recipe", "vsr.training.options")
 MOST_FILES = 130
 MOST_LINES = 800

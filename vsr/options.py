@@ -34,6 +34,7 @@ Positive = Annotated[int, Interval(ge=1)]
 Share = Annotated[float, Interval(ge=0, le=1)]
 
 Deinterlace = Literal["auto", "off", "frame", "field"]
+SoundChoice = Literal["copy", "pcm"]
 PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 TrainingPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 ProtocolName = Literal[
@@ -175,6 +176,10 @@ class EnhanceOptions:
 
     filter: Annotated[str | None, arg(metavar="CHAIN")] = None
     """libavfilter chain run on the frames before the network, such as "crop=iw:ih-8"."""
+
+    sound: SoundChoice = "copy"
+    """copy: as in the input where the output's container holds it; pcm: uncompressed, for editing.
+    """
 
     skip: Annotated[
         bool, arg(help="Compute every frame, also those that equal the one before it.")

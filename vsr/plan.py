@@ -135,7 +135,8 @@ def plan_job(
         info, encode.planes, color=encode.color, siting=encode.chroma_siting
     )
     kept = output_range(info, encode, time_range)
-    streams = plan_streams(info, kind.pattern, begins=kept.start if kept else Fraction(0))
+    begins = kept.start if kept else Fraction(0)
+    streams = plan_streams(info, kind.pattern, begins=begins, sound=options.sound)
     return Job(
         info=info,
         target=kind,

@@ -31,7 +31,7 @@ from vsr.options import DecodeOptions, EncodeOptions, EnhanceOptions
 from vsr.pipeline import Progress, enhance
 from vsr.plan import plan_job
 from vsr.report.moments import Look, choose_stretches, look_around
-from vsr.report.preview import FRAMES, in_words, preview, reckon
+from vsr.report.preview import FRAMES, Cost, Previewed, in_words, preview, reckon
 
 FAST = EnhanceOptions(model="bicubic", encode=EncodeOptions(preset="ultrafast"))
 RATE = Fraction(24)
@@ -57,6 +57,10 @@ def page_data(page: Path) -> dict:
     found = re.search(r'id="data">(.*?)</script>', page.read_text(encoding="utf-8"), re.S)
     assert found
     return json.loads(found[1])
+
+
+def with_cost(found: Previewed, cost: Cost) -> Previewed:
+    return replace(found, variants=tuple(replace(each, cost=cost) for each in found.variants))
 
 
 def image(uri: str) -> np.ndarray:
@@ -115,7 +119,7 @@ def test_both_sides_show_the_same_frame_the_input_enlarged_bicubically(
 ) -> None:
     found = preview(numbered, tmp_path / "p.html", 3, FAST)
     data = page_data(found.page)
-    assert [s.result.frames for s in found.samples] == [FRAMES] * 3
+    assert [s.result.frames for s in found.variants[0].samples] == [FRAMES] * 3
     assert len(data["moments"]) == 6
     originals = [picture.rgb for picture in read_pictures(numbered)]
     for moment in data["moments"]:
@@ -133,11 +137,15 @@ def test_both_sides_show_the_same_frame_the_input_enlarged_bicubically(
 def test_the_whole_weighs_and_takes_what_was_reckoned(numbered: Path, tmp_path: Path) -> None:
     found = preview(numbered, tmp_path / "p.html", 2, replace(FAST, piece=32))
     whole = enhance(numbered, tmp_path / "out.mp4", replace(FAST, piece=32))
-    assert found.cost.frames == whole.frames == 96
-    assert found.cost.seconds == pytest.approx(96 / found.cost.fps)
+    assert found.variants[0].cost.frames == whole.frames == 96
+    assert found.variants[0].cost.seconds == pytest.approx(96 / found.variants[0].cost.fps)
     size = (tmp_path / "out.mp4").stat().st_size
-    assert found.cost.size == pytest.approx(size, rel=0.1)
-    assert found.cost.sizes[0] <= found.cost.size <= found.cost.sizes[1]
+    assert found.variants[0].cost.size == pytest.approx(size, rel=0.1)
+    assert (
+        found.variants[0].cost.sizes[0]
+        <= found.variants[0].cost.size
+        <= found.variants[0].cost.sizes[1]
+    )
 
 
 @pytest.mark.parametrize("codec", ["prores_ks", "ffv1"])
@@ -147,23 +155,25 @@ def test_codecs_with_many_keyframes_are_reckoned_right(tmp_path: Path, codec: st
     found = preview(film, tmp_path / "p.html", 2, options)
     weight = weigh(probe(enhance(film, tmp_path / "out.mkv", options).target))
     assert weight.keyframes == (72 if codec == "prores_ks" else 6)
-    assert found.cost.size == pytest.approx(weight.key_bytes + weight.other_bytes, rel=0.1)
+    assert found.variants[0].cost.size == pytest.approx(
+        weight.key_bytes + weight.other_bytes, rel=0.1
+    )
 
 
 def test_an_unknown_length_leaves_the_whole_unknown(numbered: Path, tmp_path: Path) -> None:
     found = preview(numbered, tmp_path / "p.html", 1, FAST)
     job = plan_job(numbered, tmp_path / "whole.mkv", FAST)
-    cost = reckon(found.samples, replace(job, frames=None), 240)
+    cost = reckon(found.variants[0].samples, replace(job, frames=None), 240)
     assert (cost.frames, cost.seconds, cost.size) == (None, None, None)
-    assert "unknown length" in in_words(replace(found, cost=cost))[-1]
+    assert "unknown length" in in_words(with_cost(found, cost))[-1]
 
 
 def test_short_films_and_pictures_are_previewed_too(tmp_path: Path) -> None:
     film = make_video(tmp_path / "in.mp4", frames=5)
     found = preview(film, tmp_path / "p.html", 3, FAST)
-    assert sum(s.result.frames for s in found.samples) <= 6
+    assert sum(s.result.frames for s in found.variants[0].samples) <= 6
     folder = make_pictures(tmp_path / "pictures", frames=4)
-    assert preview(folder, tmp_path / "q.html", 1, FAST).samples[0].result.frames == 4
+    assert preview(folder, tmp_path / "q.html", 1, FAST).variants[0].samples[0].result.frames == 4
 
 
 def test_a_turned_film_is_shown_upright(tmp_path: Path) -> None:
@@ -245,9 +255,13 @@ def test_the_command_says_what_the_whole_would_take(
 def test_lines_fit_a_terminal(numbered: Path, tmp_path: Path) -> None:
     found = preview(numbered, tmp_path / "p.html", 1, FAST)
     huge = replace(
-        found.cost, frames=10_000_000, seconds=9e7, size=10**12, sizes=(10**11, 9 * 10**12)
+        found.variants[0].cost,
+        frames=10_000_000,
+        seconds=9e7,
+        size=10**12,
+        sizes=(10**11, 9 * 10**12),
     )
-    assert max(map(len, in_words(replace(found, cost=huge)))) <= 80
+    assert max(map(len, in_words(with_cost(found, huge)))) <= 80
 
 
 def test_a_browser_opens_only_if_asked(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from vsr.cli.terminal import (
     print_line,
     say,
 )
-from vsr.cli.words import Options, ReportFile
+from vsr.cli.words import Options, ProfileFile, ProfileName, ReportFile, settled
 from vsr.errors import ConfigError
 from vsr.files import check_place, write_text
 from vsr.media.containers import check_record
@@ -44,6 +44,8 @@ def batch(
     inputs: Annotated[Positional[tuple[str, ...]], arg(metavar="IN...")] = (),
     *,
     output_dir: Annotated[Path | None, arg(metavar="DIR")] = None,
+    profile: ProfileName = None,
+    save_profile: ProfileFile = None,
     options: Options = EnhanceOptions(),  # noqa: B008
     container: Annotated[str | None, arg(metavar="EXT")] = None,
     workers: Positive | None = None,
@@ -63,6 +65,7 @@ def batch(
             "*.mpg"; required unless --status is given.
         output_dir: Folder of the outputs and of the batch's journal; required unless --status is
             given.
+        profile, save_profile: As for `vsr enhance`, whose help is shown.
         container: Extension of all outputs, such as mp4; by default each one's own, or .mkv.
         workers: Processes; by default one per GPU, or one (with --ray as many as fit).
         ray: Address of a Ray cluster (HOST:PORT or auto), or local for one on this machine. Films
@@ -89,7 +92,7 @@ def batch(
 
     if container is not None and not container.startswith("."):
         container = f".{container}"
-    options = checked(options)
+    options = checked(settled(options, profile, save_profile))
     find_model(options.model)
     files = plan_files(inputs, output_dir, container, note)
     check_choices(options.encode, container)

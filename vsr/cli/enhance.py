@@ -22,11 +22,12 @@ from vsr.cli.terminal import (
     print_event,
     print_line,
 )
-from vsr.cli.words import Options, ReportFile
+from vsr.cli.words import Options, ProfileFile, ProfileName, ReportFile, given, settled
 from vsr.errors import ConfigError, DamagedError, VsrError
 from vsr.files import check_place, write_text
 from vsr.media.containers import check_record
 from vsr.options import EnhanceOptions, Positive
+from vsr.profiles import vary as variants_of
 
 if TYPE_CHECKING:
     from vsr.pipeline import Progress
@@ -37,11 +38,14 @@ def enhance(
     source: Annotated[Positional[str], arg(metavar="IN")],
     target: Annotated[Positional[str], arg(metavar="OUT")],
     *,
+    profile: ProfileName = None,
+    save_profile: ProfileFile = None,
     options: Options = EnhanceOptions(),  # noqa: B008
     report: ReportFile = None,
     progress: ProgressKind = "bar",
     dry_run: bool = False,
     preview: Positive | None = None,
+    vary: Annotated[str | None, arg(metavar="NAME=A,B,...")] = None,
     open_: bool = False,
 ) -> int:
     """Upscale a video; sound, subtitles, chapters and times are kept.
@@ -50,21 +54,29 @@ def enhance(
         source: A video, a folder of pictures, or a pattern such as frames/%06d.png.
         target: A video; for PNG a folder name that ends with a slash, or a pattern; with --preview
             the page to write, such as preview.html.
+        profile: Options of a ready profile (`vsr info --profiles` lists them) or a TOML file; flags
+            beside it win.
+        save_profile: Write the options as a profile, without those of this run alone: start,
+            duration, overwrite, resume.
         report: Write what was done and verified as JSON.
         progress: bar for people, json for programs (a line per second on stdout), or none.
         dry_run: Rehearse, print the plan and an estimate of time and size, and stop.
         preview: Enhance so many stretches of a second (sharpest motion, darkest, most detail) and
             show them on a page, with an estimate of time and size for the whole.
+        vary: With --preview: show so many variants side by side, each with the time it would take:
+            of clean, strength, model, profile or another option, such as clean=0,0.5,1.
         open_: Open the page of --preview in a browser.
     """
     _check(report, dry_run, preview, open_)
+    options = settled(options, profile, save_profile)
+    variants = _variants(options, vary, preview, profile)
     # Before PyTorch is loaded, which takes seconds.
     if progress == "bar" or (progress == "json" and not dry_run and preview is None):
         _print_source(source, progress)
     from vsr.pipeline import enhance as run
 
     if preview is not None:
-        return _preview(source, Path(target), preview, options, progress, open_)
+        return _preview(source, Path(target), preview, options, variants, progress, open_)
     if dry_run:
         from vsr.plan import plan_job
         from vsr.rehearsal import rehearse
@@ -115,11 +127,29 @@ def _check(report: Path | None, dry_run: bool, preview: int | None, open_: bool)
         check_record(report, "--report", is_json=True)
 
 
+def _variants(
+    options: EnhanceOptions, vary: str | None, preview: int | None, profile: str | None
+) -> dict[str, EnhanceOptions] | None:
+    """Options of each variant by its name.
+
+    Raises:
+        ConfigError: They cannot be compared, or there is no page for them.
+    """
+    if vary is None:
+        return None
+    if preview is None:
+        raise ConfigError("--vary shows variants on the page of --preview, which is not given")
+    if profile is not None and vary.startswith("profile="):
+        raise ConfigError("--profile and --vary profile contradict each other; give one of them")
+    return variants_of(options, vary, given())
+
+
 def _preview(
     source: str,
     page: Path,
     count: int,
     options: EnhanceOptions,
+    variants: dict[str, EnhanceOptions] | None,
     progress: ProgressKind,
     open_: bool,
 ) -> int:
@@ -127,16 +157,25 @@ def _preview(
     from vsr.report.preview import in_words, preview
 
     with _display(progress) as (show, warn):
-        found = preview(source, page, count, options, progress=show)
-        for warning in found.warnings:
+        found = preview(source, page, count, options, variants=variants, progress=show)
+        for warning in dict.fromkeys(w for each in found.variants for w in each.warnings):
             warn(warning)
+    first = found.variants[0]
     if progress == "json":
-        cost = found.cost
-        facts = {"frames": cost.frames, "fps": cost.fps, "seconds": cost.seconds, "size": cost.size}
-        print_event("done", target=str(page), **facts)
+        facts = [
+            {
+                "name": each.name,
+                "frames": each.cost.frames,
+                "fps": each.cost.fps,
+                "seconds": each.cost.seconds,
+                "size": each.cost.size,
+            }
+            for each in found.variants
+        ]
+        print_event("done", target=str(page), **facts[0], variants=facts)
     elif progress == "bar":
         size = page.stat().st_size / 1e6
-        print_line(f"{page}: {counted(len(found.samples), 'stretch')}, {size:.1f} MB")
+        print_line(f"{page}: {counted(len(first.samples), 'stretch')}, {size:.1f} MB")
         for text in in_words(found):
             print_line(text)
     if open_:

@@ -21,18 +21,22 @@ def info(
     file: Annotated[Positional[str | None], arg(metavar="[FILE]")] = None,
     *,
     encoders: bool = False,
+    profiles: bool = False,
     json_: bool = False,
 ) -> int:
-    """Show what a video file holds, or what this machine can encode with.
+    """Show what a video file holds, what this machine can encode with, or the ready profiles.
 
     Args:
         file: A video, a folder of pictures, or a pattern such as frames/%06d.png; by default none,
-            with --encoders.
+            with --encoders or --profiles.
         encoders: List the video encoders, those in hardware too, each tried with a frame.
+        profiles: List the ready profiles for --profile, and what each is for.
         json_: Print all of it as JSON, for programs.
     """
-    if encoders == (file is not None):
-        raise ConfigError("vsr info takes a FILE or --encoders, one of them")
+    if (file is not None) + encoders + profiles != 1:
+        raise ConfigError("vsr info takes a FILE, --encoders or --profiles, one of them")
+    if profiles:
+        return _profiles(json_)
     if encoders or file is None:
         return _encoders(json_)
     from vsr.media.probe import probe
@@ -64,6 +68,18 @@ def _encoders(json_: bool) -> int:
                     " ".join(one.pix_fmts), 80, initial_indent=" " * 19, subsequent_indent=" " * 19
                 )
             )
+    return 0
+
+
+def _profiles(json_: bool) -> int:
+    from vsr.profiles import ready_profiles
+
+    found = ready_profiles()
+    if json_:
+        print(json.dumps(found, indent=2))
+        return 0
+    for name, description in found.items():
+        print(textwrap.fill(f"{name:18} {description}", 80, subsequent_indent=" " * 19))
     return 0
 
 

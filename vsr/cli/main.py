@@ -26,7 +26,7 @@ from vsr.cli.models import models
 from vsr.cli.terminal import say
 from vsr.cli.train import train
 from vsr.cli.verify import verify
-from vsr.cli.words import REGISTRY
+from vsr.cli.words import REGISTRY, note_given
 from vsr.errors import ConfigError, VsrError
 
 
@@ -106,6 +106,7 @@ def _run(given: list[str]) -> int:
     rules: dict[str, Any] = {"config": (tyro.conf.FlagCreatePairsOff,), "registry": REGISTRY}
     if given and given[0] in COMMANDS:
         name, *rest = given
+        note_given(rest)
         code: int = tyro.cli(COMMANDS[name], prog=f"vsr {name}", args=rest, **rules)
     else:
         code = tyro.extras.subcommand_cli_from_dict(

@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 from vsr.cli.terminal import say
 from vsr.cli.words import ReportFile
 from vsr.errors import ConfigError
-from vsr.options import Deinterlace, EnhanceOptions, checked, decode_options
+from vsr.options import Deinterlace, EnhanceOptions, SoundChoice, checked, decode_options
 
 
 def verify(
@@ -22,6 +22,7 @@ def verify(
     duration: Annotated[str | None, arg(metavar="T")] = None,
     deinterlace: Deinterlace = "auto",
     filter_: Annotated[str | None, arg(metavar="CHAIN")] = None,
+    sound: SoundChoice = "copy",
     report: ReportFile = None,
 ) -> int:
     """Compare an enhanced file with its source: frames, times, streams, colour, tags.
@@ -29,7 +30,7 @@ def verify(
     Args:
         source: The file that was enhanced.
         target: The result.
-        start, duration, deinterlace, filter_: As for `vsr enhance`, whose help is shown.
+        start, duration, deinterlace, filter_, sound: As for `vsr enhance`, whose help is shown.
         report: Read these options, and those of the encoder, from the report of the job or the
             summary of its batch.
     """
@@ -37,10 +38,12 @@ def verify(
     from vsr.media.verify import verify as compare
 
     options = checked(
-        EnhanceOptions(start=start, duration=duration, deinterlace=deinterlace, filter=filter_)
+        EnhanceOptions(
+            start=start, duration=duration, deinterlace=deinterlace, filter=filter_, sound=sound
+        )
     )
     if report is None:
-        expected = Expected(decode=decode_options(options))
+        expected = Expected(decode=decode_options(options), sound=sound)
     elif options == EnhanceOptions():
         from vsr.plan import expected_by_report
 

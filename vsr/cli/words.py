@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from functools import cache, partial, wraps
 from pathlib import Path
 from types import NoneType, UnionType
@@ -25,10 +26,42 @@ from tyro.constructors import (
 )
 
 from vsr.options import EnhanceOptions, validated
+from vsr.profiles import laid_over, read_profile, write_profile
 
 ReportFile: TypeAlias = Annotated[Path | None, arg(metavar="FILE.json")]
 # The options of a class as flags beside a command's own.
 Options: TypeAlias = Annotated[EnhanceOptions, arg(name=""), OmitArgPrefixes, UseAppendAction]
+
+ProfileName: TypeAlias = Annotated[str | None, arg(metavar="NAME|FILE.toml")]
+ProfileFile: TypeAlias = Annotated[Path | None, arg(metavar="FILE.toml")]
+
+# What was typed, without values: tyro does not tell an option that was given from its default.
+_GIVEN: ContextVar[frozenset[str]] = ContextVar("_GIVEN", default=frozenset())
+
+
+def note_given(arguments: Sequence[str]) -> None:
+    """Keep which options the command line states, for `settled`."""
+    words = (word[2:].partition("=")[0] for word in arguments if word.startswith("--"))
+    _GIVEN.set(frozenset(word.removeprefix("no-").replace("-", "_") for word in words))
+
+
+def given() -> frozenset[str]:
+    """Names of the options that the command line states."""
+    return _GIVEN.get()
+
+
+def settled(options: EnhanceOptions, profile: str | None, save: Path | None) -> EnhanceOptions:
+    """Options of the command line, laid over those of a profile, and kept as one.
+
+    Raises:
+        ConfigError: A profile cannot be read, or not be written there.
+    """
+    if profile is not None:
+        options = laid_over(read_profile(profile), options, given())
+    if save is not None:
+        write_profile(save, options)
+    return options
+
 
 _METAVARS = {int: "N", float: "N", str: "NAME", Path: "FILE"}
 # The end of a help line: what goes without the option. It is shown in brackets.

@@ -216,6 +216,8 @@ def plan_sound(
     context: Any,  # noqa: ANN401
     muxer: str,
     form: tuple[int, av.AudioLayout] | None = None,
+    *,
+    pcm: bool = False,
 ) -> SoundPlan | None:
     """Choose a conversion of sound for a container.
 
@@ -223,12 +225,14 @@ def plan_sound(
         context: The source's decoder.
         muxer: Of the target.
         form: Rate and channels to convert from; by default those of the decoder.
+        pcm: Uncompressed only.
 
     Returns:
         The plan, or None if no encoder for this container keeps all channels.
     """
     rate, channels = form or (context.sample_rate, context.layout)
-    for codec in dict.fromkeys(_codecs(context, muxer)):
+    codecs = _uncompressed(context) if pcm else _codecs(context, muxer)
+    for codec in dict.fromkeys(codecs):
         for layout in _layouts(channels):
             if _works(context, codec, layout, rate, muxer):
                 note, loses = _note(context, codec)
@@ -280,14 +284,21 @@ def _codecs(context: Any, muxer: str) -> Iterator[str]:  # noqa: ANN401
     if usual and exact:
         yield usual
     if muxer in TAKES_UNCOMPRESSED:
-        if samples == "s32" and _bits(context) <= KEPT_BITS["pcm_s24le"]:
-            yield "pcm_s24le"
-        if samples in UNCOMPRESSED:
-            yield UNCOMPRESSED[samples]
+        yield from _uncompressed(context)
     if usual:
         yield usual
     elif muxer not in TAKES_UNCOMPRESSED:
         yield LOSSY_FORMAT.get(muxer, "aac")
+
+
+def _uncompressed(context: Any) -> Iterator[str]:  # noqa: ANN401
+    samples = _samples(context)
+    # Lossy sound has fewer than 24 bits; not every editor reads floating point.
+    lossy = samples in FLOATING and not _is_lossless(context.name)
+    if lossy or (samples == "s32" and _bits(context) <= KEPT_BITS["pcm_s24le"]):
+        yield "pcm_s24le"
+    if samples in UNCOMPRESSED:
+        yield UNCOMPRESSED[samples]
 
 
 def _layouts(layout: av.AudioLayout) -> list[str]:

@@ -18,11 +18,12 @@ import av
 from av.packet import Packet
 from av.stream import Stream
 
-from vsr.errors import MuxError
+from vsr.errors import ConfigError, MuxError
 from vsr.media.containers import CODECS, DISPOSITIONS, LABELS, PICTURES, target_kind
 from vsr.media.encoders import discarded
 from vsr.media.probe import SourceInfo, StreamInfo
 from vsr.media.sound import (
+    TAKES_UNCOMPRESSED,
     Setup,
     SoundScan,
     decoded_forms,
@@ -32,6 +33,7 @@ from vsr.media.sound import (
     silent_frame,
 )
 from vsr.media.source import libav_messages, open_source
+from vsr.options import SoundChoice
 
 Action = Literal["enhance", "copy", "convert", "attach", "drop"]
 
@@ -84,7 +86,11 @@ class StreamPlan:
 
 
 def plan_streams(
-    info: SourceInfo, target: str | os.PathLike[str], *, begins: Fraction = Fraction(0)
+    info: SourceInfo,
+    target: str | os.PathLike[str],
+    *,
+    begins: Fraction = Fraction(0),
+    sound: SoundChoice = "copy",
 ) -> tuple[StreamPlan, ...]:
     """Plan every stream of `info`, in its order.
 
@@ -92,11 +98,18 @@ def plan_streams(
         info: The source.
         target: Its extension is the container.
         begins: Seconds on the source's clock at which the output starts.
+        sound: What is asked for.
 
     Raises:
+        ConfigError: The target's container does not hold such sound.
         MuxError: The target's extension is unknown, or the source can no longer be opened.
     """
     kind = target_kind(target)
+    if sound == "pcm" and kind.muxer not in (*TAKES_UNCOMPRESSED, PICTURES):
+        raise ConfigError(
+            f"--sound pcm: {kind.pattern.suffix} files hold no uncompressed sound; name the output "
+            ".mkv, .mov, .mp4 or .avi"
+        )
     if info.format == PICTURES:
         return (_planned(info.streams[0], "enhance"),) if info.streams else ()
     if kind.muxer == PICTURES:
@@ -106,19 +119,20 @@ def plan_streams(
             else _drop(stream, "pictures hold neither sound nor text")
             for stream in info.streams
         )
+    muxer = kind.muxer
     try:
         source, _ = open_source(info.path)
         with source, libav_messages():
             plans = [
-                _plan(info, stream, source.streams[stream.index], kind.muxer, begins)
+                _plan(info, stream, source.streams[stream.index], muxer, begins, sound)
                 for stream in info.streams
             ]
-            scans = _scan(info, plans, kind.muxer)
+            scans = _scan(info, plans, muxer)
             return tuple(
                 _labelled(
-                    _heard(info, plan, stream, source.streams[stream.index], kind.muxer, scans),
+                    _heard(info, plan, stream, source.streams[stream.index], muxer, scans, sound),
                     stream,
-                    kind.muxer,
+                    muxer,
                 )
                 for plan, stream in zip(plans, info.streams, strict=True)
             )
@@ -244,7 +258,12 @@ def _planned(
 
 
 def _plan(
-    info: SourceInfo, stream: StreamInfo, av_stream: Stream, muxer: str, begins: Fraction
+    info: SourceInfo,
+    stream: StreamInfo,
+    av_stream: Stream,
+    muxer: str,
+    begins: Fraction,
+    sound: SoundChoice,
 ) -> StreamPlan:
     if stream.index == info.video.index:
         return _planned(stream, "enhance")
@@ -264,11 +283,14 @@ def _plan(
     if muxer == "avi" and stream.kind == "audio" and apart:
         if not stream.decodable:
             return _drop(stream, "it does not start with the picture, which avi files cannot hold")
-        return _convert_audio(stream, av_stream, muxer)
+        return _convert_audio(stream, av_stream, muxer, sound=sound)
+    packed = sound == "pcm" and stream.kind == "audio" and not stream.codec.startswith("pcm_")
+    if packed and stream.decodable:
+        return _convert_audio(stream, av_stream, muxer, sound=sound)
     if stream.codec in CODECS.get(muxer, {stream.codec}) and can_copy(av_stream, muxer):
         return _planned(stream, "copy")
     if stream.kind == "audio" and stream.decodable:
-        return _convert_audio(stream, av_stream, muxer)
+        return _convert_audio(stream, av_stream, muxer, sound=sound)
     if stream.kind == "subtitle" and stream.codec in TEXT_SUBTITLES and muxer in TEXT_FORMAT:
         styled = stream.codec in STYLED_SUBTITLES
         note = "text and times stay, elaborate styling goes" if styled else "text and times stay"
@@ -303,13 +325,19 @@ def _plan_cover(stream: StreamInfo, av_stream: Stream, muxer: str) -> StreamPlan
 
 
 def _convert_audio(
-    stream: StreamInfo, av_stream: Stream, muxer: str, setups: Sequence[Setup] = (), why: str = ""
+    stream: StreamInfo,
+    av_stream: Stream,
+    muxer: str,
+    setups: Sequence[Setup] = (),
+    why: str = "",
+    *,
+    sound: SoundChoice = "copy",
 ) -> StreamPlan:
     context: Any = av_stream.codec_context
     form = None
     if len(setups) > 1:
         form = largest_form(decoded_forms(context.name, setups))
-    plan = plan_sound(context, muxer, form)
+    plan = plan_sound(context, muxer, form, pcm=sound == "pcm")
     rate, channels = form or (context.sample_rate, context.layout)
     if plan is None:
         return _drop(
@@ -359,6 +387,7 @@ def _heard(
     av_stream: Stream,
     muxer: str,
     scans: Mapping[int, SoundScan],
+    sound: SoundChoice,
 ) -> StreamPlan:
     """Plan sound anew by what its packets say."""
     scan = scans.get(plan.index)
@@ -374,7 +403,7 @@ def _heard(
     if scan.damaged and not scan.setups and (why or not copied):
         return _drop(stream, "none of its packets has a header that can be read")
     if why or changes:
-        return _convert_audio(stream, av_stream, muxer, scan.setups, why)
+        return _convert_audio(stream, av_stream, muxer, scan.setups, why, sound=sound)
     return plan
 
 

@@ -44,7 +44,7 @@ from vsr.media.verify_streams import (
     pair_streams,
     without_empty,
 )
-from vsr.options import DecodeOptions
+from vsr.options import DecodeOptions, SoundChoice
 
 # Matroska counts in milliseconds; MPEG-TS in 1/90000 s, and is rounded to on both ways.
 TOLERANCE = {
@@ -67,6 +67,7 @@ class Expected:
         plan: Of the video's encoding; None to compare with the source alone.
         streams: Plans of all streams; None to plan them again.
         decode: Options with which the source was decoded.
+        sound: What was asked for, to plan the streams again.
         time_range: The part that was kept; None for that of `decode`.
         marks: Of the source's frames as decoded; None to decode them again.
         shape: Of those frames; None for that of the source.
@@ -76,6 +77,7 @@ class Expected:
     plan: EncodePlan | None = None
     streams: tuple[StreamPlan, ...] | None = None
     decode: DecodeOptions = field(default_factory=DecodeOptions)
+    sound: SoundChoice = "copy"
     time_range: TimeRange | None = None
     marks: FrameMarks | None = None
     shape: Shape | None = None
@@ -243,7 +245,8 @@ def _check_others(
     tick, streams = expected.marks.time_base, expected.streams
     if streams is None:
         begins = kept or (avi_range(info, found.time_base, tick) if kind.muxer == "avi" else None)
-        streams = plan_streams(info, kind.pattern, begins=begins.start if begins else Fraction(0))
+        start = begins.start if begins else Fraction(0)
+        streams = plan_streams(info, kind.pattern, begins=start, sound=expected.sound)
     streams = without_empty(info, made, streams, kept, muxer=kind.muxer)
     checks = check_streams(info, made, streams, kept, muxer=kind.muxer, shift=shift)
     if "chapters" in LABELS[kind.muxer]:

@@ -6,7 +6,8 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,10 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsr.data.datasets import to_tensor
-from vsr.errors import Cancel
+from vsr.errors import Cancel, ConfigError
 from vsr.estimate import Estimate, from_parts
 from vsr.media.containers import MUXERS
+from vsr.media.encode import check_choices
 from vsr.media.probe import SourceInfo, probe
+from vsr.media.sound import TAKES_UNCOMPRESSED
 from vsr.media.weigh import Weight, weigh
 from vsr.models.zoo import loader
 from vsr.ops.color import to_picture
@@ -125,20 +128,33 @@ def about_size(cost: Cost) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Variant:
+    """The film enhanced in one way.
+
+    Attributes:
+        name: On the page.
+        samples: The stretches, in order of time.
+        cost: Of the whole.
+        warnings: Of all stretches.
+    """
+
+    name: str
+    samples: tuple[Sample, ...]
+    cost: Cost
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Previewed:
     """The finished preview.
 
     Attributes:
         page: The file written.
-        samples: In order of time.
-        cost: Of the whole.
-        warnings: Of all stretches.
+        variants: In the order asked for; one, named as its network, without variants.
     """
 
     page: Path
-    samples: tuple[Sample, ...]
-    cost: Cost
-    warnings: tuple[str, ...]
+    variants: tuple[Variant, ...]
 
 
 def preview(
@@ -147,6 +163,7 @@ def preview(
     count: int,
     options: EnhanceOptions | None = None,
     *,
+    variants: Mapping[str, EnhanceOptions] | None = None,
     progress: Callable[[Progress], None] = lambda now: None,
     cancel: Cancel | None = None,
 ) -> Previewed:
@@ -160,6 +177,9 @@ def preview(
         count: Stretches of a second: the sharpest motion, the darkest, the most detail, then the
             next of these. Fewer where the film is shorter.
         options: As for the whole; `start` and `duration` limit the part looked at.
+        variants: Several ways to enhance it, by the names they have on the page, which are shown
+            side by side (`vsr.profiles.vary` makes them); `options` then says which part is looked
+            at.
         progress: Called after each frame.
         cancel: As for `enhance`; nothing is left behind.
 
@@ -171,51 +191,79 @@ def preview(
     page = Path(page)
     count = validated(Positive, count, "--preview")
     check_page(page, overwrite=options.overwrite)
-    suffix = Path(os.fspath(source)).suffix.lower()
-    suffix = suffix if suffix in MUXERS else _OTHERWISE
+    ways = {name: checked(each) for name, each in (variants or {"": options}).items()}
     with tempfile.TemporaryDirectory(prefix="vsr-preview-") as folder:
-        job = plan_job(source, Path(folder) / f"whole{suffix}", options)
-        rate = job.encode.frame_rate
-        length = FRAMES / rate
-        total = None if job.frames is None else job.frames / rate
-        if total is not None:
-            length = min(length, total / min(count, job.frames or 1))
-        looks = look_around(job.info, job.decode, total, length)
-        stretches = choose_stretches(looks, count)
-        samples = list(
-            _enhance(job.info, stretches, length, options, Path(folder), suffix, progress, cancel)
-        )
-        cost = reckon(samples, job, options.piece)
-        warnings = tuple(dict.fromkeys(w for sample in samples for w in sample.result.warnings))
-        write_page(page, _page(job.info, samples, cost, warnings))
-    return Previewed(page=page, samples=tuple(samples), cost=cost, warnings=warnings)
+        jobs = {
+            name: plan_job(source, Path(folder) / f"whole{_suffix(source, each)}", each)
+            for name, each in ways.items()
+        }
+        info, length, stretches = _choose(next(iter(jobs.values())), count)
+        counts = [len(stretches) * round(length * j.encode.frame_rate) for j in jobs.values()]
+        found: list[Variant] = []
+        for name, job in jobs.items():
+            before = sum(counts[: len(found)])
+
+            def advance(now: Progress, before: int = before) -> None:
+                progress(replace(now, frames=before + now.frames, total=sum(counts)))
+
+            place = Path(folder) / str(len(found))
+            place.mkdir()
+            samples = tuple(_enhance(job, ways[name], stretches, length, place, advance, cancel))
+            said = dict.fromkeys(w for sample in samples for w in sample.result.warnings)
+            model = samples[0].result.report["model"]["name"]
+            cost = reckon(samples, job, ways[name].piece)
+            found.append(
+                Variant(name=name or model, samples=samples, cost=cost, warnings=tuple(said))
+            )
+        write_page(page, _page(info, found))
+    return Previewed(page=page, variants=tuple(found))
+
+
+def _suffix(source: str | os.PathLike[str], options: EnhanceOptions) -> str:
+    """The container of the stretches: the source's own if it can hold what is asked for."""
+    own = Path(os.fspath(source)).suffix.lower()
+    for suffix in (own, _OTHERWISE):
+        if suffix in MUXERS and (options.sound == "copy" or MUXERS[suffix] in TAKES_UNCOMPRESSED):
+            with suppress(ConfigError):
+                check_choices(options.encode, suffix)
+                return suffix
+    return _OTHERWISE  # the plan refuses it, with the reason
+
+
+def _choose(job: Job, count: int) -> tuple[SourceInfo, Fraction, list[Stretch]]:
+    """The film, the seconds of a stretch, and the stretches."""
+    rate = job.encode.frame_rate
+    length = FRAMES / rate
+    total = None if job.frames is None else job.frames / rate
+    if total is not None:
+        length = min(length, total / min(count, job.frames or 1))
+    looks = look_around(job.info, job.decode, total, length)
+    return job.info, length, choose_stretches(looks, count)
 
 
 def _enhance(
-    info: SourceInfo,
+    job: Job,
+    options: EnhanceOptions,
     stretches: Sequence[Stretch],
     length: Fraction,
-    options: EnhanceOptions,
     folder: Path,
-    suffix: str,
     progress: Callable[[Progress], None],
     cancel: Cancel | None,
 ) -> Iterator[Sample]:
     """Enhance each stretch into a file of its own; the network is loaded once."""
-    load = loader()
-    total, before = len(stretches) * round(length * info.video.frame_rate), 0
+    load, before = loader(), 0
     for index, stretch in enumerate(stretches):
         begin = math.inf
 
         def advance(now: Progress, before: int = before) -> None:
             nonlocal begin
             begin = min(begin, time.monotonic() - now.seconds)
-            progress(replace(now, frames=before + now.frames, total=total))
+            progress(replace(now, frames=before + now.frames))
 
         wanted = replace(options, start=_decimal(stretch.start), duration=_decimal(length),
                          overwrite=False, resume=False)  # fmt: skip
-        target = folder / f"{index}{suffix}"
-        result = enhance(info.path, target, wanted, progress=advance, load=load, cancel=cancel)
+        target = folder / f"{index}{job.target.pattern.suffix}"
+        result = enhance(job.info.path, target, wanted, progress=advance, load=load)
         seconds = time.monotonic() - begin
         made = probe(target)
         yield Sample(stretch=stretch, result=result, seconds=seconds, info=made, weight=weigh(made))
@@ -227,33 +275,41 @@ def _decimal(seconds: Fraction) -> str:
     return f"{math.ceil(seconds * 10**6) / 10**6:.6f}"
 
 
-def _page(
-    info: SourceInfo, samples: Sequence[Sample], cost: Cost, warnings: Sequence[str]
-) -> dict[str, Any]:
-    per = max(1, MOMENTS // len(samples))
-    budget = PICTURE_BYTES // (per * len(samples))
-    model = samples[0].result.report["model"]["name"]
-    name, made = Path(info.path).name, samples[0].info
-    size = f"{made.video.width} × {made.video.height}"
-    frames = sum(sample.result.frames for sample in samples)
+def _page(info: SourceInfo, variants: Sequence[Variant]) -> dict[str, Any]:
+    first = variants[0]
+    stretches = len(first.samples)
+    per = max(1, MOMENTS // stretches)
+    budget = PICTURE_BYTES // (per * stretches)
+    name, names = Path(info.path).name, [variant.name for variant in variants]
+    made = [variant.samples[0].info for variant in variants]
+    sizes = dict.fromkeys(f"{v.width} × {v.height}" for v in (i.video for i in (info, *made)))
+    frames = sum(sample.result.frames for sample in first.samples)
+    films = [(f"{name}, bicubic", made[0]), *zip(names, made, strict=True)]
     return {
-        "title": f"{name} and {model}",
-        "subtitle": f"{info.video.width} × {info.video.height} → {size} · a preview: {frames} "
-        f"frames of {cost.frames or 'an unknown number'} in {len(samples)} "
-        f"stretch{'' if len(samples) == 1 else 'es'}",
-        "films": [shown_film(made) | {"name": title} for title in (f"{name}, bicubic", model)],
-        "moments": [moment for sample in samples for moment in _moments(info, sample, per, budget)],
+        "title": f"{name} and {', '.join(names)}",
+        "subtitle": f"{' → '.join(sizes)} · a preview: {frames} "
+        f"frames of {first.cost.frames or 'an unknown number'} in {stretches} "
+        f"stretch{'' if stretches == 1 else 'es'}",
+        "films": [shown_film(film) | {"name": title} for title, film in films],
+        "moments": [
+            moment
+            for samples in zip(*(variant.samples for variant in variants), strict=True)
+            for moment in _moments(info, samples, per, budget)
+        ],
         "graphs": [],
         "cuts": [],
-        "columns": [name, f"all of it by {model}"],
-        "facts": _facts(info, made, cost),
+        "columns": [name, *(f"all of it by {each}" for each in names)],
+        "facts": _facts(info, variants),
         "checks": [
             {
-                "name": model,
-                "passed": sum(len(s.result.report["verification"]["checks"]) for s in samples),
+                "name": variant.name,
+                "passed": sum(
+                    len(s.result.report["verification"]["checks"]) for s in variant.samples
+                ),
                 "problems": [],
-                "warnings": list(warnings),
+                "warnings": list(variant.warnings),
             }
+            for variant in variants
         ],
         "notes": [
             *hdr_notes([info]),
@@ -264,16 +320,20 @@ def _page(
     }
 
 
-def _moments(info: SourceInfo, sample: Sample, count: int, budget: int) -> list[dict[str, Any]]:
-    """The moments of a stretch at which input and output differ most."""
-    start = sample.stretch.start
-    measured = measure([info, sample.info], start=start)
-    found = []
+def _moments(
+    info: SourceInfo, samples: Sequence[Sample], count: int, budget: int
+) -> list[dict[str, Any]]:
+    """The moments of a stretch at which the input and the variants differ most."""
+    start, found = samples[0].stretch.start, []
+    measured = measure([info, *(sample.info for sample in samples)], start=start)
     for index in choose_moments(measured.difference, measured.cuts, count):
-        at = start + measured.times[0][index]
-        made = read_moment(sample.info, measured.times[1][index])
-        given = _enlarged(read_moment(info, at), made.shape[:2])
-        found.append(packed_moment([given, made], budget, seconds=at, note=sample.stretch.why))
+        at, *others = (times[index] for times in measured.times)
+        made = [read_moment(s.info, time) for s, time in zip(samples, others, strict=True)]
+        size = max((picture.shape[:2] for picture in made), key=lambda shape: shape[0])
+        pictures = [read_moment(info, start + at), *made]
+        shown = [p if p.shape[:2] == size else _enlarged(p, size) for p in pictures]
+        note = samples[0].stretch.why
+        found.append(packed_moment(shown, budget, seconds=start + at, note=note))
     return found
 
 
@@ -281,32 +341,37 @@ def _enlarged(picture: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.u
     return to_picture(resize(to_tensor(np.ascontiguousarray(picture)), size[0], size[1]))
 
 
-def _facts(info: SourceInfo, made: SourceInfo, cost: Cost) -> list[list[str]]:
-    video = info.video
+def _facts(info: SourceInfo, variants: Sequence[Variant]) -> list[list[str]]:
+    videos = [info.video, *(variant.samples[0].info.video for variant in variants)]
+    costs = [variant.cost for variant in variants]
+    counts = [costs[0].frames, *(cost.frames for cost in costs)]
     rows = [
-        ["Picture", *(f"{v.width} × {v.height}" for v in (video, made.video))],
-        ["Video", *(f"{v.codec}, {v.pix_fmt}" for v in (video, made.video))],
-        ["Frames", *[f"{cost.frames:,}" if cost.frames else ""] * 2],
-        ["Size on disk", in_bytes(info.size_bytes), about_size(cost)],
-        ["Time to make it", "", about_time(cost)],
+        ["Picture", *(f"{v.width} × {v.height}" for v in videos)],
+        ["Video", *(f"{v.codec}, {v.pix_fmt}" for v in videos)],
+        ["Frames", *(f"{count:,}" if count else "" for count in counts)],
+        ["Size on disk", in_bytes(info.size_bytes), *map(about_size, costs)],
+        ["Time to make it", "", *map(about_time, costs)],
     ]
     return [row for row in rows if any(row[1:])]
 
 
 def in_words(found: Previewed) -> list[str]:
     """Lines for a terminal: the stretches, and the cost of the whole; at most 80 columns."""
+    several = len(found.variants) > 1
     lines = []
-    for sample in found.samples:
-        fidelity = sample.result.report["fidelity"]["mean_db"]
-        lines.append(
-            f"  {clock(sample.stretch.start):>12}  {sample.stretch.why:<16} "
-            f"{sample.result.frames:>3} frames, fidelity {fidelity:.1f} dB"
-        )
-    cost = found.cost
-    if cost.frames is None:
-        return [*lines, f"the whole: of unknown length, {about_time(cost)}"]
-    return [
-        *lines,
-        f"the whole: {cost.frames:,} frames, {about_time(cost)},",
-        f"           {about_size(cost)}",
-    ]
+    for variant in found.variants:
+        if several:
+            lines.append(f"{variant.name}:")
+        for sample in variant.samples:
+            fidelity = sample.result.report["fidelity"]["mean_db"]
+            lines.append(
+                f"  {clock(sample.stretch.start):>12}  {sample.stretch.why:<16} "
+                f"{sample.result.frames:>3} frames, fidelity {fidelity:.1f} dB"
+            )
+        cost = variant.cost
+        if cost.frames is None:
+            lines.append(f"the whole: of unknown length, {about_time(cost)}")
+        else:
+            lines.append(f"the whole: {cost.frames:,} frames, {about_time(cost)},")
+            lines.append(f"           {about_size(cost)}")
+    return lines
