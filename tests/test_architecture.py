@@ -29,6 +29,7 @@ LAYERS: list[set[str]] = [
     {"reporting"},
     {"work"},
     {"pipeline"},
+    {"unfinished"},
     {"estimate"},
     {"frames"},
     {"jobs", "report"},

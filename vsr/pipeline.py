@@ -375,9 +375,24 @@ def check_output(
     Raises:
         VerifyError: It is wrong; the pieces stay.
     """
+    checked = compare_output(job, ledger.joined, marks, warn)
+    if checked.passed:
+        return checked
+    kept = ledger.set_aside()
+    raise VerifyError(
+        job.target.pattern,
+        f"the finished file is not what its source calls for ({'; '.join(checked.problems)})"
+        + (f"; it is kept as '{kept}', to look at" if kept else ""),
+    )
+
+
+def compare_output(
+    job: Job, written: Path, marks: FrameMarks, warn: Callable[[str], None]
+) -> VerifyResult:
+    """Compare a written file, which has no name yet, with all that the job knows."""
     checked = verify(
         job.info.path,
-        ledger.joined,
+        written,
         Expected(
             plan=job.encode,
             streams=job.streams,
@@ -390,14 +405,7 @@ def check_output(
     )
     for warning in (*checked.changes, *checked.warnings):
         warn(warning)
-    if checked.passed:
-        return checked
-    kept = ledger.set_aside()
-    raise VerifyError(
-        job.target.pattern,
-        f"the finished file is not what its source calls for ({'; '.join(checked.problems)})"
-        + (f"; it is kept as '{kept}', to look at" if kept else ""),
-    )
+    return checked
 
 
 def marked(

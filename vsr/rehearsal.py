@@ -28,13 +28,14 @@ from vsr.options import EnhanceOptions, InferenceOptions
 from vsr.plan import Job, plan_job
 
 
-def rehearse(job: Job, folder: Path | None = None) -> Job:
+def rehearse(job: Job, folder: Path | None = None, marks: FrameMarks | None = None) -> Job:
     """Write and verify the output with grey pictures; mend the plan where that fails.
 
     Args:
         job: The plan.
         folder: An existing place on the output's disk; by default the system's for temporary files,
             so that a dry run leaves the output's place alone.
+        marks: Of the frames to come; by default as planned.
 
     Returns:
         The plan by which the output can be written, with warnings about what had to change.
@@ -47,7 +48,7 @@ def rehearse(job: Job, folder: Path | None = None) -> Job:
         return job
     try:
         with TemporaryDirectory(prefix="vsr-rehearsal-", dir=folder) as hidden:
-            return _settled(job, Path(hidden))
+            return _settled(job, Path(hidden), planned_marks(job) if marks is None else marks)
     except OSError as error:
         raise write_error(job.target.pattern, error) from error
 
@@ -79,8 +80,7 @@ def settled_streams(
         return None
 
 
-def _settled(job: Job, folder: Path) -> Job:
-    marks = planned_marks(job)
+def _settled(job: Job, folder: Path, marks: FrameMarks) -> Job:
     if not marks:
         return job  # decoding says why
     # Each stream is mended twice at most: converted, then left out.

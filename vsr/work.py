@@ -141,11 +141,12 @@ class Ledger:
         path = self._file(len(self.pieces), "piece")
         return path.with_name(f"{path.name}.{self._writer}{UNFINISHED}")
 
-    def read(self, most: int | None = None) -> bool:
+    def read(self, most: int | None = None, *, to_go_on: bool = True) -> bool:
         """Take over what is finished, up to the first piece that is missing.
 
         Args:
             most: Pieces to take over.
+            to_go_on: Whether work is to go on there, for which the network's state is needed.
 
         Returns:
             Whether work can go on there: False where what the network remembered is missing, and
@@ -154,7 +155,7 @@ class Ledger:
         self.pieces = []
         while len(self.pieces) != most and (piece := self._read_piece(len(self.pieces))):
             self.pieces.append(piece)
-        if not self.pieces or self.pieces[-1].strides is None:
+        if not (to_go_on and self.pieces) or self.pieces[-1].strides is None:
             return True
         if self._file(len(self.pieces) - 1, "state").exists():
             return True
@@ -261,12 +262,12 @@ class Ledger:
                 strides=None if strides is None else tuple(tuple(each) for each in strides),
                 warnings=tuple(found["warnings"]),
             )
-        except (FileNotFoundError, *_UNREADABLE):
+        except (FileNotFoundError, *UNREADABLE):
             return None
 
 
 # What reading JSON raises that is damaged, or of another form.
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 
 
 def has_pieces(folder: Path) -> bool:
@@ -278,7 +279,7 @@ def count_frames(folder: Path) -> int:
     """Count the frames of all finished pieces in a folder; some before them may be missing."""
     count = 0
     for path in folder.glob("[0-9]*.json"):
-        with suppress(OSError, *_UNREADABLE):
+        with suppress(OSError, *UNREADABLE):
             count += len(json.loads(path.read_bytes())["pts"])
     return count
 
@@ -508,7 +509,7 @@ class WorkFolder:
                 plan = Plan(**{**before["plan"], "device": self.plan.device, "notes": ()})
         except FileNotFoundError:
             return False
-        except _UNREADABLE:
+        except UNREADABLE:
             if has_pieces(self.path):
                 self._warn(
                     "the work of an earlier run is not continued: its record is damaged, or of "
@@ -590,7 +591,7 @@ def published_before(
             published = same and _go_on_moving(folder, target.pattern, note)
         else:
             published = note["joined"] == _identity(place)
-    except (OSError, *_UNREADABLE):
+    except (OSError, *UNREADABLE):
         return None
     if not published:
         return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,7 +32,7 @@ from vsr.options import EnhanceOptions, Positive
 from vsr.profiles import vary as variants_of
 
 if TYPE_CHECKING:
-    from vsr.pipeline import Progress
+    from vsr.pipeline import EnhanceResult, Progress
     from vsr.plan import Job
 
 
@@ -47,6 +49,7 @@ def enhance(
     preview: Positive | None = None,
     vary: Annotated[str | None, arg(metavar="NAME=A,B,...")] = None,
     open_: bool = False,
+    take_done: bool = False,
 ) -> int:
     """Upscale a video; sound, subtitles, chapters and times are kept.
 
@@ -66,15 +69,15 @@ def enhance(
         vary: With --preview: show so many variants side by side, each with the time it would take:
             of clean, strength, model, profile or another option, such as clean=0,0.5,1.
         open_: Open the page of --preview in a browser.
+        take_done: Join what an interrupted run has finished, with its sound, to a film named
+            NAME.part.EXT, to watch; the work goes on later.
     """
-    _check(report, dry_run, preview, open_)
+    _check(report, dry_run, preview, open_, take_done)
     options = settled(options, profile, save_profile)
     variants = _variants(options, vary, preview, profile)
     # Before PyTorch is loaded, which takes seconds.
     if progress == "bar" or (progress == "json" and not dry_run and preview is None):
         _print_source(source, progress)
-    from vsr.pipeline import enhance as run
-
     if preview is not None:
         return _preview(source, Path(target), preview, options, variants, progress, open_)
     if dry_run:
@@ -88,31 +91,78 @@ def enhance(
     damage: DamagedError | None = None
     with _display(progress) as (show, warn):
         try:
-            planned = partial(_print_start, progress=progress)
-            result = run(source, target, options, progress=show, warn=warn, planned=planned)
+            if take_done:
+                result = _take_done(source, target, options, warn)
+            else:
+                result = _run(source, target, options, progress, show, warn)
         except DamagedError as error:
             damage, result = error, error.result
     if report is not None:
         write_text(report, json.dumps(result.report, indent=2) + "\n")
     if damage is not None:
         raise damage
-    if progress == "json":
-        print_event("done", frames=result.frames, target=str(result.target))
-    elif progress == "bar":
-        fps = (result.frames - result.resumed) / result.seconds
-        repeats = result.report["repeated_frames"]
-        repeated = f", {repeats:,} of them repeats," if repeats else ""
-        verdict = result.report["verified"]
-        print_line(
-            f"{result.target}: {counted(result.frames, 'frame')}{repeated} in "
-            f"{result.seconds:.1f} s "
-            f"({fps:.2f} fps), verified{'' if verdict == 'in full' else ' ' + verdict}"
-        )
-        print(_fidelity(result.report["fidelity"]))
+    _print_done(result, progress)
     return 0
 
 
-def _check(report: Path | None, dry_run: bool, preview: int | None, open_: bool) -> None:
+def _run(
+    source: str,
+    target: str,
+    options: EnhanceOptions,
+    progress: ProgressKind,
+    show: Callable[[Progress], None],
+    warn: Callable[[str], None],
+) -> EnhanceResult:
+    from vsr.media.containers import PICTURES, target_kind
+    from vsr.pipeline import enhance as run
+    from vsr.work import has_pieces, work_path
+
+    planned = partial(_print_start, progress=progress)
+    try:
+        return run(source, target, options, progress=show, warn=warn, planned=planned)
+    except (KeyboardInterrupt, VsrError):
+        with suppress(VsrError):
+            kind = target_kind(target)
+            if kind.muxer != PICTURES and has_pieces(work_path(kind.pattern)):
+                words = shlex.join(["vsr", "enhance", source, target, "--take-done"])
+                warn(f"to watch what is finished: {words}")
+        raise
+
+
+def _take_done(
+    source: str, target: str, options: EnhanceOptions, warn: Callable[[str], None]
+) -> EnhanceResult:
+    from vsr.unfinished import take_done
+
+    overwrite, typed = options.overwrite, replace(options, overwrite=False)
+    # Without options those of the run are taken.
+    asked = None if typed == EnhanceOptions() else typed
+    return take_done(source, target, asked, overwrite=overwrite, warn=warn)
+
+
+def _print_done(result: EnhanceResult, progress: ProgressKind) -> None:
+    if progress == "json":
+        print_event("done", frames=result.frames, target=str(result.target))
+    if progress != "bar":
+        return
+    frames, repeats = counted(result.frames, "frame"), result.report["repeated_frames"]
+    if part := result.report.get("part"):
+        frames = f"the first {frames} of {part['of'] or 'an unknown number'}, a part,"
+    elif repeats:
+        frames += f", {repeats:,} of them repeats,"
+    fps = (result.frames - result.resumed) / result.seconds
+    speed = "" if part else f" ({fps:.2f} fps)"
+    verdict = result.report["verified"]
+    print_line(
+        f"{result.target}: {frames} in {result.seconds:.1f} s{speed}, "
+        f"verified{'' if verdict == 'in full' else ' ' + verdict}"
+    )
+    print(_fidelity(result.report["fidelity"]))
+
+
+def _check(
+    report: Path | None, dry_run: bool, preview: int | None, open_: bool, take_done: bool
+) -> None:
     """Refuse options that contradict --preview, and a report with the name of a video.
 
     Raises:
@@ -121,6 +171,9 @@ def _check(report: Path | None, dry_run: bool, preview: int | None, open_: bool)
     if preview is not None and (dry_run or report is not None):
         other = "--dry-run" if dry_run else "--report"
         raise ConfigError(f"--preview and {other} contradict each other; give one of them")
+    if take_done and (dry_run or preview is not None):
+        other = "--dry-run" if dry_run else "--preview"
+        raise ConfigError(f"--take-done and {other} contradict each other; give one of them")
     if preview is None and open_:
         raise ConfigError("--open opens the page of --preview, which is not given")
     if report is not None:

@@ -149,11 +149,21 @@ def check_target(
 
 def damaged_kind(kind: TargetKind) -> TargetKind:
     """Kind with the name of an output that lacks much: NAME.damaged.EXT, or the folder's so."""
-    path = kind.pattern
     if kind.muxer == PICTURES:
-        folder = path.parent.resolve()
-        return replace(kind, pattern=folder.with_name(f"{folder.name}.damaged") / path.name)
-    ending = os.fsencode(f".damaged{path.suffix}")
+        folder = kind.pattern.parent.resolve()
+        named = folder.with_name(f"{folder.name}.damaged")
+        return replace(kind, pattern=named / kind.pattern.name)
+    return _worded(kind, "damaged")
+
+
+def part_kind(kind: TargetKind) -> TargetKind:
+    """Kind of a film of what is finished, with its name: NAME.part.EXT."""
+    return _worded(kind, "part")
+
+
+def _worded(kind: TargetKind, word: str) -> TargetKind:
+    path = kind.pattern
+    ending = os.fsencode(f".{word}{path.suffix}")
     stem = os.fsencode(path.stem)[: LONGEST_NAME - len(ending)]
     return replace(kind, pattern=path.with_name(os.fsdecode(stem + ending)))
 
