@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import golden
+import numpy as np
 import torch
 from markdown import ROOT, blocks
 from synthetic import draw_number, hdr10_options, make_pictures, make_video
@@ -152,6 +153,26 @@ def _from_page(language: str, path: Path) -> None:
     path.write_text(next(block.text for block in blocks(page) if block.language == language))
 
 
+def _old(path: Path) -> None:
+    """Black and white, stored in colour."""
+
+    def grey(index: int, width: int, height: int) -> np.ndarray:
+        shown = draw_number(index, width, height).mean(axis=2, keepdims=True)
+        return np.repeat(shown, 3, axis=2).astype(np.uint8)
+
+    make_video(path, frames=6, size=(48, 36), picture=grey)
+
+
+def _held(path: Path, times: int) -> None:
+    """Each picture is shown several times."""
+    make_video(
+        path,
+        frames=6,
+        size=(64, 36),
+        picture=lambda index, width, height: draw_number(index // times, width, height),
+    )
+
+
 FILES: Mapping[str, Callable[[Path], object]] = {
     "in.mp4": _film,
     "copied.mkv": _film,
@@ -161,6 +182,9 @@ FILES: Mapping[str, Callable[[Path], object]] = {
     "dvd.vob": _dvd,
     "telecined.mpg": _telecined,
     "hdr.mkv": _hdr,
+    "old.mp4": _old,
+    "screen.mp4": partial(_held, times=3),
+    "drawn.mp4": partial(_held, times=2),
     "tapes": _tapes,
     "frames": partial(make_pictures, frames=3),
     "clips": _clips,

@@ -17,7 +17,15 @@ from vsr.cli.main import main
 from vsr.errors import ConfigError
 from vsr.media.probe import probe
 from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions
-from vsr.profiles import flat, laid_over, read_profile, ready_profiles, with_values, write_profile
+from vsr.profiles import (
+    flat,
+    laid_over,
+    read_profile,
+    ready_profiles,
+    vary,
+    with_values,
+    write_profile,
+)
 
 READY = ("drawn", "dvd", "master", "old-film", "phone", "prores", "screen", "tape")
 
@@ -46,9 +54,9 @@ def test_each_ready_profile_says_what_it_is_for(capsys: pytest.CaptureFixture[st
         ("phone", "phone.mov", "out.mp4", (192, 128), 3, "hevc"),
         ("tape", "tape.mpg", "out.mkv", (160, 128), 6, "h264"),
         ("dvd", "dvd.vob", "out.mkv", (160, 128), 3, "h264"),
-        ("old-film", "in.mp4", "out.mp4", (256, 192), 3, "h264"),
-        ("screen", "in.mp4", "out.mp4", (128, 96), 3, "h264"),
-        ("drawn", "in.mp4", "out.mp4", (256, 192), 3, "h264"),
+        ("old-film", "old.mp4", "out.mp4", (96, 72), 3, "h264"),
+        ("screen", "screen.mp4", "out.mp4", (128, 72), 3, "h264"),
+        ("drawn", "drawn.mp4", "out.mp4", (128, 72), 3, "h264"),
         ("master", "in.mp4", "out.mkv", (256, 192), 3, "ffv1"),
         ("prores", "in.mp4", "out.mov", (256, 192), 3, "prores"),
     ],
@@ -153,7 +161,9 @@ def test_what_is_saved_is_what_is_read(tmp_path: Path) -> None:
     assert read_profile(path) == EnhanceOptions()
 
 
-def test_a_profile_is_saved_and_used_by_enhance_and_batch(tmp_path: Path) -> None:
+def test_a_profile_is_saved_and_used_by_enhance_and_batch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = make_video(tmp_path / "in.mp4", frames=2)
     film, rest = tmp_path / "film.toml", ["--dry-run", "--progress", "none"]
     flags = ["--profile", "screen", "--model", "bicubic", "--codec", "libx265", "--start", "0.01"]
@@ -163,12 +173,12 @@ def test_a_profile_is_saved_and_used_by_enhance_and_batch(tmp_path: Path) -> Non
         model="bicubic", scale=2, clean=0.0, encode=EncodeOptions(codec="libx265")
     )
     assert read_profile(film) == kept
-    out = tmp_path / "out"
-    summary = tmp_path / "summary.json"
-    batch = ["batch", str(source), "--output-dir", str(out), "--profile", str(film)]
-    assert main([*batch, "--summary", str(summary), "--progress", "none"]) == 0
-    (job,) = json.loads(summary.read_text())["jobs"]
-    assert job["report"]["target"]["codec"] == "libx265"
+    capsys.readouterr()
+    batch = ["batch", str(source), "--output-dir", str(tmp_path / "out"), "--dry-run"]
+    assert main([*batch, "--profile", str(film), "--crf", "30", "--progress", "json"]) == 0
+    plan = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert plan["target"]["codec"] == "libx265"
+    assert plan["target"]["encoder_options"]["crf"] == "30"
 
 
 @pytest.mark.parametrize(
@@ -218,3 +228,33 @@ def test_saving_replaces_profiles_only(tmp_path: Path) -> None:
 def test_options_are_replaced_by_name() -> None:
     options = with_values(EnhanceOptions(clean=0.5), {"pix-fmt": "yuv444p", "strength": "0.25"})
     assert (options.clean, options.strength, options.encode.pix_fmt) == (0.5, 0.25, "yuv444p")
+
+
+def test_variants_differ_in_one_option_and_are_named_by_it() -> None:
+    found = vary(EnhanceOptions(strength=0.5), "clean=0, 0.5,1,1")
+    assert list(found) == ["clean 0", "clean 0.5", "clean 1"]
+    assert [each.clean for each in found.values()] == [0, 0.5, 1]
+    assert {each.strength for each in found.values()} == {0.5}
+    given = replace(EnhanceOptions(), strength=1.0)
+    found = vary(given, "profile=tape,old-film", {"strength"})
+    assert [(n, o.strength, o.clean) for n, o in found.items()] == [
+        ("profile tape", 1.0, 1.0), ("profile old-film", 1.0, 0.5)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("clean=1", "2 to 6 values"),
+        ("clean", "2 to 6 values"),
+        ("claen=0,1", "did you mean 'clean'?"),
+        ("clean=0,2", "--clean must be at most 1; got 2"),
+        ("height=480,720", "cannot compare height"),
+        ("filter=a,b", "cannot compare filter"),
+        ("profile=tape,dvdd", "did you mean 'dvd'?"),
+    ],
+)
+def test_what_cannot_be_varied_is_refused(setting: str, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        vary(EnhanceOptions(), setting)
+    assert said in str(error.value)

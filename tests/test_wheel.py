@@ -32,6 +32,7 @@ def test_the_wheel_alone_upscales_with_the_bundled_weights(tmp_path: Path) -> No
     assert "vsr = vsr.__main__:run" in (about / "entry_points.txt").read_text()
     code = (
         "import torch, vsr; print(vsr.__file__); "
+        "print(vsr.read_profile('tape').deinterlace); "
         "sr, _ = vsr.load_model()(torch.rand(1, 2, 3, 8, 9)); print(tuple(sr.shape))"
     )
     ran = subprocess.run(
@@ -42,6 +43,7 @@ def test_the_wheel_alone_upscales_with_the_bundled_weights(tmp_path: Path) -> No
         capture_output=True,
         text=True,
     )
-    place, shape = ran.stdout.splitlines()
+    place, deinterlace, shape = ran.stdout.splitlines()
     assert place.startswith(str(tmp_path / "site"))
+    assert deinterlace == "field"  # of configs/enhance, which the wheel has inside the package
     assert shape == "(1, 2, 3, 32, 36)"

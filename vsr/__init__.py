@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vsr.frames import enhance_frames
     from vsr.models.zoo import load_model
     from vsr.pipeline import EnhanceResult, Progress, enhance
+    from vsr.profiles import read_profile
 
 __version__ = "0.1.0"
 
@@ -40,6 +41,7 @@ __all__ = [
     "enhance_frames",
     "evaluate",
     "load_model",
+    "read_profile",
 ]
 
 # Imported on first use: torch takes seconds, and `vsr info` does not need it.
@@ -51,6 +53,7 @@ _LAZY = {
     "enhance_frames": "vsr.frames",
     "evaluate": "vsr.benchmark",
     "load_model": "vsr.models.zoo",
+    "read_profile": "vsr.profiles",
 }
 
 

@@ -375,7 +375,7 @@ def check_output(
     Raises:
         VerifyError: It is wrong; the pieces stay.
     """
-    checked = compare_output(job, ledger.joined, marks, warn)
+    checked = compare_output(job, ledger.joined, marks, warn, stop)
     if checked.passed:
         return checked
     kept = ledger.set_aside()
@@ -387,7 +387,11 @@ def check_output(
 
 
 def compare_output(
-    job: Job, written: Path, marks: FrameMarks, warn: Callable[[str], None]
+    job: Job,
+    written: Path,
+    marks: FrameMarks,
+    warn: Callable[[str], None],
+    stop: Callable[[], None],
 ) -> VerifyResult:
     """Compare a written file, which has no name yet, with all that the job knows."""
     checked = verify(

@@ -110,9 +110,7 @@ def plan_job(
         ConfigError, MediaError, WeightsError: Naming what was wanted and what to do.
     """
     options = checked(options)
-    kind = check_target(source, target, overwrite=options.overwrite)
-    if not options.allow_damage:
-        check_damaged_name(kind, overwrite=options.overwrite)
+    kind = _free_target(source, target, options)
     named = find_model(options.model) if options.model else None
     info = probe(Path(os.fspath(source)))
     decode = made_upright(info, decode_options(options), kind)
@@ -125,11 +123,11 @@ def plan_job(
         if chain.text != (options.filter or ""):
             turn_notes = ("pictures hold no turn: they are turned as the input asks players to",)
         model = named or default_model(_factor(options, decoder, shown))
-        model = replace(model, clean=options.clean, steady=options.steady)
         encode = _plan_encoding(shown, kind, options, decoder, model.scale)
         source_layout, assumed = color_layout(info, decoder.format)
         time_range = kept_range(decoder, decode, kind.muxer)
         frames = estimate_frames(info, decode, decoder.frame_rate)
+    model = replace(model, clean=options.clean, steady=options.steady)
     inference = make_plan(size[1], size[0], options.inference, model.facts)
     target_layout, _ = color_layout(
         info, encode.planes, color=encode.color, siting=encode.chroma_siting
@@ -167,6 +165,16 @@ def plan_job(
             *inference.notes,
         ),
     )
+
+
+def _free_target(
+    source: str | os.PathLike[str], target: str | os.PathLike[str], options: EnhanceOptions
+) -> TargetKind:
+    """The target's kind; refused where it, or what it is named if it lacks much, must not be."""
+    kind = check_target(source, target, overwrite=options.overwrite)
+    if not options.allow_damage:
+        check_damaged_name(kind, overwrite=options.overwrite)
+    return kind
 
 
 def footage_warnings(info: SourceInfo, model: ModelInfo) -> tuple[str, ...]:

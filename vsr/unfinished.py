@@ -7,20 +7,21 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from fractions import Fraction
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from vsr.errors import ConfigError, MuxError, VerifyError
+from vsr.errors import Cancel, ConfigError, MuxError, VerifyError, stop_if
 from vsr.files import read_error, require_room
 from vsr.media.clock import output_range
 from vsr.media.containers import PICTURES, check_target, part_kind, target_kind
 from vsr.media.copying import TimeRange
-from vsr.media.decode import Decoder
+from vsr.media.decode import Decoder, DecodeSummary
 from vsr.media.mux import Writer
 from vsr.media.pieces import read_times
-from vsr.media.types import marks_of
-from vsr.options import EnhanceOptions, InferenceOptions, differences, validated
+from vsr.media.types import FrameMarks, marks_of
+from vsr.options import EnhanceOptions, InferenceOptions, differences, text_of, validated
 from vsr.pipeline import EnhanceResult, compare_output, marked, skip
 from vsr.plan import Job, plan_job
 from vsr.rehearsal import rehearse
@@ -35,6 +36,7 @@ def take_done(
     *,
     overwrite: bool = False,
     warn: Callable[[str], None] = lambda sentence: None,
+    cancel: Cancel | None = None,
 ) -> EnhanceResult:
     """Make a film of what an interrupted run has finished, with its sound, to watch.
 
@@ -46,13 +48,15 @@ def take_done(
         options: Those of that run, by default as it recorded them.
         overwrite: Replace an earlier film of this kind.
         warn: Called with each warning; all of them are in the result as well.
+        cancel: As for `enhance`; nothing is left behind.
 
     Raises:
         ConfigError: The output is pictures, which lie there already, or other options are given.
         MuxError: Nothing is finished, or the film cannot be written.
         VerifyError: It is wrong.
     """
-    begin, tell = time.monotonic(), Warnings(warn)
+    begin, tell, stop = time.monotonic(), Warnings(warn), partial(stop_if, cancel)
+    source, target = text_of(source, "the input"), text_of(target, "the output")
     kind = target_kind(target)
     if kind.muxer == PICTURES:
         done = work_path(kind.pattern.parent) / "joined"
@@ -63,12 +67,7 @@ def take_done(
     pattern = job.target.pattern
     check_target(source, pattern, overwrite=overwrite)
     require_room(pattern, ledger.size)
-    with Decoder(job.info, job.decode) as decoder:
-        marks = marks_of(job.info.video, decoder.format, decoder.time_base)
-        held = islice(marked(decoder, marks), ledger.frames)
-        for _ in skip(held, ledger.pts, job.info.path):
-            pass
-        summary = decoder.summary
+    summary, marks = _decoded(job, ledger, stop)
     job = rehearse(job, ledger.folder, marks)
     for warning in (*ledger.pieces[-1].warnings, *job.warnings):
         tell(warning)
@@ -76,7 +75,7 @@ def take_done(
         job.info, pattern, job.encode, job.streams, time_range=job.time_range
     ) as output:  # fmt: skip
         output.join(ledger.piece_paths)
-        checked = compare_output(job, output.partial, marks, tell)
+        checked = compare_output(job, output.partial, marks, tell, stop)
         if not checked.passed:
             raise VerifyError(pattern, f"the film would be wrong ({'; '.join(checked.problems)})")
         made = Made(
@@ -86,9 +85,8 @@ def take_done(
             seconds=time.monotonic() - begin,
             network_seconds=0.0,
         )
-        options = _options_of(begun)
         report = make_report(
-            job, options, made, checked, output.partial, ledger.fidelity, tell.said
+            job, _options_of(begun), made, checked, output.partial, ledger.fidelity, tell.said
         )
         report["part"] = {"frames": ledger.frames, "of": whole.frames}
         output.publish(overwrite=overwrite)
@@ -101,6 +99,18 @@ def take_done(
         warnings=tuple(tell.said),
         report=report,
     )
+
+
+def _decoded(
+    job: Job, ledger: Ledger, stop: Callable[[], None]
+) -> tuple[DecodeSummary, FrameMarks]:
+    """Decode the frames of the source that the pieces show."""
+    with Decoder(job.info, job.decode) as decoder:
+        marks = marks_of(job.info.video, decoder.format, decoder.time_base)
+        held = islice(marked(decoder, marks, stop), ledger.frames)
+        for _ in skip(held, ledger.pts, job.info.path):
+            pass
+        return decoder.summary, marks
 
 
 def _plan_again(

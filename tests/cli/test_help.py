@@ -67,7 +67,7 @@ def test_defaults_that_the_encoder_sets_are_told() -> None:
     ("command", "usage"),
     [
         ("verify", "[OPTIONS] IN OUT"),
-        ("info", "[FILE] [--encoders] [--json]"),
+        ("info", "[FILE] [--encoders] [--profiles] [--json]"),
         ("train", "CONFIG.toml"),
         ("batch", "[OPTIONS] IN..."),
         ("compare", "[OPTIONS] REFERENCE OUTPUT..."),

@@ -252,6 +252,32 @@ def test_the_command_says_what_the_whole_would_take(
     assert main(["enhance", str(numbered), str(tmp_path / "out.mp4"), "--open"]) == 2
 
 
+def test_variants_stand_side_by_side_with_what_each_would_take(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two sizes and two codecs, one that the input's container does not hold."""
+    film = make_video(tmp_path / "in.mp4", frames=12, rate=RATE, size=(64, 48), audio=("aac",))
+    (tmp_path / "small.toml").write_text('scale = 2\ncodec = "libx264"\n')
+    page = tmp_path / "p.html"
+    flags = ["--model", "bicubic", "--preview", "1", "--strength", "0.5"]
+    vary = ["--vary", f"profile={tmp_path}/small.toml,master"]
+    assert main(["enhance", str(film), str(page), *flags, *vary]) == 0
+    text, data = capsys.readouterr().out, page_data(page)
+    assert [film["name"] for film in data["films"]] == [
+        "in.mp4, bicubic", "profile small.toml", "profile master"
+    ]  # fmt: skip
+    assert all(len(moment["images"]) == 3 for moment in data["moments"])
+    assert {image(uri).shape for m in data["moments"] for uri in m["images"]} == {(192, 256, 3)}
+    rows = {row[0]: row[1:] for row in data["facts"]}
+    assert rows["Picture"] == ["64 × 48", "128 × 96", "256 × 192"]
+    assert [video.split(",")[0] for video in rows["Video"]] == ["h264", "h264", "ffv1"]
+    assert all("frames per second" in time for time in rows["Time to make it"][1:])
+    assert text.count("the whole: 12 frames") == 2
+    assert "profile master:" in text
+    assert main(["enhance", str(film), str(tmp_path / "out.mp4"), "--vary", "clean=0,1"]) == 2
+    assert "--preview, which is not given" in capsys.readouterr().err
+
+
 def test_lines_fit_a_terminal(numbered: Path, tmp_path: Path) -> None:
     found = preview(numbered, tmp_path / "p.html", 1, FAST)
     huge = replace(

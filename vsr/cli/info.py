@@ -24,7 +24,7 @@ def info(
     profiles: bool = False,
     json_: bool = False,
 ) -> int:
-    """Show what a video file holds, what this machine can encode with, or the ready profiles.
+    """Show what a video file holds; or the encoders of this machine; or the profiles.
 
     Args:
         file: A video, a folder of pictures, or a pattern such as frames/%06d.png; by default none,

@@ -263,7 +263,7 @@ def _enhance(
         wanted = replace(options, start=_decimal(stretch.start), duration=_decimal(length),
                          overwrite=False, resume=False)  # fmt: skip
         target = folder / f"{index}{job.target.pattern.suffix}"
-        result = enhance(job.info.path, target, wanted, progress=advance, load=load)
+        result = enhance(job.info.path, target, wanted, progress=advance, load=load, cancel=cancel)
         seconds = time.monotonic() - begin
         made = probe(target)
         yield Sample(stretch=stretch, result=result, seconds=seconds, info=made, weight=weigh(made))
