@@ -151,6 +151,7 @@ def plan_job(
         deinterlacing=decoder.deinterlacing,
         warnings=(
             *footage_warnings(info, model),
+            *_shrinking(size, encode),
             *assumed,
             *turn_notes,
             *crop_notes(info, chain),
@@ -197,6 +198,17 @@ def footage_warnings(info: SourceInfo, model: ModelInfo) -> tuple[str, ...]:
         f"'{model.name}' is made for {model.purpose.partition(';')[0]}; this is {video.codec} at "
         f"{bits:.2f} bits per pixel, where {needed} look clean: its artefacts will be enlarged "
         "as well; `vsr models` tells which networks are made for such footage",
+    )
+
+
+def _shrinking(size: tuple[int, int], encode: EncodePlan) -> tuple[str, ...]:
+    """Warn where the output has fewer pixels than the input, which loses what it shows."""
+    width, height = size
+    if encode.width >= width and encode.height >= height:
+        return ()
+    return (
+        f"the output is smaller than the input, {encode.width}x{encode.height} of {width}x{height} "
+        "pixels: detail is lost; choose a larger --height or --size, or --scale",
     )
 
 

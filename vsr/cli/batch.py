@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,12 +24,13 @@ from vsr.cli.terminal import (
     counted,
     each_second,
     note,
+    print_above,
     print_event,
     print_line,
     say,
 )
-from vsr.cli.words import Options, ProfileFile, ProfileName, ReportFile, settled
-from vsr.errors import ConfigError
+from vsr.cli.words import Options, ProfileFile, ProfileName, Variants, settled, variants_asked
+from vsr.errors import ConfigError, VsrError
 from vsr.files import check_place, write_text
 from vsr.media.containers import check_record
 from vsr.options import Count, EnhanceOptions, Positive, checked
@@ -37,6 +41,10 @@ if TYPE_CHECKING:
     from vsr.jobs.local import Event
 
 Files = Sequence[tuple[Path, Path]]
+_COLUMNS = (
+    "source", "target", "state", "attempts", "error", "frames", "seconds", "source_bytes", "width",
+    "height", "codec", "model", "verified", "fidelity_db", "lowest_db", "sha256", "warnings",
+)  # fmt: skip
 _STATES = ("done", "failed", "running", "interrupted", "queued")
 
 
@@ -51,10 +59,13 @@ def batch(
     workers: Positive | None = None,
     ray: Annotated[str | None, arg(metavar="ADDRESS")] = None,
     retries: Count = 0,
-    summary: ReportFile = None,
+    summary: Annotated[Path | None, arg(metavar="FILE.json|.csv")] = None,
+    report: bool = False,
     progress: ProgressKind = "bar",
     status: Annotated[Path | None, arg(metavar="DIR")] = None,
     dry_run: bool = False,
+    preview: Positive | None = None,
+    vary: Variants = None,
 ) -> int:
     """Enhance files, folders and patterns; repeated, the command does what is left.
 
@@ -71,17 +82,17 @@ def batch(
         ray: Address of a Ray cluster (HOST:PORT or auto), or local for one on this machine. Films
             are parted at cuts and the parts run on any node; all nodes must share the storage.
         retries: How often a failed file is tried again.
-        summary: Write the result of each file as JSON.
+        summary: Write the result of each file as JSON, or as a table (CSV).
+        report: Write the report of each file beside its output, as NAME.EXT.json.
         progress: bar for people, json for programs (lines on stdout), or none.
-        status: Print the state of the batch in this output folder, and stop.
+        status: Print whether a batch is running in this output folder and the state of its files,
+            and stop.
         dry_run: Print what is left to do, with frames, time and size, and stop; nothing is written.
+        preview: Write a page for each file, as NAME.EXT.html in the output folder, with so many
+            stretches, and stop; pages that exist stay.
+        vary: As for `vsr enhance`, whose help is shown.
     """
-    if dry_run and (summary is not None or status is not None):
-        other = "--summary" if status is None else "--status"
-        raise ConfigError(f"--dry-run and {other} contradict each other; give one of them")
-    if summary is not None:
-        check_record(summary, "--summary", is_json=True)
-        check_place(summary)
+    _check(summary, status, report, dry_run, preview)
     if status is not None:
         return _print_status(status, summary, progress)
     if output_dir is None or not inputs:
@@ -98,8 +109,35 @@ def batch(
     check_choices(options.encode, container)
     if dry_run:
         return _print_forecast(files, output_dir, options, workers, retries, progress)
+    variants = variants_asked(options, vary, preview, profile)
+    if preview is not None:
+        return _write_previews(files, options, preview, variants, progress)
+    if report:
+        for _, target in files:
+            check_record(_report_path(target), "--report", is_json=True)
     run = _on_this_machine(options, workers) if ray is None else _on_cluster(ray, workers)
-    return _work(run, files, output_dir, options, retries, summary, progress)
+    return _work(run, files, output_dir, options, retries, summary, progress, report=report)
+
+
+def _check(
+    summary: Path | None, status: Path | None, report: bool, dry_run: bool, preview: int | None
+) -> None:
+    """Refuse options that contradict each other, and a summary with the name of a video.
+
+    Raises:
+        ConfigError: Naming them.
+    """
+    modes = {"--dry-run": dry_run, "--status": status is not None, "--preview": preview is not None}
+    chosen = [name for name, given in modes.items() if given]
+    if summary is not None and status is None:
+        chosen += ["--summary"] * bool(chosen)
+    if report:
+        chosen += ["--report"] * bool(chosen)
+    if len(chosen) > 1:
+        raise ConfigError(f"{chosen[0]} and {chosen[1]} contradict each other; give one of them")
+    if summary is not None:
+        check_record(summary, "--summary", is_json=summary.suffix.lower() != ".csv")
+        check_place(summary)
 
 
 def _work(
@@ -110,30 +148,74 @@ def _work(
     retries: int,
     summary: Path | None,
     progress: ProgressKind,
+    *,
+    report: bool,
 ) -> int:
     from vsr.jobs.files import enqueue
     from vsr.jobs.journal import claim, open_journal
 
     with claim(output_dir, note), open_journal(output_dir) as journal:
         waiting, refused = enqueue(journal, files, options, retries=retries)
+        begun, names = {job.source for job in waiting}, {str(source) for source, _ in files}
+
+        def jobs() -> list[BatchJob]:
+            now = {job.source: job for job in (*journal.jobs(), *refused)}
+            return [job for source, job in now.items() if source in names]
+
+        earlier = [job for job in jobs() if job.source not in begun]
+        if report:
+            _write_reports(earlier)
+        failed = sum(job.state == "failed" for job in earlier)
         try:
-            with _display(progress, files, waiting) as tell:
+            with _display(progress, files, waiting, failed) as tell:
+                tell = _reporting(tell) if report else tell
                 run(journal, waiting, options, retries=retries, tell=_once(tell))
         finally:
-            names = {str(source) for source, _ in files}
-            now = {job.source: job for job in (*journal.jobs(), *refused)}
-            jobs = [job for source, job in now.items() if source in names]
-            begun = {job.source for job in waiting}
-            code = _report(jobs, summary, progress, begun=begun, folder=output_dir)
+            code = _report(jobs(), summary, progress, begun=begun, folder=output_dir)
         return code
+
+
+def _report_path(target: Path) -> Path:
+    return target.with_name(f"{target.name}.json")
+
+
+def _write_reports(jobs: Iterable[BatchJob]) -> None:
+    """Write the report of each finished file beside it, unless it is there."""
+    for job in jobs:
+        if "report" in job.result:
+            path = _report_path(Path(job.result["target"]))
+            if not path.exists():
+                write_text(path, json.dumps(job.result["report"], indent=2) + "\n")
+
+
+def _reporting(tell: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Pass events on; the report of a file is written once it is finished."""
+
+    def pass_on(event: Event) -> None:
+        if event.progress is None and event.warning is None and "report" in event.job.result:
+            # An earlier one is of another film under the same name.
+            _report_path(Path(event.job.result["target"])).unlink(missing_ok=True)
+            _write_reports([event.job])
+        tell(event)
+
+    return pass_on
 
 
 def _print_status(folder: Path, summary: Path | None, progress: ProgressKind) -> int:
     from vsr.jobs.journal import is_claimed, open_journal
 
     with open_journal(folder, create=False) as journal:
-        running = "running" if is_claimed(folder) else "interrupted"
-        return _report(journal.jobs(), summary, progress, status=running)
+        is_running, jobs = is_claimed(folder), journal.jobs()
+        left = [job for job in jobs if job.state in ("queued", "running")]
+        if progress != "json" and is_running:
+            say(f"a batch is running in {folder}")
+        elif progress != "json":
+            killed = any(job.state == "running" for job in jobs)
+            end = "was killed or interrupted" if killed else "has stopped" if left else "has ended"
+            rest = f"; the same command does the {counted(len(left), 'file')} left" if left else ""
+            say(f"no batch is running in {folder}: it {end}{rest}")
+        running = "running" if is_running else "interrupted"
+        return _report(jobs, summary, progress, status=running)
 
 
 def _on_this_machine(options: EnhanceOptions, workers: int | None) -> Callable[..., None]:
@@ -165,7 +247,7 @@ def _report(
 
     Args:
         jobs: All of them.
-        summary: Where to write all of it as JSON.
+        summary: Where to write all of it, as JSON or CSV.
         progress: For whom it is printed.
         status: With --status: the word for what the journal has as running.
         begun: Sources that this run had to do.
@@ -185,7 +267,9 @@ def _report(
         for job in filter(_is_unfinished, jobs):
             say(f"vsr: {job.state}: {_reason(job.source, job.error or '')}", to)
     if progress == "json":
-        print_event("finished" if status is None else "status", counts=counts)
+        event = "finished" if status is None else "status"
+        more = {} if status is None else {"running": status == "running"}
+        print_event(event, counts=counts, **more)
     else:
         parts = [f"{count} {state}" for state, count in counts.items() if count or state == "done"]
         if folder is not None:
@@ -207,8 +291,34 @@ def _report(
             }
             for job, state in zip(jobs, states, strict=True)
         ]
-        write_text(summary, json.dumps({"counts": counts, "jobs": found}, indent=2) + "\n")
+        table = summary.suffix.lower() == ".csv"
+        text = _as_csv(found) if table else json.dumps({"counts": counts, "jobs": found}, indent=2)
+        write_text(summary, text if table else text + "\n")
     return 1 if any(map(_is_unfinished, jobs)) else 0
+
+
+def _as_csv(jobs: Iterable[dict[str, Any]]) -> str:
+    """A table of all files, a row each, with what spreadsheets can sort and sum up."""
+    out = io.StringIO()
+    table = csv.DictWriter(out, _COLUMNS, extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    for job in jobs:
+        report = job.get("report", {})
+        fidelity = report.get("fidelity", {})
+        more = {
+            "source_bytes": report.get("source", {}).get("size_bytes"),
+            "width": report.get("target", {}).get("width"),
+            "height": report.get("target", {}).get("height"),
+            "codec": report.get("target", {}).get("codec"),
+            "sha256": report.get("target", {}).get("sha256"),
+            "model": report.get("model", {}).get("name"),
+            "verified": report.get("verified"),
+            "fidelity_db": fidelity.get("mean_db"),
+            "lowest_db": fidelity.get("lowest_db"),
+            "warnings": "; ".join(job.get("warnings", ())),
+        }
+        table.writerow(job | more)
+    return out.getvalue()
 
 
 def _is_unfinished(job: BatchJob) -> bool:
@@ -223,12 +333,12 @@ def _reason(source: str, error: str) -> str:
 class _Share:
     """How much of the batch is done, by the size of the sources."""
 
-    def __init__(self, files: Files, waiting: Sequence[BatchJob]) -> None:
+    def __init__(self, files: Files, waiting: Sequence[BatchJob], failed: int) -> None:
         self._sizes = {str(source): float(max(1, _size(source))) for source, _ in files}
         left = {job.source for job in waiting}
         self._parts = {source: float(source not in left) for source in self._sizes}
         self.rehearsed = 0
-        self.failed = 0
+        self.failed = failed  # by earlier runs
         self.done = sum(self._parts.values())
 
     def follow(self, event: Event) -> None:
@@ -258,10 +368,10 @@ def _size(path: Path) -> int:
 
 @contextmanager
 def _display(
-    kind: ProgressKind, files: Files, waiting: Sequence[BatchJob]
+    kind: ProgressKind, files: Files, waiting: Sequence[BatchJob], failed: int
 ) -> Iterator[Callable[[Event], None]]:
     """A function that shows what happens."""
-    share = _Share(files, waiting)
+    share = _Share(files, waiting, failed)
     if kind == "json":
         yield _json_lines(share)
     elif kind == "none":
@@ -312,6 +422,7 @@ def _json_lines(share: _Share) -> Callable[[Event], None]:
         facts: dict[str, Any] = {
             "source": event.job.source,
             "done": round(share.fraction, 6),
+            "failed": share.failed,
         }
         if event.warning is not None:
             facts |= {"event": "warning", "text": event.warning}
@@ -331,6 +442,57 @@ def name_of(path: str) -> str:
     """A path relative to here if it lies below; the journal has whole paths."""
     relative = os.path.relpath(path)
     return path if relative.startswith(os.pardir) else relative
+
+
+def _write_previews(
+    files: Files,
+    options: EnhanceOptions,
+    count: int,
+    variants: dict[str, EnhanceOptions] | None,
+    progress: ProgressKind,
+) -> int:
+    """Write a page for each file that has none, one after the other; the exit code."""
+    from vsr.report.facts import clock
+    from vsr.report.preview import about_size, about_time, preview
+
+    failed, seconds, there = 0, dict[str, float](), 0
+    with bar(total=len(files), unit="page", disable=None if progress == "bar" else True) as shown:
+        for source, target in files:
+            page = target.with_name(f"{target.name}.html")
+            if page.exists() and not options.overwrite:
+                there += 1
+                shown.update()
+                continue
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                found = preview(source, page, count, options, variants=variants)
+            except (VsrError, OSError) as error:
+                failed += 1
+                if progress == "json":
+                    print_event("failed", source=str(source), error=str(error))
+                else:
+                    note(f"failed: {_reason(str(source), str(error))}")
+            else:
+                for each in found.variants:
+                    cost = each.cost
+                    seconds[each.name] = seconds.get(each.name, 0) + (cost.seconds or 0)
+                    name = f", {each.name}" if variants else ""
+                    if progress == "bar":
+                        said = f"{about_time(cost)}, {about_size(cost)}".removesuffix(", ")
+                        print_above(f"{name_of(str(page))}{name}: {said}")
+                if progress == "json":
+                    costs = [asdict(each.cost) | {"name": each.name} for each in found.variants]
+                    print_event("preview", source=str(source), page=str(page), variants=costs)
+            shown.update()
+    counts = {"pages": len(files) - failed - there, "failed": failed, "there": there}
+    if progress == "json":
+        print_event("previewed", counts=counts, seconds=seconds)
+    else:
+        others = f", {there} there already" * bool(there) + f", {failed} failed" * bool(failed)
+        say(f"{counted(counts['pages'], 'page')}{others}")
+        for name, total in seconds.items():
+            say(f"all of them by {name}: about {clock(total, digits=0)}")
+    return 1 if failed else 0
 
 
 def _print_forecast(

@@ -24,12 +24,19 @@ from vsr.cli.terminal import (
     print_event,
     print_line,
 )
-from vsr.cli.words import Options, ProfileFile, ProfileName, ReportFile, given, settled
+from vsr.cli.words import (
+    Options,
+    ProfileFile,
+    ProfileName,
+    ReportFile,
+    Variants,
+    settled,
+    variants_asked,
+)
 from vsr.errors import ConfigError, DamagedError, VsrError
 from vsr.files import check_place, write_text
 from vsr.media.containers import check_record
 from vsr.options import EnhanceOptions, Positive
-from vsr.profiles import vary as variants_of
 
 if TYPE_CHECKING:
     from vsr.pipeline import EnhanceResult, Progress
@@ -47,7 +54,7 @@ def enhance(
     progress: ProgressKind = "bar",
     dry_run: bool = False,
     preview: Positive | None = None,
-    vary: Annotated[str | None, arg(metavar="NAME=A,B,...")] = None,
+    vary: Variants = None,
     open_: bool = False,
     take_done: bool = False,
 ) -> int:
@@ -74,7 +81,7 @@ def enhance(
     """
     _check(report, dry_run, preview, open_, take_done)
     options = settled(options, profile, save_profile)
-    variants = _variants(options, vary, preview, profile)
+    variants = variants_asked(options, vary, preview, profile)
     # Before PyTorch is loaded, which takes seconds.
     if progress == "bar" or (progress == "json" and not dry_run and preview is None):
         _print_source(source, progress)
@@ -178,23 +185,6 @@ def _check(
         raise ConfigError("--open opens the page of --preview, which is not given")
     if report is not None:
         check_record(report, "--report", is_json=True)
-
-
-def _variants(
-    options: EnhanceOptions, vary: str | None, preview: int | None, profile: str | None
-) -> dict[str, EnhanceOptions] | None:
-    """Options of each variant by its name.
-
-    Raises:
-        ConfigError: They cannot be compared, or there is no page for them.
-    """
-    if vary is None:
-        return None
-    if preview is None:
-        raise ConfigError("--vary shows variants on the page of --preview, which is not given")
-    if profile is not None and vary.startswith("profile="):
-        raise ConfigError("--profile and --vary profile contradict each other; give one of them")
-    return variants_of(options, vary, given())
 
 
 def _preview(

@@ -25,14 +25,17 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
+from vsr.errors import ConfigError
 from vsr.options import EnhanceOptions, validated
 from vsr.profiles import laid_over, read_profile, write_profile
+from vsr.profiles import vary as variants_of
 
 ReportFile: TypeAlias = Annotated[Path | None, arg(metavar="FILE.json")]
 # The options of a class as flags beside a command's own.
 Options: TypeAlias = Annotated[EnhanceOptions, arg(name=""), OmitArgPrefixes, UseAppendAction]
 
 ProfileName: TypeAlias = Annotated[str | None, arg(metavar="NAME|FILE.toml")]
+Variants: TypeAlias = Annotated[str | None, arg(metavar="NAME=A,B,...")]
 ProfileFile: TypeAlias = Annotated[Path | None, arg(metavar="FILE.toml")]
 
 # What was typed, without values: tyro does not tell an option that was given from its default.
@@ -61,6 +64,23 @@ def settled(options: EnhanceOptions, profile: str | None, save: Path | None) -> 
     if save is not None:
         write_profile(save, options)
     return options
+
+
+def variants_asked(
+    options: EnhanceOptions, vary: str | None, preview: int | None, profile: str | None
+) -> dict[str, EnhanceOptions] | None:
+    """Options of each variant by its name; None without --vary.
+
+    Raises:
+        ConfigError: They cannot be compared, or there is no page for them.
+    """
+    if vary is None:
+        return None
+    if preview is None:
+        raise ConfigError("--vary shows variants on the page of --preview, which is not given")
+    if profile is not None and vary.startswith("profile="):
+        raise ConfigError("--profile and --vary profile contradict each other; give one of them")
+    return variants_of(options, vary, given())
 
 
 _METAVARS = {int: "N", float: "N", str: "NAME", Path: "FILE"}
