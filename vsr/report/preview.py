@@ -298,7 +298,7 @@ def _page(info: SourceInfo, variants: Sequence[Variant]) -> dict[str, Any]:
         ],
         "graphs": [],
         "cuts": [],
-        "columns": [name, *(f"all of it by {each}" for each in names)],
+        "columns": [name, *(f"all of it with {each}" for each in names)],
         "facts": _facts(info, variants),
         "checks": [
             {
