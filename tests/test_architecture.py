@@ -24,7 +24,7 @@ LAYERS: list[set[str]] = [
     {"devices", "ops", "media"},
     {"models", "data", "evaluation"},
     {"inference"},
-    {"plan", "training", "benchmark"},
+    {"plan", "training", "benchmark", "export"},
     {"rehearsal"},
     {"reporting"},
     {"work"},

@@ -15,6 +15,7 @@
       WeightsError
         ChecksumError        the file differs from the published one
         CheckpointFormatError  the file does not fit the network
+      ExportError            a network cannot be written for other engines
       DatasetError           a folder is not laid out as expected
       FrameError             a frame given from Python has another shape, type or range
       OutOfMemoryError       even the smallest tile does not fit
@@ -126,6 +127,10 @@ class ChecksumError(WeightsError):
 
 class CheckpointFormatError(WeightsError):
     """A weight file does not fit the network; names the tensors that differ."""
+
+
+class ExportError(VsrError):
+    """A network cannot be written for other engines, or the file would compute something else."""
 
 
 class DatasetError(VsrError):

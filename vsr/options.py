@@ -235,6 +235,26 @@ class Measuring:
     """Metrics of your own, functions of (output, truth): (H, W, 3) uint8 RGB to a number."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportOptions:
+    """How a network is called in an ONNX file."""
+
+    __pydantic_config__ = _STRICT
+
+    window: Positive | None = None
+    """Frames upscaled in one call; their state is passed on to the next call; by default 8."""
+
+    lookahead: Count | None = None
+    """Frames after them in each call that are only looked at; by default the model's own number."""
+
+    around: Count | None = None
+    """Without state instead: one frame from so many on both sides, all stacked as channels, as
+    plugins for single pictures take it; by default only for networks without memory, with 0."""
+
+    size: Annotated[str | None, arg(metavar="WxH")] = None
+    """Fixed size of the input, such as 1280x720; by default any from 96x96 up."""
+
+
 def validated(kind: Any, values: Any, name: str = "") -> Any:  # noqa: ANN401
     """Check options against the types and ranges of their annotations.
 

@@ -21,6 +21,7 @@ from vsr.cli.batch import batch
 from vsr.cli.compare import compare
 from vsr.cli.enhance import enhance
 from vsr.cli.evaluate import evaluate
+from vsr.cli.export import export
 from vsr.cli.info import info
 from vsr.cli.models import models
 from vsr.cli.terminal import say
@@ -56,6 +57,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "batch": batch,
     "train": train,
     "evaluate": evaluate,
+    "export": export,
     "compare": compare,
     "verify": verify,
     "info": info,

@@ -58,9 +58,9 @@ def upscale_flow(flow: Tensor, height: int, width: int) -> Tensor:
     Returns:
         (N, 2, height, width), pixels of the new size.
     """
-    factors = flow.new_tensor((width / flow.shape[-1], height / flow.shape[-2])).view(1, 2, 1, 1)
     resized = F.interpolate(flow, size=(height, width), mode="bilinear", align_corners=False)
-    return resized * factors
+    dx, dy = resized[:, :1], resized[:, 1:]
+    return torch.cat((dx * (width / flow.shape[-1]), dy * (height / flow.shape[-2])), dim=1)
 
 
 def _iterate(iterations: int, reference: Tensor, neighbour: Tensor, flow: Tensor) -> Tensor:
@@ -101,6 +101,8 @@ def _halve(x: Tensor) -> Tensor:
 
 def _sum5(x: Tensor) -> Tensor:
     """Sum over 5x5 pixels, zeros outside, by shifted adds: on CPUs much faster than pooling."""
+    if torch.onnx.is_in_onnx_export():  # one operator, which every engine has
+        return F.avg_pool2d(x, 5, stride=1, padding=2) * 25
     x = F.pad(x, (2, 2, 2, 2))
     for dim in (-2, -1):
         length = x.shape[dim]
@@ -112,6 +114,8 @@ def _sum5(x: Tensor) -> Tensor:
 
 def _mean3(x: Tensor) -> Tensor:
     """Mean over 3x3 pixels, edges repeated outside."""
+    if torch.onnx.is_in_onnx_export():
+        return F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     for dim in (-2, -1):
         length = x.shape[dim]
         total = x.clone()

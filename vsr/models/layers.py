@@ -93,7 +93,8 @@ def in_cache(function: Callable[..., Tensor], *batches: Tensor) -> Tensor:
     """
     first = batches[0]
     some = max(1, _IN_CACHE // (first.shape[-2] * first.shape[-1]))
-    if first.device.type != "cpu" or torch.is_grad_enabled() or len(first) <= some:
+    whole = first.device.type != "cpu" or torch.is_grad_enabled() or torch.onnx.is_in_onnx_export()
+    if whole or len(first) <= some:
         return function(*batches)
     parts = zip(*(torch.split(batch, some) for batch in batches), strict=True)
     return torch.cat([function(*part) for part in parts])

@@ -94,7 +94,8 @@ class RealBasicVSR(TrainableNetwork):
                 cleaned[i] = cleaned[i] + needed[i] * residue
                 level = residue.abs().mean(dim=(1, 2, 3), keepdim=True) * 255 / self.threshold
                 needed[i] = needed[i] * ((level - 1 + _RAMP) / (2 * _RAMP)).clamp(0, 1)
-            if left and unclean:
+            # What is recorded for another engine must not depend on the frames of the recording.
+            if left and unclean and not torch.onnx.is_in_onnx_export():
                 again = torch.stack([needed[i].any() for i in unclean]).tolist()
                 unclean = [i for i, more in zip(unclean, again, strict=True) if more]
         return cleaned

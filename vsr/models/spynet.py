@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vsr.models.flow import upscale_flow
 from vsr.models.layers import Stage
 from vsr.ops.warp import flow_warp
 
@@ -72,8 +73,7 @@ class SpyNet(nn.Module):
             warped = flow_warp(other, flow, padding="border")
             flow = flow + self.levels[number](torch.cat((ref, warped, flow), dim=1)).float()
         if size != (height, width):
-            flow = F.interpolate(flow, size=(height, width), mode="bilinear", align_corners=False)
-            flow = flow * flow.new_tensor((width / size[1], height / size[0])).view(1, 2, 1, 1)
+            flow = upscale_flow(flow, height, width)
         return flow
 
     def _prepared(self, x: Tensor, size: tuple[int, int]) -> Tensor:

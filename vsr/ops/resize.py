@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from math import ceil, gcd
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -59,23 +62,24 @@ def sub_pixels(x: Tensor, factor: int) -> Tensor:
         _mirrored(torch.arange(-2, side + 2, device=x.device), side) for side in (height, width)
     )
     padded = x.index_select(-2, rows).index_select(-1, columns)
-    filters = _filters(factor).to(padded)
-    kernel = (filters[:, None, :, None] * filters[None, :, None, :]).reshape(-1, 1, 5, 5)
+    kernel = torch.tensor(_filters(factor), dtype=torch.float64).to(padded)
     with torch.autocast(x.device.type, enabled=False):
         return F.conv2d(
             padded.contiguous(memory_format=torch.channels_last),
-            kernel.repeat(channels, 1, 1, 1),
+            kernel.repeat(int(channels), 1, 1, 1),
             groups=channels,
         )
 
 
-def _filters(factor: int) -> Tensor:
-    """Keys' kernel at the sub-pixels of a pixel, over it and two to each side: (factor, 5)."""
-    offsets = (torch.arange(factor, dtype=torch.float64) + 0.5) / factor - 0.5
-    distance = (offsets[:, None] - torch.arange(-2, 3)).abs()
+@cache
+def _filters(factor: int) -> NDArray[np.float64]:
+    """Keys' kernel at the sub-pixels of a pixel, over 5x5 around it: (factor**2, 1, 5, 5)."""
+    offsets = (np.arange(factor) + 0.5) / factor - 0.5
+    distance = np.abs(offsets[:, None] - np.arange(-2, 3))
     near = (1.5 * distance - 2.5) * distance**2 + 1
     far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
-    return torch.where(distance <= 1, near, far.where(distance < 2, 0))
+    line = np.where(distance <= 1, near, np.where(distance < 2, far, 0))
+    return (line[:, None, :, None] * line[None, :, None, :]).reshape(-1, 1, 5, 5)
 
 
 def _resize_rows(x: Tensor, size: int) -> Tensor:
