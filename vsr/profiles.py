@@ -6,7 +6,6 @@ wheel carries the same files inside the package, so an installed `vsr` finds the
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import tomllib
@@ -17,7 +16,7 @@ from typing import Any
 
 from vsr.errors import ConfigError
 from vsr.files import check_place, write_text
-from vsr.options import EnhanceOptions, checked, parse_options, validated
+from vsr.options import EnhanceOptions, checked, nearest, parse_options, validated
 
 DESCRIPTION = "description"
 _SUFFIX = ".toml"
@@ -114,9 +113,7 @@ def with_values(options: EnhanceOptions, values: Mapping[str, Any]) -> EnhanceOp
     changed = {name.replace("-", "_"): value for name, value in values.items()}
     for name in changed:
         if name not in known:
-            raise ConfigError(
-                f"unknown option '{name}'; {_nearest(_flag(name), map(_flag, known))}"
-            )
+            raise ConfigError(f"unknown option '{name}'{_hint(_flag(name), map(_flag, known))}")
     groups = {each.name: getattr(options, each.name) for each in fields(options)}
     inside = {
         inner.name: (group, value)
@@ -205,8 +202,8 @@ def _find(profile: str | os.PathLike[str]) -> Path:
     path = _folder() / f"{text}{_SUFFIX}"
     if path.is_file():
         return path
-    known = ready_profiles()
-    raise ConfigError(f"no profile '{text}'; {_nearest(text, known)}, or a TOML file")
+    hint = _hint(text, ready_profiles())
+    raise ConfigError(f"no profile '{text}'{hint} (or a TOML file: NAME.toml)")
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -224,7 +221,6 @@ def _flag(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def _hint(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"
+    return nearest(name, names) or f"; known: {', '.join(names)}"

@@ -171,4 +171,4 @@ def test_encoders_are_listed_at_eighty_columns(capsys: pytest.CaptureFixture[str
     assert any(line.startswith("h264_nvenc ") and "hardware" in line for line in lines)
     assert all(len(line) <= 80 for line in lines if line.startswith(" "))
     assert main(["info"]) == 2
-    assert "FILE or --encoders" in capsys.readouterr().err
+    assert "FILE, --encoders or --profiles" in capsys.readouterr().err
