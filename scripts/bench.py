@@ -4,8 +4,10 @@
     python scripts/bench.py seams --data FOLDER        windows and tiles against the whole clip
     python scripts/bench.py stability --data FOLDER    long shots: does the state do harm
     python scripts/bench.py steady --data FOLDER       what --steady gains and costs
-    python scripts/bench.py speed                      `vsr enhance` against the network alone
+    python scripts/bench.py speed                      `vsr enhance` against its parts alone
+    python scripts/bench.py scaling                    cost against size, length and threads
     python scripts/bench.py profile                    what a frame costs, by kind of operator
+    python scripts/bench.py others                     against a network that others use on CPUs
     python scripts/bench.py memory                     peak memory on a clip ten times as long
     python scripts/bench.py long                       memory and open files over twenty minutes
     python scripts/bench.py rehearsal                  what it costs before a film of ten minutes
@@ -43,6 +45,8 @@ from bench_films import films
 from bench_gpu import gpu
 from bench_long import long, rehearsal
 from bench_networks import deform, limits, published
+from bench_others import others
+from bench_scaling import scaling, speed
 from bench_speed import profile
 from bench_stability import stability, steady
 from bench_training import data, train
@@ -67,7 +71,7 @@ from vsr.data.footage import CASES, Case
 from vsr.data.layouts import open_training
 from vsr.models.zoo import find_model, load_network
 from vsr.options import EncodeOptions, EnhanceOptions, parse_size
-from vsr.pipeline import TimedNetwork, enhance
+from vsr.pipeline import enhance
 from vsr.training.validation import measure
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "street.mp4"
@@ -82,7 +86,9 @@ def main() -> None:
             "stability": stability,
             "steady": steady,
             "speed": speed,
+            "scaling": scaling,
             "profile": profile,
+            "others": others,
             "memory": memory,
             "long": long,
             "rehearsal": rehearsal,
@@ -215,46 +221,6 @@ def middle(lq: Tensor, crop: str | None) -> Tensor:
     width, height = parse_size(crop)
     top, left = (lq.shape[-2] - height) // 2, (lq.shape[-1] - width) // 2
     return lq[..., top : top + height, left : left + width].contiguous()
-
-
-def speed(*, model: str = "compact-x4", frames: int = 240, source: Path | None = None) -> None:
-    """Print the network's share of `vsr enhance`, and its speed against the network alone.
-
-    Args:
-        model: Name or weight file.
-        frames: Length of the generated clip, 320x180: a pan over a photograph.
-        source: A video to use instead.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        if source is None:
-            source = Path(folder) / "in.mp4"
-            write_video(source, list(moving_frames(frames, 320, 180)), Fraction(24))
-        result = enhance(source, Path(folder) / "out.mp4", EnhanceOptions(model=model))
-        alone = network_alone(model, source)
-    rows = [
-        (name, f"{seconds:.2f} s", f"{result.frames / seconds:.2f}")
-        for name, seconds in (
-            ("vsr enhance, all in all", result.seconds),
-            ("of these in the network", result.network_seconds),
-            ("the network alone", alone),
-        )
-    ]
-    table(("", "time", "frames/s"), rows)
-    print(f"\nnetwork's share of the wall time {result.network_seconds / result.seconds:.1%}")
-    print(f"pace against the network alone {alone / result.seconds:.1%}")
-    print(f"{model}, {result.frames} frames, {torch.get_num_threads()} threads")
-
-
-def network_alone(model: str, source: Path) -> float:
-    """Seconds of the network alone on the same frames in the same windows."""
-    with av.open(str(source)) as file:
-        pictures = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
-    lq = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
-    info = find_model(model)
-    plan = plan_for(info, lq.shape[-2], lq.shape[-1])
-    network = TimedNetwork(load_network(info, plan.device))
-    run_frames(network, lq, plan)
-    return network.seconds
 
 
 def memory(*, model: str = "compact-x4", frames: int = 64) -> None:
