@@ -17,7 +17,8 @@ from vsr.benchmark import evaluate, markdown
 from vsr.cli.main import main
 from vsr.errors import CheckpointFormatError, ConfigError
 from vsr.models.contract import NetworkFacts
-from vsr.models.zoo import card, facts_of, find_model, load_model
+from vsr.models.zoo import build, card, facts_of, find_model, load_model
+from vsr.training.checkpoint import start_from
 from vsr.training.loop import train
 from vsr.training.options import read_options
 
@@ -119,6 +120,16 @@ def test_weights_of_ones_own_code_are_read_by_their_names(folder: Path) -> None:
     torch.save({"state_dict": {"other": torch.tensor(0.75)}}, folder / "w.pth")
     with pytest.raises(CheckpointFormatError, match="does not fit Fine: missing gain"):
         load_model("my_module:Fine@w.pth")
+
+
+def test_training_starts_from_weights_of_ones_own_code(folder: Path) -> None:
+    page_example(folder)
+    network = build("my_network:Net", {"channels": 4})
+    torch.save(network.state_dict(), folder / "start.pth")
+    other = build("my_network:Net", {"channels": 4})
+    assert not torch.equal(other.first.weight, network.first.weight)
+    start_from(other, folder / "start.pth", lambda line: None)
+    assert torch.equal(other.first.weight, network.first.weight)
 
 
 def test_an_edited_class_is_another_network(folder: Path) -> None:

@@ -164,6 +164,35 @@ def test_a_file_of_others_enhances_as_spandrel_does_frame_by_frame(
     assert decibels(made, wanted) >= 60
 
 
+def legacy(weights: dict[str, Tensor], path: Path) -> None:
+    """As PyTorch before 1.6 wrote files."""
+    torch.save(weights, path, _use_new_zipfile_serialization=False)
+
+
+def halved(weights: dict[str, Tensor], path: Path) -> None:
+    save_file({name: value.half() for name, value in weights.items()}, path)
+
+
+def of_lightning(weights: dict[str, Tensor], path: Path) -> None:
+    state = {f"module.{name}": value for name, value in weights.items()}
+    torch.save({"state_dict": state, "epoch": 3, "hyper_parameters": {"lr": 1e-4}}, path)
+
+
+@with_spandrel
+@pytest.mark.parametrize(
+    ("write", "name", "least"),
+    [(legacy, "net.pth", 120), (halved, "net.safetensors", 55), (of_lightning, "net.ckpt", 120)],
+)
+def test_files_of_all_ages_and_makers_are_read(
+    write: Callable[[dict[str, Tensor], Path], None], name: str, least: float, tmp_path: Path
+) -> None:
+    network, lq = drawn(esrgan), torch.rand(1, 1, 3, 24, 24)
+    write(network.state_dict(), tmp_path / name)
+    with torch.inference_mode():
+        made = load_model(tmp_path / name)(lq)[0][0]
+        assert decibels(made, network(lq[0]).clamp(0, 1)) >= least
+
+
 @with_spandrel
 @each_network
 def test_tiles_make_the_picture_that_whole_frames_make(
