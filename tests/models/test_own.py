@@ -187,12 +187,15 @@ def test_what_is_no_network_is_refused_in_one_line(
     [
         (["network.name=my_module:Fine", "network.arguments={}"], "wanted a subclass of"),
         (["network.scale=4"], "network.scale = 4, and my_network:Net is for 2"),
-        (["network.channels=4"], "unknown key 'network.channels'; known here: name, scale, arg"),
+        (
+            ["network.channels=4"],
+            r"goes into network.arguments, \{channels = ...\}; known here: name, scale, arg",
+        ),
         (["loss.picture=my_network:huber"], "'my_network' has no 'huber'"),
         (["loss.picture=huber"], "'loss.picture' is 'huber': wanted charbonnier, l1, mse, log_mse"),
         (["loss.picture=my_module:one"], "loss my_module:one gives float; wanted a tensor"),
         (["run.metrics=['psnr']"], "wanted package.module:name"),
-        (["network.name=compakt"], "'network.name' is 'compakt'; known: compact"),
+        (["network.name=compakt"], "'network.name' is 'compakt'; did you mean 'compact'"),
     ],
 )
 def test_wrong_names_in_a_configuration_are_said(

@@ -606,8 +606,7 @@ def card(name: str) -> str:
     lines = [
         *textwrap.wrap(f"{info.name}: {info.purpose}", 80, subsequent_indent="  "),
         f"  architecture  {info.architecture} {json.dumps(dict(info.hyper_parameters))}",
-        f"  scale         {info.scale}",
-        f"  precision     {', '.join(['fp32', *info.facts.half])}",
+        f"  scale         {info.scale}, computed in {', '.join(['fp32', *info.facts.half])}",
         f"  parameters    {parameters(info):,}",
         f"  licence       {info.licence}",
         f"  lookahead     {info.facts.lookahead} frame{'s' * (info.facts.lookahead != 1)}",

@@ -9,17 +9,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Padding = Literal["zeros", "border"]
+Mode = Literal["bilinear", "bicubic"]
 
 _LONG = 16  # channels
 
 
-def flow_warp(x: Tensor, flow: Tensor, *, padding: Padding = "zeros") -> Tensor:
+def flow_warp(
+    x: Tensor, flow: Tensor, *, padding: Padding = "zeros", mode: Mode = "bilinear"
+) -> Tensor:
     """Sample `x` at each pixel moved by `flow`.
 
     Args:
         x: Features or frames, (N, C, H, W).
         flow: Displacement in pixels, (N, 2, H, W), (dx, dy).
         padding: Values outside: "zeros" or "border".
+        mode: "bicubic" is sharper, and overshoots.
 
     Returns:
         (N, C, H, W), in the dtype of `x`. Grid and sampling are float32: half precision misplaces
@@ -33,7 +37,7 @@ def flow_warp(x: Tensor, flow: Tensor, *, padding: Padding = "zeros") -> Tensor:
     if x.shape[-2:] != flow.shape[-2:]:
         raise ValueError(f"flow of size {tuple(flow.shape[-2:])} for x of {tuple(x.shape[-2:])}")
     height, width = x.shape[-2:]
-    if padding == "zeros" and _has_rows(x):
+    if padding == "zeros" and mode == "bilinear" and _has_rows(x):
         each = [_warp_rows(x[i : i + 1], flow[i : i + 1]) for i in range(len(x))]
         return torch.cat(each) if len(each) > 1 else each[0]
     with torch.autocast(x.device.type, enabled=False):
@@ -48,9 +52,7 @@ def flow_warp(x: Tensor, flow: Tensor, *, padding: Padding = "zeros") -> Tensor:
             ),
             dim=-1,
         )
-        warped = F.grid_sample(
-            x.float(), grid, mode="bilinear", padding_mode=padding, align_corners=True
-        )
+        warped = F.grid_sample(x.float(), grid, mode=mode, padding_mode=padding, align_corners=True)
     return warped.to(x.dtype)
 
 

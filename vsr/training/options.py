@@ -451,7 +451,9 @@ def _explain(error: ValidationError) -> tuple[str, str]:
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
     if first["type"] == "union_tag_invalid":
-        known = first["ctx"]["expected_tags"].replace("'", "")
+        known = (
+            first["ctx"]["expected_tags"].replace("'", "").replace("own", "package.module:Class")
+        )
         tag = str(first["ctx"]["tag"])
         key = f"{place[0]}.name"
         return key, f"'{key}' is '{tag}'{nearest(tag, known.split(', '))}; known: {known}"
@@ -462,6 +464,10 @@ def _explain(error: ValidationError) -> tuple[str, str]:
         prefix = key.removesuffix(place[-1])
         near = nearest(key, [prefix + name for name in names])
         hint = near if nearest(place[-1], names) else _elsewhere(place[-1])
+        if place[:2] == ["network", "own"]:
+            hint = (
+                f"; what the class is built with goes into network.arguments, {{{place[-1]} = ...}}"
+            )
         return key, f"unknown key '{key}'{hint}; known here: {', '.join(names)}"
     if first["type"] in ("missing", "missing_argument"):
         return key, f"key '{key}' is missing"
