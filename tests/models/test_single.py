@@ -18,12 +18,14 @@ import torch
 from safetensors.torch import save_file
 from synthetic import make_pictures, make_video
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import vsr
 from vsr.cli.main import main
 from vsr.errors import CheckpointFormatError, ConfigError
 from vsr.inference.plan import make_plan
 from vsr.models.foreign import SinglePicture, bytes_at_most
+from vsr.models.steady import Steady
 from vsr.models.zoo import card, find_model, load_model
 from vsr.options import InferenceOptions
 
@@ -308,6 +310,26 @@ def test_hostile_and_wrong_files_are_refused_in_one_line(
     assert line.startswith("vsr: ")
     with pytest.raises(CheckpointFormatError, match=said):
         find_model("net.pth")
+
+
+@with_spandrel
+@pytest.mark.parametrize("make", [compact, esrgan], ids=lambda make: make.__name__)
+def test_nothing_waits_for_a_gpu_frame_by_frame(
+    make: Callable[[], nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pretended tensors refuse whatever needs a value on the host."""
+    monkeypatch.setattr(torch.backends.cudnn, "enabled", False)
+    network = Steady(load_model(saved(make, tmp_path)), 0.5)
+    with FakeTensorMode(allow_non_fake_inputs=True) as pretended, torch.inference_mode():
+        for name, parameter in list(network.named_parameters()):
+            part, _, last = name.rpartition(".")
+            setattr(network.get_submodule(part), last, nn.Parameter(
+                pretended.from_tensor(parameter.detach()).to("cuda"), requires_grad=False
+            ))  # fmt: skip
+        lq = torch.empty(1, 2, 3, 24, 32, device="cuda")
+        sr, state = network(lq)
+        sr, _ = network(lq, state)
+    assert (sr.device.type, sr.shape) == ("cuda", (1, 2, 3, 96, 128))
 
 
 def test_without_spandrel_the_extra_is_named(

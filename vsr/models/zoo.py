@@ -573,7 +573,7 @@ _SHA256 = 64  # hex digits
 _QUICK = (64, 36)  # of what is run to count the work: (width, height)
 _NOTE = (
     "* bundled: Y-PSNR over bicubic on validation clips; others: as published, in dB",
-    "`vsr models NAME` tells more; `vsr models download NAME` fetches its weights.",
+    "`vsr models NAME|FILE` tells more; `vsr models download NAME` fetches weights.",
 )
 
 
