@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import zipfile
 from collections import Counter
 from dataclasses import replace
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from vsr.errors import CheckpointFormatError, ChecksumError, ConfigError, WeightsError
 from vsr.files import sha256
 from vsr.models.catalogue import PUBLISHED
-from vsr.models.published import Family, published_name, read_published
+from vsr.models.published import Family, published_name, read_named, read_published
 from vsr.models.zoo import (
     ARCHITECTURES,
     card,
@@ -210,6 +211,23 @@ def test_files_that_are_no_checkpoint_are_refused(content: bytes, tmp_path: Path
     path.write_bytes(content)
     with pytest.raises(CheckpointFormatError, match=r"net\.pth"):
         read_published(path)
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_damaged_files_are_read_or_refused_and_nothing_else(archive: bool, tmp_path: Path) -> None:
+    path, rng = tmp_path / "net.pth", random.Random(0)
+    torch.save({"a": torch.ones(3)}, path, _use_new_zipfile_serialization=archive)
+    whole, refused = path.read_bytes(), 0
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for _ in range(3):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            read_named(path)
+        except CheckpointFormatError:
+            refused += 1
+    assert refused > 20
 
 
 def test_a_missing_file_is_said(tmp_path: Path) -> None:

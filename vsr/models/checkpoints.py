@@ -189,7 +189,7 @@ def load_tensors(path: Path) -> object:
         asked_for_code = "GLOBAL" in str(error)
         if not (archive and asked_for_code):
             raise _unreadable(path) from error
-    except (RuntimeError, OSError, EOFError, KeyError, ValueError, AttributeError) as error:
+    except Exception as error:  # damaged files fail in dozens of ways
         raise _unreadable(path) from error
     try:
         reader = ModuleType("reader")  # stands in for `pickle`
@@ -204,8 +204,11 @@ def load_tensors(path: Path) -> object:
 
 def _is_program(path: Path) -> bool:
     """Whether it is TorchScript, which torch would load as a program."""
-    with zipfile.ZipFile(path) as file:
-        return any(Path(name).name == "constants.pkl" for name in file.namelist())
+    try:
+        with zipfile.ZipFile(path) as file:
+            return any(Path(name).name == "constants.pkl" for name in file.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise _unreadable(path) from error
 
 
 def _unreadable(path: Path) -> CheckpointFormatError:
