@@ -452,11 +452,13 @@ def fit(
             if record is not None and (step % run.save_every == 0 or last):
                 _save(parts, data, options, step)
             if record is not None and (step % run.validate_every == 0 or last):
-                bar.set_postfix_str("validating")
+                words, bar.postfix = bar.postfix, "validating"
+                bar.refresh()
                 show = partial(record.add_picture, step)
                 numbers = _validated(parts, data, options, world.device, show)
                 record.add(step, "validation", **numbers)
                 _save_weights(parts, data, options, step, numbers)
+                bar.postfix = words
                 say(f"step {step}: {described_scores(numbers)}")
             if last:
                 break

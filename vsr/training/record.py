@@ -193,7 +193,9 @@ class Record:
         Raises:
             VsrError: If the disk is full.
         """
-        line = {"time": round(time.time(), 1), "step": step, **values}
+        # More digits than float32 has are noise to whoever reads them.
+        short = {n: float(f"{x:.8g}") if isinstance(x, float) else x for n, x in values.items()}
+        line = {"time": round(time.time(), 1), "step": step, **short}
         try:
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
