@@ -133,7 +133,8 @@ def _in_ncnn(network: SrVgg, frame: Tensor, repeats: int) -> tuple[float, float]
         weights.write_bytes(_ncnn_weights(network))
         runner.load_param(str(parameters))
         runner.load_model(str(weights))
-    picture = ncnn.Mat(np.ascontiguousarray(frame[0].numpy())).clone()
+    values = np.ascontiguousarray(frame[0].numpy())  # ncnn does not keep it
+    picture = ncnn.Mat(values).clone()
 
     def run() -> np.ndarray:  # type: ignore[type-arg]
         extractor = runner.create_extractor()
