@@ -3,64 +3,182 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import torch
 from measuring import moving_frames, named_network, plan_for, table
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+from whole_clip import whole_clip
 
-from vsr.devices import Precision, choose_device
+from vsr.color import LUMA_WEIGHTS
+from vsr.devices import Precision, choose_device, describe_device
 from vsr.errors import OutOfMemoryError
 from vsr.inference.plan import Plan, describe, estimate_bytes
-from vsr.inference.runner import LqFrame, upscale
-from vsr.models.zoo import ARCHITECTURES
+from vsr.inference.runner import (
+    LqFrame,
+    computing,
+    finish,
+    is_out_of_memory,
+    squared_errors,
+    upscale,
+)
+from vsr.inference.streams import Copies
+from vsr.models.zoo import ARCHITECTURES, ModelInfo
+from vsr.ops.color import ColorLayout, planes_to_rgb, rgb_to_planes
 from vsr.ops.deform import torchvision_operator
 
 # Milliseconds per 320x180 frame in the papers' tables, whole clips in fp32.
 PUBLISHED_MS = {"basicvsr-reds4": 63, "basicvsr-pp-reds4": 77}
+FILMS = ((480, 270), (640, 360), (960, 540))
 SIZES = ((320, 180), (640, 360), (720, 576), (960, 540), (1280, 720), (1920, 1080))
 _GIB = 2**30
+_LAYOUT = ColorLayout(matrix="bt709", full_range=False, bit_depth=8, chroma="420")
+# What the profiler can see the work of.
+_ACTIVITIES = {"cuda": ProfilerActivity.CUDA, "xpu": ProfilerActivity.XPU}
 
 
 def gpu(
     *,
-    models: tuple[str, ...] = ("basicvsr-reds4", "basicvsr-pp-reds4"),
+    models: tuple[str, ...] = ("compact-x4", "basicvsr-reds4", "basicvsr-pp-reds4"),
     device: str = "auto",
-    frames: int = 32,
+    frames: int = 48,
     gibibytes: int = 16,
 ) -> None:
-    """Print the speed in half precision and compiled, and the largest input that fits in memory.
+    """Print frames per second, the share of time the GPU computes, and what fits in memory.
 
     Without a GPU: the same code on tiny pictures, and what was not measured.
 
     Args:
-        models: Published names.
+        models: Bundled or published names.
         device: As for `vsr enhance`.
-        frames: Length of the timed clip.
-        gibibytes: Memory limit.
+        frames: Length of the timed clips.
+        gibibytes: Memory limit of the last table.
     """
     where = choose_device(device)
-    real = where.type == "cuda"
-    for model in models:
-        pace(model, where, frames if real else 2, *((320, 180) if real else (32, 18)))
-    if real:
-        print(f"{torch.cuda.get_device_name(where)}, torch {torch.__version__}\n")
+    real = where.type != "cpu"
+    print(f"{describe_device(str(where))}, torch {torch.__version__}\n")
+    with torch.inference_mode():
         for model in models:
-            room(model, where, gibibytes)
-        return
-    print("Not measured without a CUDA device: milliseconds per 320x180 frame in fp16, with")
-    print(f"channels last and compiled, and the largest input that fits in {gibibytes} GB.")
-    print("The table above, of a CPU and tiny pictures, only shows that the code runs.")
+            films(model, where, frames if real else 5, FILMS if real else ((64, 64),))
+        for model in models:
+            pace(model, where, frames if real else 2, *((320, 180) if real else (32, 18)))
+        if where.type == "cuda":
+            for model in models:
+                room(model, where, gibibytes)
+    if not real:
+        print("Not measured without a GPU: frames per second at 480x270, 640x360 and 960x540, the")
+        print("share of time it computes, milliseconds per 320x180 frame with channels last and")
+        print(f"compiled, and the largest input that fits in {gibibytes} GB.")
+        print("The tables above, of a CPU and tiny pictures, only show that the code runs.")
 
 
-def pace(model: str, device: torch.device, frames: int, width: int, height: int) -> None:
-    """Print milliseconds per frame: the whole clip in one call, and streamed as usual."""
+def prepared(model: str, device: torch.device) -> tuple[ModelInfo, nn.Module, str]:
+    """A network and the origin of its weights; a small one for a CPU."""
     info, network, said = named_network(model, str(device))
     if device.type == "cpu":
         small = dict(info.hyper_parameters) | {"channels": 16, "blocks": 1}
         network, said = ARCHITECTURES[info.architecture](**small).eval(), f"a small {model}"
-    half: Precision = "fp16" if device.type == "cuda" else "bf16"
+    channels_last(network)
+    return info, network.requires_grad_(False), said
+
+
+def films(
+    model: str, device: torch.device, frames: int, sizes: tuple[tuple[int, int], ...]
+) -> None:
+    """Print frames per second from planes to planes, and of the formulation of the papers."""
+    info, network, said = prepared(model, device)
+    half: Precision = "fp16" if device.type != "cpu" else "bf16"
+    rows = []
+    for width, height in sizes:
+        plan = plan_for(info, height, width, device=str(device), precision=half)
+        lq = clip(frames, width, height)
+        streamed = partial(through, network, planes_of(lq), plan)
+        row = [f"{width}x{height}", describe(plan), *timed(streamed, frames, device)]
+        if not info.architecture.startswith("compact"):
+            for kind in ("fp32", half):
+                whole = partial(at_once, network, lq, device, kind)
+                row.append(timed(whole, frames, device)[0])
+        rows.append(row)
+    published = ("papers' way, fp32", f"papers' way, {half}")[: len(rows[0]) - 4]
+    table(("input", "plan", f"fps, {half}", "GPU computes", *published), rows)
+    print(f"\n{said}, {frames} frames, planes to planes; the papers' way: the whole clip at once\n")
+
+
+def through(network: nn.Module, planes: list[list[Tensor]], plan: Plan) -> None:
+    """What `vsr enhance` does between decoder and encoder."""
+    copies = Copies(torch.device(plan.device))
+
+    def frames() -> Iterator[LqFrame[None]]:
+        sent = [copies.up(planes[0])]
+        for index in range(len(planes)):
+            sent += [copies.up(each) for each in planes[index + 1 : index + 2]]
+            rgb = planes_to_rgb(sent.pop(0).tensors(), _LAYOUT)
+            yield LqFrame(source=None, lq=rgb, pts=index)
+
+    waiting = []
+    for done in upscale(frames(), network, plan, warn=print):  # type: ignore[arg-type]
+        rgb = finish(done.sr, done.lq, height=done.sr.shape[-2], width=done.sr.shape[-1])
+        error = squared_errors(rgb, done.lq, LUMA_WEIGHTS["bt709"]).mean()
+        waiting.append(copies.down((*rgb_to_planes(rgb, _LAYOUT), error)))
+        # As many as the queue of the encoder holds.
+        if len(waiting) > plan.window:
+            waiting.pop(0).arrays()
+    for made in waiting:
+        made.arrays()
+
+
+def at_once(network: nn.Module, lq: Tensor, device: torch.device, precision: Precision) -> Tensor:
+    """The whole clip at once, as published."""
+    with computing(precision, device):
+        return whole_clip(network, lq.to(device)[None]).cpu()
+
+
+def timed(call: Callable[[], Any], frames: int, device: torch.device) -> tuple[str, str]:
+    """Frames per second of a warm call, and the share of the time in which the GPU computes."""
+    try:
+        call()
+        wait(device)
+        begin = time.perf_counter()
+        call()
+        wait(device)
+        seconds = time.perf_counter() - begin
+        return f"{frames / seconds:.1f}", busy(call, device)
+    except (RuntimeError, OutOfMemoryError) as error:
+        if not isinstance(error, OutOfMemoryError) and not is_out_of_memory(error):
+            raise
+        return "does not fit", "-"
+
+
+def busy(call: Callable[[], Any], device: torch.device) -> str:
+    """The share of a call's time in which kernels run; concurrent ones count once."""
+    if device.type not in _ACTIVITIES:
+        return "-"
+    wait(device)
+    with profile(activities=[_ACTIVITIES[device.type]]) as record:
+        begin = time.perf_counter()
+        call()
+        wait(device)
+        seconds = time.perf_counter() - begin
+    spans = sorted(
+        (event.time_range.start, event.time_range.end)
+        for event in record.events()
+        if event.device_type.name == device.type.upper()
+    )
+    total, until = 0.0, 0.0
+    for start, end in spans:
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return f"{total / 1e6 / seconds:.0%}"
+
+
+def pace(model: str, device: torch.device, frames: int, width: int, height: int) -> None:
+    """Print milliseconds per frame: the whole clip in one call, and streamed as usual."""
+    info, network, said = prepared(model, device)
+    half: Precision = "fp16" if device.type != "cpu" else "bf16"
     lq = clip(frames, width, height).to(device)
     rows = []
     for name, precision, prepare in (
@@ -98,7 +216,7 @@ def uses_torchvision(device: torch.device) -> bool:
 def milliseconds(network: nn.Module, lq: Tensor, plan: Plan, device: torch.device) -> float:
     """Milliseconds per frame of the warm runner."""
     best = float("inf")
-    for _ in range(3 if device.type == "cuda" else 1):
+    for _ in range(3 if device.type != "cpu" else 1):
         wait(device)
         begin = time.perf_counter()
         run(network, lq, plan)
@@ -148,6 +266,11 @@ def run(network: nn.Module, lq: Tensor, plan: Plan, warn: Callable[[str], None] 
     assert done == len(lq)
 
 
+def planes_of(lq: Tensor) -> list[list[Tensor]]:
+    """(T, 3, H, W) as decoded planes."""
+    return [list(rgb_to_planes(rgb, _LAYOUT)) for rgb in lq]
+
+
 def clip(frames: int, width: int, height: int) -> Tensor:
     """Make a clip, (T, 3, H, W)."""
     pictures = [torch.from_numpy(x) for x in moving_frames(frames, width, height)]
@@ -170,12 +293,12 @@ def compiled(network: nn.Module) -> None:
     channels_last(network)
     # Each part counts as another version of the same `Sequential.forward`.
     torch._dynamo.config.recompile_limit = 1000
-    backend = "inductor" if next(network.parameters()).is_cuda else "eager"
+    backend = "eager" if next(network.parameters()).device.type == "cpu" else "inductor"
     for part in network.modules():
         if isinstance(part, nn.Sequential):
             part.compile(backend=backend, dynamic=False)
 
 
 def wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)

@@ -134,10 +134,12 @@ def flows(network: BasicVSR | BasicVSRPlusPlus, lq: Tensor) -> tuple[Tensor, Ten
 
 def warp(x: Tensor, flow: Tensor) -> Tensor:
     h, w = x.shape[-2:]
-    rows, columns = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
-    place = torch.stack((columns, rows), dim=-1).to(x) + flow.permute(0, 2, 3, 1)
-    place = 2 * place / place.new_tensor((max(w - 1, 1), max(h - 1, 1))) - 1
-    return F.grid_sample(x, place, mode="bilinear", padding_mode="zeros", align_corners=True)
+    down, across = torch.arange(h, device=x.device), torch.arange(w, device=x.device)
+    rows, columns = torch.meshgrid(down, across, indexing="ij")
+    place = torch.stack((columns, rows), dim=-1).to(flow) + flow.permute(0, 2, 3, 1)
+    right, below = place.unbind(-1)
+    place = torch.stack((2 * right / max(w - 1, 1) - 1, 2 * below / max(h - 1, 1) - 1), dim=-1)
+    return F.grid_sample(x, place.to(x), mode="bilinear", padding_mode="zeros", align_corners=True)
 
 
 def enlarged(x: Tensor) -> Tensor:

@@ -17,6 +17,12 @@ def _interruptible() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(params=[False, True], ids=["waits", "queues ahead"])
+def _ahead(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the runner work on a CPU as it does there, and as it does on a GPU."""
+    monkeypatch.setattr("vsr.inference.runner.works_apart", lambda device: request.param)
+
+
 @pytest.fixture(autouse=True)
 def _seeds() -> None:
     import torch

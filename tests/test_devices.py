@@ -10,11 +10,14 @@ import pytest
 import torch
 
 from vsr.devices import (
+    _runs,
     choose_device,
     choose_precision,
+    describe_device,
     free_memory,
     has_fast_bf16,
     training_precision,
+    why_no_gpu,
 )
 from vsr.errors import ConfigError
 
@@ -22,10 +25,6 @@ from vsr.errors import ConfigError
 @pytest.mark.parametrize("wanted", ["fp32", "bf16", "fp16"])
 def test_a_precision_that_is_asked_for_is_obeyed_on_the_cpu(wanted: str) -> None:
     assert choose_precision(wanted, torch.device("cpu")) == wanted
-
-
-def test_auto_on_cuda_is_fp16() -> None:
-    assert choose_precision("auto", torch.device("cuda", 0)) == "fp16"
 
 
 def test_auto_on_a_cpu_is_never_fp16() -> None:
@@ -120,32 +119,102 @@ def test_options_are_read_without_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_auto_is_the_first_gpu_or_the_cpu() -> None:
-    expected = "cuda:0" if torch.cuda.is_available() else "cpu"
-    assert str(choose_device("auto")) == expected
-
-
 def test_the_cpu_is_always_there() -> None:
     assert choose_device("cpu") == torch.device("cpu")
 
 
-def test_a_gpu_that_is_not_there_is_refused_with_how_many_are() -> None:
-    found = torch.cuda.device_count()
-    with pytest.raises(ConfigError, match=f"device cuda:63 wanted, {found} GPU"):
+def seen(monkeypatch: pytest.MonkeyPatch, kind: str | None, misfits: list[str]) -> None:
+    """Have PyTorch see GPUs, a reason for each why it cannot be used, or none."""
+    monkeypatch.setattr("vsr.devices._gpus", lambda: (kind, len(misfits)))
+    monkeypatch.setattr("vsr.devices._misfit", misfits.__getitem__)
+
+
+@pytest.mark.parametrize("kind", ["cuda", "xpu", "mps"])
+def test_auto_is_the_first_gpu_that_can_be_used(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    seen(monkeypatch, kind, ["too old", "", ""])
+    assert choose_device("auto") == choose_device(kind) == torch.device(kind, 1)
+    assert choose_device(f"{kind}:2") == torch.device(kind, 2)
+    assert choose_device("cpu") == torch.device("cpu")
+    assert why_no_gpu() == ""
+    assert describe_device("cpu") == "cpu"
+
+
+def test_auto_without_a_usable_gpu_is_the_cpu_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen(monkeypatch, "cuda", ["GTX 970 (sm_52) is too old"])
+    assert choose_device("auto") == torch.device("cpu")
+    assert describe_device("cpu") == "cpu (GTX 970 (sm_52) is too old)"
+
+
+@pytest.mark.skipif(
+    bool(torch.accelerator.current_accelerator()), reason="this PyTorch is built for GPUs"
+)
+def test_a_build_for_cpus_is_named() -> None:
+    assert describe_device("cpu") == "cpu (this PyTorch is built for CPUs only)"
+    with pytest.raises(ConfigError) as caught:
         choose_device("cuda:63")
+    assert str(caught.value) == (
+        "device cuda:63 wanted, 0 GPUs found (this PyTorch is built for CPUs only); take auto or "
+        "cpu"
+    )
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "mps", "", "CPU", "cuda:-1"])
+@pytest.mark.parametrize("wanted", ["cuda:63", "cuda:0", "xpu", "mps"])
+def test_a_gpu_that_is_not_there_is_refused_and_those_that_are_named(
+    monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    seen(monkeypatch, "cuda", ["too old", "", ""])
+    message = (
+        f"device {wanted} wanted, 2 GPUs found (cuda:1, cuda:2); take one of these, auto or cpu"
+    )
+    with pytest.raises(ConfigError) as caught:
+        choose_device(wanted)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "tpu", "", "CPU", "cuda:-1", "cpu:0"])
 def test_a_device_of_another_name_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="device must be auto, cpu, cuda or cuda:N, got"):
+    with pytest.raises(ConfigError) as caught:
         choose_device(name)
+    names = "auto, cpu, cuda, cuda:N, xpu, xpu:N or mps"
+    assert str(caught.value) == f"device must be {names}, got {name!r}"
 
 
 def test_processes_take_a_gpu_each_unless_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    seen(monkeypatch, "cuda", ["", ""])
     for wanted in ("auto", "cuda"):
         assert [str(choose_device(wanted, rank=rank)) for rank in (0, 1)] == ["cuda:0", "cuda:1"]
     assert str(choose_device("cuda:0", rank=1)) == "cuda:0"
     with pytest.raises(ConfigError, match=r"run\.device auto wanted, 2 GPUs.*fewer processes"):
         choose_device("auto", option="run.device", rank=2)
+
+
+def test_kinds_that_are_not_wanted_are_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen(monkeypatch, "mps", [""])
+    assert choose_device("auto", kinds=("cuda",)) == torch.device("cpu")
+    with pytest.raises(ConfigError, match="must be auto, cpu, cuda or cuda:N, got 'mps'"):
+        choose_device("mps", kinds=("cuda",))
+
+
+@pytest.mark.parametrize(
+    ("built", "runs"),
+    [
+        (["sm_75", "sm_80", "sm_90"], True),
+        (["sm_90", "sm_100"], False),
+        (["sm_70"], False),
+        (["sm_70", "compute_70"], True),
+        (["sm_89a"], True),
+        (["sm_86a"], False),
+        (["sm_86"], True),
+        (["compute_90"], False),
+        (["gfx90a"], False),
+    ],
+)
+def test_code_for_a_card_is_told_from_code_for_others(built: list[str], runs: bool) -> None:
+    assert any(_runs(code, (8, 9)) for code in built) is runs
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision"), [("cuda", "fp16"), ("xpu", "fp16"), ("mps", "fp32")]
+)
+def test_auto_on_a_gpu_is_what_it_is_fast_in(kind: str, precision: str) -> None:
+    assert choose_precision("auto", torch.device(kind, 0)) == precision

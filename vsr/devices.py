@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
+import warnings
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -13,41 +16,141 @@ import torch
 from vsr.errors import ConfigError
 from vsr.options import PrecisionChoice, TrainingPrecision
 
+Kind = Literal["cuda", "xpu", "mps"]
+"""Of a GPU: NVIDIA's and AMD's (ROCm), Intel's, Apple's."""
 
-def choose_device(wanted: str, *, option: str = "device", rank: int = 0) -> torch.device:
-    """Turn "auto", "cpu", "cuda" or "cuda:N" into a device that exists.
+KINDS: tuple[Kind, ...] = ("cuda", "xpu", "mps")
+
+
+def choose_device(
+    wanted: str, *, option: str = "device", rank: int = 0, kinds: Sequence[Kind] = KINDS
+) -> torch.device:
+    """Turn "auto", "cpu", "cuda", "cuda:N", "xpu", "xpu:N" or "mps" into a device that exists.
+
+    "auto" is a GPU that this PyTorch can use, or the CPU: `describe_device` has the reason.
 
     Args:
         wanted: One of these.
         option: What names it, for messages.
         rank: Of this process among those that share the machine's GPUs: it takes the one of that
             number where none is named.
+        kinds: Those that may be taken.
 
     Raises:
         ConfigError: If there is no such device.
     """
-    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if wanted == "cpu" or (wanted == "auto" and not found):
+    asked = re.fullmatch(rf"(auto|cpu|{'|'.join(kinds)})(?::(\d+))?", wanted)
+    if asked is None or (asked[2] and asked[1] in ("auto", "cpu")):
+        named = [x if x == "mps" else f"{x}, {x}:N" for x in kinds]
+        *rest, last = ", ".join(["auto", "cpu", *named]).split(", ")
+        raise ConfigError(f"{option} must be {', '.join(rest)} or {last}, got {wanted!r}")
+    found = usable_gpus(kinds)
+    if asked[1] == "cpu" or (asked[1] == "auto" and not found):
         return torch.device("cpu")
-    index = re.fullmatch(r"(?:auto|cuda(?::(\d+))?)", wanted)
-    if index is None:
-        raise ConfigError(f"{option} must be auto, cpu, cuda or cuda:N, got {wanted!r}")
-    number = rank if index[1] is None else int(index[1])
-    if number >= found:
-        gpus = f"{found} GPU{'' if found == 1 else 's'}"
-        fewer = ", or fewer processes" if rank else ""
-        raise ConfigError(f"{option} {wanted} wanted, {gpus} found; take auto or cpu{fewer}")
-    return torch.device("cuda", number)
+    fitting = [gpu for gpu in found if asked[1] in ("auto", gpu.type)]
+    if asked[2]:
+        fitting, rank = [gpu for gpu in fitting if gpu.index == int(asked[2])], 0
+    if rank < len(fitting):
+        return fitting[rank]
+    count = "1 GPU" if len(found) == 1 else f"{len(found)} GPUs"
+    there = ", ".join(map(str, found)) or why_no_gpu()
+    instead = ("one of these, " if found else "") + "auto or cpu"
+    fewer = ", or fewer processes" if rank else ""
+    raise ConfigError(f"{option} {wanted} wanted, {count} found ({there}); take {instead}{fewer}")
+
+
+def usable_gpus(kinds: Sequence[Kind] = KINDS) -> list[torch.device]:
+    """The GPUs of some kinds that this PyTorch can use; all are of one kind."""
+    kind, count = _gpus()
+    if kind is None or kind not in kinds:
+        return []
+    return [torch.device(kind, index) for index in range(count) if not _misfit(index)]
 
 
 def describe_device(device: str) -> str:
     """A device with its name or, for a CPU, why there is no GPU."""
-    if device != "cpu":
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    if torch.cuda.is_available():
-        return "cpu"
-    built = torch.version.cuda or torch.version.hip
-    return "cpu (" + ("no GPU found)" if built else "this PyTorch is built for CPUs only)")
+    kind = device.partition(":")[0]
+    match kind:
+        case "cpu":
+            why = why_no_gpu()
+            return f"cpu ({why})" if why else "cpu"
+        case "cuda" | "xpu":
+            return f"{device} ({torch.get_device_module(kind).get_device_name(device)})"
+        case _:
+            return f"{kind} (Apple GPU)"
+
+
+def why_no_gpu() -> str:
+    """Why this PyTorch uses no GPU, in words; empty if it can use one."""
+    kind, count = _gpus()
+    misfits = [_misfit(index) for index in range(count)]
+    if misfits:
+        return "" if "" in misfits else misfits[0]
+    if torch.version.hip:
+        return "no AMD GPU found"
+    if torch.version.cuda:
+        return _why_no_cuda()
+    if kind == "xpu":
+        return "no Intel GPU found"
+    if kind == "mps":
+        return "no Apple GPU found, or macOS is too old for this PyTorch"
+    return "this PyTorch is built for CPUs only"
+
+
+def _gpus() -> tuple[Kind | None, int]:
+    """The kind of GPU that this PyTorch is built for, and how many it sees."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # `why_no_gpu` says the same
+        built = torch.accelerator.current_accelerator()
+        kind = next((kind for kind in KINDS if built is not None and built.type == kind), None)
+        if kind is None or not torch.accelerator.is_available():
+            return kind, 0
+        return kind, torch.accelerator.device_count()
+
+
+def _misfit(index: int) -> str:
+    """Why this PyTorch has no code for a GPU that it sees; empty if it has."""
+    if not (torch.version.cuda or torch.version.hip):
+        return ""
+    built = torch.cuda.get_arch_list()
+    if torch.version.hip:
+        own = torch.cuda.get_device_properties(index).gcnArchName.partition(":")[0]
+        fits = own in built
+    else:
+        version = torch.cuda.get_device_capability(index)
+        own = "sm_{}{}".format(*version)
+        fits = any(_runs(code, version) for code in built)
+    if fits or not built:
+        return ""
+    name = torch.cuda.get_device_name(index)
+    return f"{name} ({own}) is too old or too new for this PyTorch, built for {' '.join(built)}"
+
+
+def _runs(code: str, version: tuple[int, int]) -> bool:
+    """Whether code such as "sm_86" or "compute_90" runs on a CUDA capability such as (8, 9)."""
+    made = re.fullmatch(r"(sm|compute)_(\d+)(\d)([a-z]?)", code)
+    if made is None:
+        return False
+    target = int(made[2]), int(made[3])
+    if made[4]:  # of this capability alone
+        return target == version
+    return target <= version and (made[1] == "compute" or target[0] == version[0])
+
+
+def _why_no_cuda() -> str:
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return "CUDA_VISIBLE_DEVICES hides all GPUs"
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (RuntimeError, AssertionError) as error:
+        text = str(error)
+        if "no NVIDIA driver" in text:
+            return "no NVIDIA driver found"
+        if "too old" in text:
+            return f"the NVIDIA driver is too old for this PyTorch (CUDA {torch.version.cuda})"
+        if "No CUDA GPUs" not in text:
+            return text.strip().partition("\n")[0].partition(". ")[0]
+    return "no NVIDIA GPU found"
 
 
 Float = Literal["fp32", "bf16", "fp16"]
@@ -75,9 +178,9 @@ def choose_precision(
 ) -> Precision:
     """Turn "auto" into the fast precision of the device.
 
-    fp16 on CUDA. On a CPU int8, if the network may be computed so and the CPU has instructions for
-    it (VNNI) but none for matrices of bf16 (AMX); bf16 if that is faster than fp32 there (see
-    `has_fast_bf16`); fp32 otherwise.
+    fp16 on a GPU, but fp32 on Apple's. On a CPU int8, if the network may be computed so and the CPU
+    has instructions for it (VNNI) but none for matrices of bf16 (AMX); bf16 if that is faster than
+    fp32 there (see `has_fast_bf16`); fp32 otherwise.
 
     Args:
         wanted: The option.
@@ -95,7 +198,9 @@ def choose_precision(
             f"precision int8 wants an x86 CPU with VNNI instructions, and {where}; use auto"
         )
     if wanted == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        raise ConfigError("precision bf16 wanted, this GPU does not have it; use fp16 or fp32")
+        raise ConfigError("this GPU has no bf16; use --precision fp16 or fp32")
+    if wanted == "bf16" and device.type == "mps":
+        raise ConfigError("no bf16 on Apple GPUs here; use --precision fp16 or fp32")
     if wanted != "auto":
         return wanted
     if device.type == "cpu" and int8 and has_int8 and not has_amx(words):
@@ -105,8 +210,10 @@ def choose_precision(
 
 def best_float(device: torch.device) -> Float:
     """The fast floating-point precision of the device: see `choose_precision`."""
-    if device.type == "cuda":
+    if device.type in ("cuda", "xpu"):
         return "fp16"
+    if device.type == "mps":
+        return "fp32"
     return "bf16" if has_fast_bf16(_cpu_description()) else "fp32"
 
 
@@ -162,10 +269,16 @@ def free_memory(device: torch.device, root: Path = Path("/")) -> int:
         device: A GPU or the CPU.
         root: The folder that holds the system's `proc` and `sys`.
     """
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(free + cached)
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    if device.type != "cpu":
+        backend = torch.get_device_module(device)
+        reserved = int(backend.memory_reserved(device))
+        if hasattr(backend, "mem_get_info"):
+            free = int(backend.mem_get_info(device)[0])
+        else:  # torch.xpu before 2.7; others on the GPU are not seen
+            free = int(backend.get_device_properties(device).total_memory) - reserved
+        return free + reserved - int(backend.memory_allocated(device))
     room = [_available_memory(root)]
     for folder, limit_name, usage_name, cache_name in _CGROUPS:
         limit, usage = (_read_number(root / folder / name) for name in (limit_name, usage_name))
@@ -174,6 +287,17 @@ def free_memory(device: torch.device, root: Path = Path("/")) -> int:
             cache = _read_entry(root / folder / "memory.stat", cache_name) or 0
             room.append(max(0, limit - max(0, usage - cache)))
     return min(room)
+
+
+def works_apart(device: torch.device) -> bool:
+    """Whether results can be fetched while the device goes on, so that queueing ahead helps."""
+    return device.type not in ("cpu", "mps")
+
+
+def release_memory(device: torch.device) -> None:
+    """Give back what PyTorch holds of a GPU's memory but does not use."""
+    if device.type != "cpu":
+        torch.get_device_module(device).empty_cache()
 
 
 @cache

@@ -19,6 +19,7 @@ import torch
 from vsr.errors import MediaError
 from vsr.inference.plan import work_per_frame
 from vsr.inference.runner import upscale
+from vsr.inference.streams import Copies
 from vsr.inference.windows import Still
 from vsr.media.clock import output_clock, output_range
 from vsr.media.containers import PICTURES
@@ -163,25 +164,26 @@ def _cut(frame: PlanarFrame, size: tuple[int, int]) -> PlanarFrame:
     return replace(frame, planes=tuple(planes))
 
 
-def _filled(plane: torch.Tensor, part: Job, job: Job) -> Plane:
+def _filled(plane: Plane, part: Job, job: Job) -> Plane:
     """A plane of a part, mirrored until it has the size that the encoder expects."""
     height, width = plane.shape
     down, across = part.encode.height // height, part.encode.width // width
     missing = -(-job.encode.height // down) - height, -(-job.encode.width // across) - width
-    return np.pad(plane.numpy(), [(0, missing[0]), (0, missing[1])], mode="symmetric")
+    return np.pad(plane, [(0, missing[0]), (0, missing[1])], mode="symmetric")
 
 
 def _enhanced(
     part: Job, frames: Sequence[PlanarFrame], options: EnhanceOptions, network: VideoNetwork
-) -> list[list[torch.Tensor]]:
+) -> list[list[Plane]]:
     """Enhance the middle of frames: a list of planes for each."""
     device = torch.device(part.inference.device)
+    copies = Copies(device)
     stills = [Still(frames=(_cut(frame, part.input_size),)) for frame in frames]
     with torch.inference_mode():
         given = [to_lq(still, part, device) for still in stills]
         upscaled = upscale(given, network, part.inference, warn=lambda text: None)
         return [
-            [plane.cpu() for plane in finished(done, part, options.strength).planes]
+            copies.down(finished(done, part, options.strength).planes).arrays()
             for done in upscaled
         ]
 

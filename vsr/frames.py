@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, groupby
 from os import PathLike
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ from vsr.devices import choose_device
 from vsr.errors import ConfigError, FrameError
 from vsr.inference.plan import Plan, make_plan
 from vsr.inference.runner import LqFrame, Position, SrFrame, finish, upscale
+from vsr.inference.streams import Copies
 from vsr.inference.windows import Still, stills
 from vsr.media.filters import SceneScorer
 from vsr.models.contract import NetworkFacts, VideoNetwork, as_network, evaluating
@@ -180,10 +182,12 @@ def _stream(
         return rgb, done.source, done.position
 
     position = Position(state=None, frames=0, plan=plan, half_failures=0)
+    copies = Copies(torch.device(plan.device))
     taken = _taken(chain([first], source), kind, wanted, _scorer(plan, wanted.cuts))
     del first
     with evaluating(network):
-        for shot in _shots(map(_lq_frame, stills(taken)), wanted.cuts):
+        given = map(partial(_lq_frame, copies=copies), stills(taken))
+        for shot in _shots(given, wanted.cuts):
             start = replace(position, state=None, frames=0)
             upscaled = upscale(shot, network, plan, warn=warn, start=start)
             # `map` lets go of each network picture; the next window needs its room.
@@ -225,12 +229,11 @@ class _Taken:
     repeats: bool
 
 
-def _lq_frame(still: Still[_Taken]) -> LqFrame[int]:
+def _lq_frame(still: Still[_Taken], copies: Copies) -> LqFrame[int]:
     """Its source is how many frames show it."""
     first = still.frames[0]
-    return LqFrame(
-        source=len(still.frames), lq=first.rgb, pts=first.index, scene_score=still.scene_score
-    )
+    (lq,) = copies.up([first.rgb]).tensors() if first.rgb.device.type == "cpu" else (first.rgb,)
+    return LqFrame(source=len(still.frames), lq=lq, pts=first.index, scene_score=still.scene_score)
 
 
 def _taken(

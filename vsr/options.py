@@ -119,12 +119,13 @@ class InferenceOptions:
     tile: Annotated[int, Interval(ge=16)] | None = None
     """Longest side of a tile, in input pixels; by default whole frames if they fit in memory."""
 
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
+    device: Annotated[str, arg(metavar="auto|cpu|cuda[:N]|xpu[:N]|mps")] = "auto"
+    """cuda is NVIDIA's and, with ROCm, AMD's GPUs, xpu Intel's, mps Apple's; auto takes one that
+    PyTorch can use, else the CPU. None of the GPUs has been tried on real hardware yet."""
 
     precision: PrecisionChoice = "auto"
-    """auto is fp16 on CUDA; on a CPU int8 for the compact networks where it has VNNI but no AMX
-    instructions, else bf16 if it has those for it, else fp32."""
+    """auto is fp16 on cuda and xpu, fp32 on mps; on a CPU int8 for the compact networks where it
+    has VNNI but no AMX instructions, else bf16 if it has those for it, else fp32."""
 
     scene_threshold: Annotated[float, Interval(ge=0, le=NEVER)] = CUT_SCORE
     """Scene score (libavfilter scdet, 0 to 100) that counts as a cut; 101 finds none."""

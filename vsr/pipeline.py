@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,12 +13,22 @@ from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vsr.color import LUMA_WEIGHTS
 from vsr.errors import Cancel, DamagedError, DecodeError, VerifyError, stop_if
 from vsr.inference.queues import Sink, prefetch
-from vsr.inference.runner import LqFrame, Position, SrFrame, fidelity, finish, upscale
+from vsr.inference.runner import (
+    LqFrame,
+    Position,
+    SrFrame,
+    decibels,
+    finish,
+    squared_errors,
+    upscale,
+)
+from vsr.inference.streams import Copies, Download, Stopwatch, Upload
 from vsr.inference.windows import Still, stills
 from vsr.media.clock import output_clock, output_range
 from vsr.media.containers import PICTURES, damaged_kind, target_kind
@@ -444,7 +455,7 @@ class Waits:
 
     def __init__(self) -> None:
         self._begin = time.monotonic()
-        self._decoder = self._encoder = 0.0
+        self._decoder = self._encoder = self._device = 0.0
 
     def drawn(self, items: Iterable[T]) -> Iterator[T]:
         """Pass items of the decoder on."""
@@ -460,14 +471,21 @@ class Waits:
         sink.put(item)
         self._encoder += time.monotonic() - begin
 
+    def received(self, made: Download) -> list[NDArray[Any]]:
+        """Wait for a picture as the encoder does: for the network, on a GPU that is behind."""
+        begin = time.monotonic()
+        arrays = made.arrays()
+        self._device += time.monotonic() - begin
+        return arrays
+
     @property
     def longest(self) -> Part:
         """What most of the time so far went to."""
-        network = time.monotonic() - self._begin - self._decoder - self._encoder
+        encoder = max(0.0, self._encoder - self._device)
         spent: dict[Part, float] = {
-            "network": network,
+            "network": time.monotonic() - self._begin - self._decoder - encoder,
             "decoder": self._decoder,
-            "encoder": self._encoder,
+            "encoder": encoder,
         }
         return max(spent, key=spent.__getitem__)
 
@@ -479,21 +497,29 @@ class TimedNetwork(nn.Module):
         super().__init__()
         self._before = before
         self._network = network
+        self._watch = Stopwatch()
         self.scale: int = network.scale
         self.min_size: int = network.min_size
-        self.seconds = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Time inside the network so far; on a GPU, waits until it has finished."""
+        return self._watch.seconds
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        """A copy of the network with the same clock."""
+        copy = type(self)(deepcopy(self._network, memo), self._before)
+        copy._watch = self._watch
+        return copy.train(self.training)
 
     def forward(
         self, lq: Tensor, state: State | None = None, lookahead: int = 0
     ) -> tuple[Tensor, State]:
-        """Run it; on a GPU, wait until it has finished."""
+        """Run it."""
         self._before()
-        begin = time.monotonic()
-        sr, state = self._network(lq, state, lookahead)
-        if lq.is_cuda:
-            torch.cuda.synchronize(lq.device)
-        self.seconds += time.monotonic() - begin
-        return sr, state
+        with self._watch.running(lq.device):
+            made: tuple[Tensor, State] = self._network(lq, state, lookahead)
+        return made
 
 
 # Pictures that wait between decoder and network.
@@ -506,24 +532,35 @@ class Finished:
 
     Attributes:
         source: The decoded frames that show it: their times, their captions.
-        planes: (H, W) integers on any device, in the encoder's format.
-        fidelity: As `runner.fidelity` measures it, in dB.
+        planes: (H, W) integers on the device, in the encoder's format.
+        error: Mean of `runner.squared_errors`, on the device.
         position: As in `SrFrame`.
     """
 
     source: Still[PlanarFrame]
     planes: tuple[Tensor, ...]
-    fidelity: float
+    error: Tensor
     position: Position | None
 
 
 def to_lq(still: Still[PlanarFrame], job: Job, device: torch.device) -> LqFrame[Still[PlanarFrame]]:
     """Bring decoded planes to the device and into RGB, those of repeats once."""
+    return arrived(sent(still, Copies(device)), job)
+
+
+def sent(still: Still[PlanarFrame], copies: Copies) -> tuple[Still[PlanarFrame], Upload]:
+    """Send decoded planes to the device, those of repeats once; in any thread."""
+    planes = [torch.from_numpy(_owned(plane)) for plane in still.frames[0].planes]
+    return still, copies.up(planes)
+
+
+def arrived(given: tuple[Still[PlanarFrame], Upload], job: Job) -> LqFrame[Still[PlanarFrame]]:
+    """Turn planes that were `sent` into RGB."""
+    still, planes = given
     first = still.frames[0]
-    planes = [torch.from_numpy(_owned(plane)).to(device) for plane in first.planes]
     return LqFrame(
         source=still,
-        lq=planes_to_rgb(planes, job.source_layout),
+        lq=planes_to_rgb(planes.tensors(), job.source_layout),
         pts=first.pts,
         scene_score=still.scene_score,
     )
@@ -540,10 +577,19 @@ def finished(done: SrFrame[Still[PlanarFrame]], job: Job, strength: float) -> Fi
     rgb = finish(done.sr, done.lq, **size, strength=strength)
     return Finished(
         source=done.source,
-        fidelity=fidelity(rgb, done.lq, LUMA_WEIGHTS[job.source_layout.matrix]),
+        error=squared_errors(rgb, done.lq, LUMA_WEIGHTS[job.source_layout.matrix]).mean(),
         planes=rgb_to_planes(rgb, job.target_layout),
         position=done.position,
     )
+
+
+def sent_back(
+    upscaled: Iterable[SrFrame[Still[PlanarFrame]]], job: Job, strength: float, copies: Copies
+) -> Iterator[tuple[Finished, Download]]:
+    """Finish pictures and send their planes and errors to the CPU."""
+    # `map` lets go of each picture; the network needs its room for the next window.
+    for picture in map(partial(finished, job=job, strength=strength), upscaled):
+        yield picture, copies.down((*picture.planes, picture.error))
 
 
 class Recorder:
@@ -574,8 +620,12 @@ class Recorder:
         if self._writer is not None:
             self._writer.close()
 
-    def take(self, picture: Finished) -> None:
+    def take(self, picture: Finished, made: Sequence[NDArray[Any]]) -> None:
         """Encode all frames that show a picture; finish a piece that is long enough.
+
+        Args:
+            picture: What is to be encoded.
+            made: Its planes and its error, on the CPU.
 
         Raises:
             EncodeError, MuxError: The encoder or the disk refuses.
@@ -583,10 +633,11 @@ class Recorder:
         """
         if self._writer is None:
             self._writer = self._open()
-        planes = [plane.cpu().numpy() for plane in picture.planes]
+        *planes, error = made
+        fidelity = decibels(float(error))
         for frame in picture.source.frames:
             self._writer.write(planes, frame.pts, frame.duration, frame.captions)
-            self._frames.append((frame.pts, picture.fidelity))
+            self._frames.append((frame.pts, fidelity))
         if picture.position is not None:
             self._position = picture.position
             at_cut = picture.position.state is None
@@ -650,22 +701,26 @@ def record(
         OutOfMemoryError: Not even small tiles fit in memory.
     """
     waits = waits or Waits()
-    device = torch.device(job.inference.device)
-    decoded = prefetch(stills(frames), _AHEAD)
+    copies = Copies(torch.device(job.inference.device))
+    decoded = prefetch((sent(still, copies) for still in stills(frames)), _AHEAD)
+
+    def encode(item: tuple[Finished, Download]) -> None:
+        picture, made = item
+        recorder.take(picture, waits.received(made))
+
     try:
         with (
             torch.inference_mode(),
             Recorder(job, ledger, options.piece, warn.said) as recorder,
             # Room for a window: the encoder works on it while the network does the next.
-            Sink(recorder.take, job.inference.window + 1) as sink,
+            Sink(encode, job.inference.window + 1) as sink,
         ):
-            given = map(partial(to_lq, job=job, device=device), waits.drawn(decoded))
+            given = map(partial(arrived, job=job), waits.drawn(decoded))
             start = ledger.position()
             upscaled = upscale(given, network, job.inference, warn=warn, start=start)
-            # `map` lets go of each picture; the network needs its room for the next window.
-            for picture in map(partial(finished, job=job, strength=options.strength), upscaled):
-                waits.hand_over(sink, picture)
-                for _ in picture.source.frames:
+            for item in sent_back(upscaled, job, options.strength, copies):
+                waits.hand_over(sink, item)
+                for _ in item[0].source.frames:
                     tick()
             sink.close()
             recorder.finish()

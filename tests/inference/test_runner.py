@@ -19,6 +19,7 @@ from vsr.ops.color import ColorLayout, planes_to_rgb, rgb_to_planes
 from vsr.ops.resize import resize
 
 
+@pytest.mark.usefixtures("_ahead")
 @pytest.mark.parametrize("lookahead", [0, 1, 3])
 @pytest.mark.parametrize("window", [1, 2, 5])
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 11])
@@ -34,6 +35,7 @@ def test_each_frame_comes_out_once_in_order_at_its_own_time(
     assert said == []
 
 
+@pytest.mark.usefixtures("_ahead")
 @pytest.mark.parametrize("lookahead", [2, 3])
 @pytest.mark.parametrize("window", [1, 2, 3, 7])
 def test_windows_with_their_state_equal_the_whole(window: int, lookahead: int) -> None:
@@ -49,6 +51,7 @@ def test_too_little_lookahead_shows() -> None:
     assert not torch.equal(pictures(out), whole(frames, LookingAhead()))
 
 
+@pytest.mark.usefixtures("_ahead")
 @pytest.mark.parametrize("tile", [None, 16])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_after_a_cut_pictures_are_those_of_the_second_shot_alone(
@@ -61,6 +64,7 @@ def test_after_a_cut_pictures_are_those_of_the_second_shot_alone(
     assert torch.equal(pictures(joined[6:]), pictures(alone))
 
 
+@pytest.mark.usefixtures("_ahead")
 def test_the_state_is_dropped_at_cuts_only() -> None:
     network = Accumulator()
     run(clip(12, cuts=[7]), network, replace(PLAN, window=3, lookahead=1))
@@ -85,6 +89,7 @@ def test_frames_are_drawn_as_needed_and_few_are_held() -> None:
     assert max(held) <= 4 + 2 + 2  # those of the window, one to see the end, the one being drawn
 
 
+@pytest.mark.usefixtures("_ahead")
 def test_pictures_that_were_given_away_are_not_kept() -> None:
     storages: list[weakref.ref[Tensor]] = []
     most = 0
@@ -96,6 +101,7 @@ def test_pictures_that_were_given_away_are_not_kept() -> None:
     assert most <= 2
 
 
+@pytest.mark.usefixtures("_ahead")
 def test_each_picture_comes_with_its_own_input() -> None:
     frames = clip(9)
     final = partial(finish, height=9, width=10, strength=0.0)
@@ -125,6 +131,7 @@ def test_half_precision_computes_in_it() -> None:
     assert seen == [torch.bfloat16, torch.float32]
 
 
+@pytest.mark.usefixtures("_ahead")
 @pytest.mark.parametrize("tile", [None, 16])
 def test_from_any_border_the_pictures_are_those_of_one_run(tile: int | None) -> None:
     plan = replace(PLAN, tile=tile)
@@ -141,6 +148,7 @@ def test_from_any_border_the_pictures_are_those_of_one_run(tile: int | None) -> 
             assert torch.equal(again.sr, once.sr)
 
 
+@pytest.mark.usefixtures("_ahead")
 def test_a_border_at_a_cut_remembers_nothing_and_others_do() -> None:
     def borders(cuts: list[int]) -> list[tuple[bool, int]]:
         out, _ = run(clip(10, cuts=cuts), Accumulator())

@@ -14,6 +14,8 @@ from vsr.errors import OutOfMemoryError, VsrError
 from vsr.inference.runner import LqFrame, is_out_of_memory
 from vsr.models.contract import State, VideoNetwork
 
+pytestmark = pytest.mark.usefixtures("_ahead")
+
 CPU_MESSAGE = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
 
 

@@ -97,8 +97,8 @@ def test_workers_share_the_memory_unless_they_are_given_a_limit(
 def test_workers_share_with_those_on_the_same_device(
     monkeypatch: pytest.MonkeyPatch, asked: str, gpus: int, sharers: list[int]
 ) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: gpus > 0)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    monkeypatch.setattr("vsr.devices._gpus", lambda: ("cuda", gpus))
+    monkeypatch.setattr("vsr.devices._misfit", lambda index: "")
     assert [local._sharers(asked, index, 3) for index in range(3)] == sharers
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from vsr.ops.resize import resize, sub_pixels
+from vsr.ops.resize import _weighted_rows, resize, sub_pixel_kernel, sub_pixels
 
 
 def imresize_rows(x: NDArray[np.float64], size: int) -> NDArray[np.float64]:
@@ -87,5 +87,13 @@ def test_sub_pixels_in_their_places_are_the_resized_picture(
 ) -> None:
     torch.manual_seed(0)
     x = torch.rand(2, 3, *size, dtype=torch.float64)
-    whole = torch.pixel_shuffle(sub_pixels(x, factor), factor)
+    kernel = sub_pixel_kernel(factor, dtype=x.dtype)
+    whole = torch.pixel_shuffle(sub_pixels(x, kernel), factor)
     torch.testing.assert_close(whole, resize(x, size[0] * factor, size[1] * factor))
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 16, 31, 64, 70])
+def test_weighted_rows_for_apple_gpus_are_the_same_bicubic(size: int) -> None:
+    x = torch.rand(2, 3, 16, 9)
+    expected = resize(x, size, 9)
+    torch.testing.assert_close(_weighted_rows(x, size), expected, rtol=0, atol=2e-6)

@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from vsr.devices import Precision, best_float, choose_device, choose_precision, free_memory
+from vsr.devices import (
+    Precision,
+    best_float,
+    choose_device,
+    choose_precision,
+    free_memory,
+    works_apart,
+)
 from vsr.models.contract import NetworkFacts
 from vsr.ops.tiling import tile_grid
 from vsr.options import InferenceOptions, validated
@@ -32,7 +39,7 @@ class Plan:
         lookahead: Frames to look at beyond them.
         tile: Longest side of a tile in lq pixels, margins included; None for whole frames.
         margin: Pixels at inner edges of tiles that are blended away.
-        device: "cpu" or "cuda:N".
+        device: Such as "cpu" or "cuda:0".
         precision: What the network computes in.
         scene_threshold: Score that counts as a cut.
         grid: Tiles start at multiples of so many pixels.
@@ -124,6 +131,8 @@ def estimate_bytes(plan: Plan, height: int, width: int, facts: NetworkFacts) -> 
     needed = min(height, side) * min(width, side) * each
     if side < max(height, width):
         needed += height * width * _FLOAT_RGB * facts.scale**2 * frames + _KEPT_FREE
+    if works_apart(torch.device(plan.device)):  # the pictures of the window before wait behind it
+        needed += height * width * _FLOAT_RGB * facts.scale**2 * plan.window
     return int(needed)
 
 

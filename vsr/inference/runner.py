@@ -11,15 +11,17 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from vsr.devices import DTYPES, Precision, best_float
+from vsr.devices import DTYPES, Precision, best_float, release_memory, works_apart
 from vsr.errors import OutOfMemoryError, VsrError
 from vsr.inference.plan import Plan, describe, smaller
+from vsr.inference.streams import Copies, Download
 from vsr.inference.windows import Window, segments, windows
 from vsr.models.contract import State, VideoNetwork, check_output
-from vsr.models.layers import calibrate
+from vsr.models.layers import calibrate, in_half
 from vsr.ops.int8 import int8_blocks
 from vsr.ops.resize import resize
 from vsr.ops.tiling import Merger, cut_tile, tile_grid
+from vsr.ops.warp import without_autocast
 
 S = TypeVar("S")
 
@@ -116,80 +118,201 @@ def upscale(
         VsrError: The network gives non-finite values even in float32.
     """
     start = start or Position(state=None, frames=0, plan=plan, half_failures=0)
-    engine = _Engine(network, start.plan, warn, start.half_failures)
+    engine: _Engine[S] = _Engine(network, start.plan, warn, start.half_failures)
     state, before = start.state, start.frames
+    behind: _Made[S] | None = None  # in the GPU's queue, not waited for yet
     for segment in segments(frames, plan.scene_threshold, before):
         for window in windows(segment, plan.window, plan.lookahead):
-            done = 0
+            done, ends = 0, 0 if window.last else before + window.count
             while done < window.count:
-                part, sr, state = engine.upscale(window, done, state)
-                done += part.count
-                position = None
-                if done == window.count:
-                    state, before = (None, 0) if window.last else (state, before + window.count)
-                    position = engine.position(state, before)
-                yield from _upscaled(part, sr, position)
+                made = engine.queue(window, done, state, ends, patient=behind is not None)
+                if behind is not None:
+                    settled, again = engine.settle(behind), state is behind.after
+                    if again and settled[-1] is not behind:
+                        made, state = None, settled[-1].after
+                    behind = None
+                    yield from engine.pictures(settled)
+                    made = made or engine.queue(window, done, state, ends)
+                assert made is not None
+                done += made.part.count
+                if engine.queues_ahead:
+                    behind, state = made, made.after
+                else:
+                    settled = engine.settle(made)
+                    state = settled[-1].after
+                    yield from engine.pictures(settled)
                 # The next window needs the room that these pictures take.
-                del part, sr
+                made = None
+                settled = []
+            before = ends
+    if behind is not None:
+        yield from engine.pictures(engine.settle(behind))
 
 
-def _upscaled(
-    part: Window[LqFrame[S]], sr: Tensor, position: Position | None
-) -> Iterator[SrFrame[S]]:
-    for index, (frame, picture) in enumerate(zip(part.frames, sr, strict=False), 1):
-        yield SrFrame(
-            source=frame.source,
-            pts=frame.pts,
-            lq=frame.lq.to(sr.device),
-            sr=picture,
-            position=position if index == part.count else None,
-        )
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Made(Generic[S]):
+    """What the network made of a part of a window, or will have made once the device gets there.
+
+    Attributes:
+        part: Its frames.
+        given: The state before it.
+        lq: (3, H, W) each, the pictures the network saw.
+        sr: (count, 3, H * scale, W * scale).
+        state: After it.
+        broken: Whether anything is: see `_is_broken`.
+        precision: It was computed in.
+        frames: Frames of the segment that are done with it, 0 where the segment ends; None within a
+            window.
+    """
+
+    part: Window[LqFrame[S]]
+    given: State | None
+    lq: list[Tensor]
+    sr: Tensor
+    state: State
+    broken: Download
+    precision: Precision
+    frames: int | None = None
+
+    @property
+    def after(self) -> State | None:
+        """The state for the frames after it."""
+        return None if self.frames == 0 else self.state
 
 
-class _Engine:
-    """Call the network; keep what was learned: a smaller plan, failures of half precision."""
+class _Engine(Generic[S]):
+    """Call the network; keep what was learned: a smaller plan, failures of half precision.
+
+    Attributes:
+        queues_ahead: The device works on a window while the next one is queued.
+    """
 
     def __init__(
         self, network: VideoNetwork, plan: Plan, warn: Callable[[str], None], half_failures: int
     ) -> None:
+        device = torch.device(plan.device)
+        self.queues_ahead = works_apart(device)
         self._network = network
+        self._in_half = network if device.type == "cpu" else in_half(network, plan.precision)
+        self._copies = Copies(device)
         self._plan = plan
         self._warn = warn
         self._half_failures = half_failures
         if plan.precision == "int8" and not calibrate(network):
-            floats = best_float(torch.device(plan.device))
+            floats = best_float(device)
             warn(f"no part of this network can be computed in int8: it is computed in {floats}")
 
-    def position(self, state: State | None, frames: int) -> Position:
-        """The position `frames` into a segment."""
-        return Position(
-            state=state, frames=frames, plan=self._plan, half_failures=self._half_failures
-        )
+    def queue(
+        self,
+        window: Window[LqFrame[S]],
+        done: int,
+        state: State | None,
+        ends: int,
+        *,
+        patient: bool = False,
+    ) -> _Made[S] | None:
+        """Begin to upscale as much of the window, from frame `done` on, as fits at once.
 
-    def upscale(
-        self, window: Window[LqFrame[S]], done: int, state: State | None
-    ) -> tuple[Window[LqFrame[S]], Tensor, State]:
-        """Upscale as much of the window, from frame `done` on, as fits at once.
+        Args:
+            window: The frames.
+            done: How many of them are done.
+            state: After these.
+            ends: Frames of the segment that are done when the window is, 0 where the segment ends.
+            patient: Where memory runs out, give None instead of planning smaller: what is held may
+                be let go first.
 
-        Returns:
-            The part that was done, its pictures (count, 3, H, W), and the state after it.
+        Raises:
+            OutOfMemoryError: The smallest window and tile do not fit.
         """
-        precision = self._plan.precision
         while True:
             part = window.part(done, self._plan.window, self._plan.lookahead)
-            result = _attempt(self._network, self._plan, part, state, precision)
-            if result is None:
+            made = self._attempt(part, state, self._plan.precision)
+            if made is not None:
+                return replace(made, frames=ends) if done + part.count == window.count else made
+            if patient:
+                return None
+            self._shrink(part)
+
+    def settle(self, made: _Made[S]) -> list[_Made[S]]:
+        """Wait for the verdict on a part; do it again in float32 where half precision failed.
+
+        Raises:
+            OutOfMemoryError: The smallest window and tile do not fit.
+            VsrError: The network gives non-finite values even in float32.
+        """
+        if not made.broken.arrays()[0]:
+            return [made]
+        again: list[_Made[S]] = []
+        if made.precision != "fp32":
+            self._distrust_half(made.part)
+        done, state = 0, made.given
+        while done < made.part.count:
+            part = made.part.part(done, self._plan.window, self._plan.lookahead)
+            one = None if made.precision == "fp32" else self._attempt(part, state, "fp32")
+            if one is None and made.precision != "fp32":
                 self._shrink(part)
                 continue
-            if not result.broken:
-                return part, result.sr, result.state
-            if precision == "fp32":
+            if one is None or one.broken.arrays()[0]:
                 raise VsrError(
                     f"the network gave values that are not finite in float32, at frames with pts "
                     f"{_pts(part)}; its weights do not fit this input: try another --model"
                 )
-            self._distrust_half(part)
-            precision = "fp32"
+            done, state = done + part.count, one.state
+            again.append(one)
+        return [*again[:-1], replace(again[-1], frames=made.frames)]
+
+    def pictures(self, settled: list[_Made[S]]) -> Iterator[SrFrame[S]]:
+        """The pictures of parts in a row; what is done with is let go."""
+        while settled:
+            made = settled.pop(0)
+            position = None
+            if made.frames is not None:
+                position = Position(
+                    state=made.after,
+                    frames=made.frames,
+                    plan=self._plan,
+                    half_failures=self._half_failures,
+                )
+            for index in range(made.part.count):
+                frame = made.part.frames[index]
+                yield SrFrame(
+                    source=frame.source,
+                    pts=frame.pts,
+                    lq=made.lq[index],
+                    sr=made.sr[index],
+                    position=position if index == made.part.count - 1 else None,
+                )
+
+    def _attempt(
+        self, part: Window[LqFrame[S]], state: State | None, precision: Precision
+    ) -> _Made[S] | None:
+        """Call the network; None where memory ran out."""
+        plan, device = self._plan, torch.device(self._plan.device)
+        network = self._network if precision == "fp32" else self._in_half
+        try:
+            with torch.inference_mode():
+                pictures = [frame.lq.to(device, non_blocking=True) for frame in part.frames]
+                lq = torch.stack(pictures)[None]
+                with computing(precision, device):
+                    sr, new_state = _call(network, plan, lq, state, part.lookahead)
+                sr, half = sr[0].float(), precision != "fp32"
+                new_state = tuple(layer.float() for layer in new_state)
+                broken = _is_broken(sr, lq[0, : part.count], new_state, half=half)
+                return _Made(
+                    part=part,
+                    given=state,
+                    lq=pictures[: part.count],
+                    sr=sr,
+                    state=new_state,
+                    broken=self._copies.down([broken]),
+                    precision=precision,
+                )
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Outside the handler: its error's traceback kept tensors alive.
+        release_memory(device)
+        return None
 
     def _shrink(self, part: Window[LqFrame[S]]) -> None:
         height, width = part.frames[0].lq.shape[-2:]
@@ -219,46 +342,12 @@ class _Engine:
             self._warn(f"{half} failed {self._half_failures} times: staying in fp32")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Result:
-    sr: Tensor
-    state: State
-    broken: bool
-
-
-def _attempt(
-    network: VideoNetwork,
-    plan: Plan,
-    part: Window[LqFrame[S]],
-    state: State | None,
-    precision: Precision,
-) -> _Result | None:
-    """Call the network; None where memory ran out."""
-    device = torch.device(plan.device)
-    try:
-        with torch.inference_mode():
-            pictures = [frame.lq.to(device, non_blocking=True) for frame in part.frames]
-            lq = torch.stack(pictures)[None]
-            with computing(precision, device):
-                sr, new_state = _call(network, plan, lq, state, part.lookahead)
-            sr = sr[0].float()
-            new_state = tuple(layer.float() for layer in new_state)
-            broken = _is_broken(sr, lq[0, : part.count], new_state, half=precision != "fp32")
-            return _Result(sr=sr, state=new_state, broken=broken)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-    # Outside the handler: its error's traceback kept tensors alive.
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    return None
-
-
 @contextmanager
 def computing(precision: Precision, device: torch.device) -> Iterator[None]:
     """Let a network compute in a precision: autocast, and int8 for blocks calibrated for it."""
     floats = best_float(device) if precision == "int8" else precision
-    half = torch.autocast(device.type, DTYPES[floats], enabled=floats != "fp32")
+    exact = floats == "fp32"
+    half = without_autocast(device) if exact else torch.autocast(device.type, DTYPES[floats])
     with half, int8_blocks(precision == "int8"):
         yield
 
@@ -292,14 +381,14 @@ def _checked(
     return found
 
 
-def _is_broken(sr: Tensor, lq: Tensor, state: State, *, half: bool) -> bool:
+def _is_broken(sr: Tensor, lq: Tensor, state: State, *, half: bool) -> Tensor:
     """Whether anything is non-finite or, in half precision, black where the input is not."""
     darkest, brightest = sr.amin(dim=(1, 2, 3)), sr.amax(dim=(1, 2, 3))
     broken = ~(darkest.isfinite() & brightest.isfinite())
     if half:
         broken |= (brightest < _BLACK) & (lq.amax(dim=(1, 2, 3)) > _NOT_BLACK)
     unsound = [broken.any(), *(~layer.isfinite().all() for layer in state)]
-    return bool(torch.stack(unsound).any())
+    return torch.stack(unsound).any()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -341,9 +430,11 @@ def finish(sr: Tensor, lq: Tensor, *, height: int, width: int, strength: float =
         bicubic = resize(lq, height, width)
         picture = bicubic.lerp(resize(sr, height, width), strength)
     low, high = torch.aminmax(lq)
-    bounds = min(float(low), 0.0), max(float(high), 1.0)
-    # In place: fresh memory for every frame of the output costs more than the clamping.
-    return picture.clamp(*bounds) if picture is lq else picture.clamp_(*bounds)
+    # In place: fresh memory for every frame of the output costs more than the clamping. The bounds
+    # stay on the device: as numbers they would be waited for.
+    out = None if picture is lq else picture
+    above = torch.maximum(picture, low.clamp(max=0), out=out)
+    return torch.minimum(above, high.clamp(min=1), out=out)
 
 
 # dB; equal pictures have no finite PSNR.

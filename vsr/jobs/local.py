@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from vsr import files
-from vsr.devices import choose_device
+from vsr.devices import KINDS, Kind, choose_device, usable_gpus
 from vsr.errors import BusyError, DamagedError, DiskError, VsrError
 from vsr.inference.plan import share_of_memory
 from vsr.inference.runner import is_out_of_memory
@@ -199,8 +199,7 @@ def _stop(
 
 def count_devices(asked: str) -> int:
     """How many workers suit this machine: one per visible GPU, or one."""
-    gpus = torch.cuda.device_count() if asked in ("auto", "cuda") else 1
-    return max(1, gpus)
+    return max(1, len(usable_gpus(_kinds(asked))))
 
 
 def _settle(job: BatchJob, queue: list[BatchJob], retries: int) -> BatchJob:
@@ -293,7 +292,7 @@ def _work(pipe: Connection, index: int, share: int, options: EnhanceOptions) -> 
         options = replace(options, inference=replace(
             options.inference, device=_device(asked, index)
         ))  # fmt: skip
-        if choose_device(asked).type == "cuda":
+        if choose_device(asked).type != "cpu":
             # Not asked in the parent: that would take hundreds of MiB of the GPU for good.
             options = _sharing(options, _sharers(asked, index, share))
         load = loader()
@@ -385,9 +384,13 @@ def describe_result(result: EnhanceResult) -> dict[str, Any]:
 
 def _device(asked: str, index: int) -> str:
     """Device of a worker: they are spread over the visible GPUs."""
-    if asked not in ("auto", "cuda") or not torch.cuda.is_available():
-        return asked
-    return f"cuda:{index % torch.cuda.device_count()}"
+    gpus = usable_gpus(_kinds(asked))
+    return str(gpus[index % len(gpus)]) if gpus else asked
+
+
+def _kinds(asked: str) -> tuple[Kind, ...]:
+    """The GPUs that one worker each may take."""
+    return KINDS if asked == "auto" else tuple(kind for kind in KINDS if kind == asked)
 
 
 def _sharers(asked: str, index: int, count: int) -> int:

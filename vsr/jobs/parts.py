@@ -33,7 +33,7 @@ from vsr.reporting import Made, Warnings
 from vsr.work import Ledger, ends_piece, fingerprint, identify, read_job, work_path
 
 # Starting a task costs seconds, in which a GPU does many more frames than a CPU.
-PIECES_PER_TASK = {"cpu": 2, "cuda": 20}
+PIECES_PER_TASK = {"cpu": 2, "cuda": 20, "xpu": 20, "mps": 20}
 # Filters see this much of the film before the first frame of a part, in seconds.
 _RUN_UP = Fraction(1, 2)
 

@@ -13,7 +13,7 @@ from vsr.models.clean import Clean, keep_grey
 from vsr.models.contract import State, TrainableNetwork, TrainingOutput
 from vsr.models.flow import lucas_kanade
 from vsr.models.layers import Stage, Trunk, for_frames, in_cache
-from vsr.ops.resize import sub_pixels
+from vsr.ops.resize import sub_pixel_kernel, sub_pixels
 from vsr.ops.warp import flow_warp
 
 MEMORY_BOUND = 1.0
@@ -54,6 +54,7 @@ class Compact(TrainableNetwork):
     """
 
     min_size = 1
+    bicubic: Tensor
 
     def __init__(
         self, *, scale: int = 4, channels: int = 48, blocks: int = 5, clean: bool = False
@@ -70,6 +71,7 @@ class Compact(TrainableNetwork):
             nn.LeakyReLU(0.1, inplace=True),
             nn.Conv2d(64, 3 * scale**2, 3, padding=1),
         )
+        self.register_buffer("bicubic", sub_pixel_kernel(scale), persistent=False)
         last = self.tail[2]
         nn.init.zeros_(last.weight)  # type: ignore[arg-type]
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]
@@ -144,7 +146,7 @@ class Compact(TrainableNetwork):
     def _enlarged(self, frame: Tensor, feature: Tensor) -> Tensor:
         """The picture of a frame, as sub-pixels."""
         detail = keep_grey(self.tail(feature).float(), frame)
-        return detail + sub_pixels(frame, self.scale)
+        return detail + sub_pixels(frame, self.bicubic)
 
     def _flow(self, reference: Tensor, neighbour: Tensor) -> Tensor:
         return in_cache(self.refine, reference, neighbour, lucas_kanade(reference, neighbour))

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vsr.models.layers import in_cache
-from vsr.ops.warp import flow_warp
+from vsr.ops.warp import flow_warp, without_autocast
 
 # Smallest useful side of a pyramid level; below it the window covers the whole picture.
 _COARSEST = 12
@@ -36,7 +36,7 @@ def lucas_kanade(
     Source: Lucas & Kanade 1981; Bouguet 2000 (pyramid). Gradients of the mean of the reference and
     the warped neighbour double the range of convergence.
     """
-    with torch.autocast(reference.device.type, enabled=False):
+    with without_autocast(reference.device):
         pyramid = [(_gray(reference), _gray(neighbour))]
         while len(pyramid) < levels and min(pyramid[-1][0].shape[-2:]) >= 2 * _COARSEST:
             pyramid.append(tuple(_halve(picture) for picture in pyramid[-1]))  # type: ignore[arg-type]

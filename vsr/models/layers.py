@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import deepcopy
 from functools import partial
-from typing import Any, TypeGuard, cast
+from typing import Any, TypeGuard, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from vsr.devices import DTYPES, Precision
+from vsr.models.contract import TrainableNetwork
 from vsr.ops import int8
 from vsr.ops.convolve import SLOPE, convolve, convolve_by
+
+T = TypeVar("T")
 
 _IN_CACHE = 2**16  # pixels
 
@@ -164,6 +169,31 @@ def calibrate(network: object) -> int:
         block.packed = int8.pack(block.conv1, low, high), int8.pack(block.conv2, 0.0, most)
         block.packed_of, block.ranges = _weights_of(block), None
     return len(blocks)
+
+
+def in_half(network: T, precision: Precision) -> T:
+    """Copy a network with the weights of its convolutions in half precision.
+
+    For autocast, which otherwise converts them anew at each call, since they need no gradients. The
+    results are the same to the bit. Networks that are no `TrainableNetwork` stay as they are.
+
+    Args:
+        network: A `contract.VideoNetwork`; it is not changed, and shares all other tensors.
+        precision: "fp16" or "bf16"; with others `network` itself is returned.
+    """
+    if precision not in ("fp16", "bf16") or not isinstance(network, nn.Module):
+        return network
+    own = [part for part in network.modules() if isinstance(part, TrainableNetwork)]
+    if not own:
+        return network
+    known: dict[int, Any] = {id(x): x for x in (*network.parameters(), *network.buffers())}
+    for part in own:
+        for conv in part.modules():
+            if isinstance(conv, nn.Conv2d):
+                for value in conv.parameters():
+                    half = value.detach().to(DTYPES[precision])
+                    known[id(value)] = nn.Parameter(half, requires_grad=False)
+    return deepcopy(network, known)
 
 
 def _weights_of(block: ResidualBlock) -> tuple[int, ...]:

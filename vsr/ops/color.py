@@ -134,7 +134,8 @@ def planes_to_rgb(
 
     Args:
         planes: One or three (H, W) or (N, H, W) integer tensors with the sizes of `plane_sizes`,
-            on one device; not modified.
+            on one device; not modified. int16 stands for uint16 of the same bits, which few
+            operators of GPUs know.
         layout: Their meaning.
         dtype: Of the result; the arithmetic is always float32.
 
@@ -180,7 +181,8 @@ def rgb_to_planes(rgb: Tensor, layout: ColorLayout) -> tuple[Tensor, ...]:
 
     Returns:
         One or three contiguous (H, W) or (N, H, W) tensors with the sizes of `plane_sizes`; uint8
-        for a bit depth of 8, else uint16 with the value in the low bits.
+        for a bit depth of 8, else uint16 with the value in the low bits; on GPUs int16 of the same
+        bits.
     """
     if rgb.ndim == 3:
         return tuple(plane[0] for plane in rgb_to_planes(rgb[None], layout))
@@ -236,12 +238,18 @@ def _subsampled(layout: ColorLayout) -> list[tuple[int, int, float]]:
 
 
 def _normalise(codes: Tensor, scale: float, zero: float) -> Tensor:
+    if codes.dtype == torch.int16:
+        codes = codes.to(torch.int32).bitwise_and_(0xFFFF)
     return codes.to(torch.float32, copy=True).sub_(zero).div_(scale)
 
 
 def _quantise(values: Tensor, scale: float, zero: float, layout: ColorLayout) -> Tensor:
     codes = (values * scale).add_(zero).round_().clamp_(0, (1 << layout.bit_depth) - 1)
-    return codes.to(torch.uint8 if layout.bit_depth == 8 else torch.uint16)
+    if layout.bit_depth == 8:
+        return codes.to(torch.uint8)
+    if codes.device.type == "cpu":
+        return codes.to(torch.uint16)
+    return codes.to(torch.int32).to(torch.int16)
 
 
 def _lanczos(x: float) -> float:

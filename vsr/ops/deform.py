@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vsr.ops.warp import without_autocast
+
 # (x, offset, mask, weight, bias) -> (N, O, H, W)
 Operator = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
@@ -43,7 +45,7 @@ def deform_conv(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: T
     # On a CPU the plain form is about three times as fast (`scripts/bench.py deform`).
     fast = None if x.device.type == "cpu" else torchvision_operator(x.device.type)
     operator = fast or deform_conv_plain
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x.device):
         out = operator(x.float(), offset.float(), mask.float(), weight.float(), bias.float())
     return out.to(x.dtype)
 

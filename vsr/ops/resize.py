@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vsr.ops.warp import without_autocast
+
 
 def resize(x: Tensor, height: int, width: int) -> Tensor:
     """Resize pictures bicubically, with antialiasing when shrinking.
@@ -43,43 +45,43 @@ def resize(x: Tensor, height: int, width: int) -> Tensor:
     return flat.reshape(*batch, *flat.shape[-3:]).to(dtype)
 
 
-def sub_pixels(x: Tensor, factor: int) -> Tensor:
+def sub_pixels(x: Tensor, kernel: Tensor) -> Tensor:
     """Enlarge pictures bicubically, in the order of `nn.PixelShuffle`.
 
-    `pixel_shuffle(sub_pixels(x, factor), factor)` equals `resize(x, height * factor, width *
-    factor)`: each sub-pixel is a 5x5 filter of its own, so one convolution makes them all.
+    `pixel_shuffle(sub_pixels(x, sub_pixel_kernel(factor)), factor)` equals `resize(x, height *
+    factor, width * factor)`: each sub-pixel is a 5x5 filter of its own, so one convolution makes
+    them all.
 
     Args:
-        x: (N, C, H, W), any range; computed in float32 (float64 stays).
-        factor: 1 or more.
+        x: (N, C, H, W), any range; computed in the dtype of the kernel.
+        kernel: Of `sub_pixel_kernel` for C channels, on the device of `x`.
 
     Returns:
         (N, C * factor**2, H, W), channels last.
     """
     channels, height, width = x.shape[1:]
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
     rows, columns = (
         _mirrored(torch.arange(-2, side + 2, device=x.device), side) for side in (height, width)
     )
-    padded = x.index_select(-2, rows).index_select(-1, columns)
-    kernel = torch.tensor(_filters(factor), dtype=torch.float64).to(padded)
-    with torch.autocast(x.device.type, enabled=False):
+    padded = x.to(kernel.dtype).index_select(-2, rows).index_select(-1, columns)
+    with without_autocast(x.device):
         return F.conv2d(
-            padded.contiguous(memory_format=torch.channels_last),
-            kernel.repeat(int(channels), 1, 1, 1),
-            groups=channels,
+            padded.contiguous(memory_format=torch.channels_last), kernel, groups=channels
         )
 
 
-@cache
-def _filters(factor: int) -> NDArray[np.float64]:
-    """Keys' kernel at the sub-pixels of a pixel, over 5x5 around it: (factor**2, 1, 5, 5)."""
+def sub_pixel_kernel(factor: int, channels: int = 3, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Filters for `sub_pixels`, to be made once: (channels * factor**2, 1, 5, 5).
+
+    Keys' kernel at the sub-pixels of a pixel, over 5x5 pixels around it.
+    """
     offsets = (np.arange(factor) + 0.5) / factor - 0.5
     distance = np.abs(offsets[:, None] - np.arange(-2, 3))
     near = (1.5 * distance - 2.5) * distance**2 + 1
     far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
     line = np.where(distance <= 1, near, np.where(distance < 2, far, 0))
-    return (line[:, None, :, None] * line[None, :, None, :]).reshape(-1, 1, 5, 5)
+    kernel = (line[:, None, :, None] * line[None, :, None, :]).reshape(-1, 1, 5, 5)
+    return torch.tensor(np.tile(kernel, (channels, 1, 1, 1)), dtype=dtype)
 
 
 def _resize_rows(x: Tensor, size: int) -> Tensor:
@@ -87,6 +89,8 @@ def _resize_rows(x: Tensor, size: int) -> Tensor:
     old = x.shape[-2]
     if old == size:
         return x
+    if x.device.type == "mps":  # has no antialiased bicubic before torch 2.8
+        return _weighted_rows(x, size)
     if x.shape[-1] == 1:  # torch 2.13 gives one constant for a single column on CPUs
         return _resize_rows(x.expand(*x.shape[:-1], 2), size)[..., :1]
     # Padding by a whole number of output rows keeps the sampling grid in place.
@@ -100,6 +104,29 @@ def _resize_rows(x: Tensor, size: int) -> Tensor:
     rows = padded.shape[-2] * size // old
     out = F.interpolate(padded, size=(rows, x.shape[-1]), mode="bicubic", antialias=True)
     return out[..., steps * step_out : steps * step_out + size, :]
+
+
+def _weighted_rows(x: Tensor, size: int) -> Tensor:
+    """`_resize_rows` as a sum of rows of (N, C, H, W), each with its weight."""
+    old = x.shape[-2]
+    stretch = max(1.0, old / size)
+    centres = (torch.arange(size, device=x.device, dtype=torch.float32) + 0.5) * (old / size) - 0.5
+    first = (centres - 2 * stretch).ceil()
+    taps = []
+    for tap in range(ceil(4 * stretch) + 1):
+        distance = (first + tap - centres).abs() / stretch
+        near = (1.5 * distance - 2.5) * distance**2 + 1
+        far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+        taps.append(
+            torch.where(distance <= 1, near, far.where(distance < 2, torch.zeros_like(far)))
+        )
+    weights = torch.stack(taps)
+    weights = weights / weights.sum(0)
+    total = torch.zeros_like(x[..., :1, :]).expand(*x.shape[:-2], size, -1).clone()
+    for tap, weight in enumerate(weights):
+        rows = x.index_select(-2, _mirrored(first.long() + tap, old))
+        total.addcmul_(rows, weight[:, None])
+    return total
 
 
 def _mirrored(index: Tensor, size: int) -> Tensor:

@@ -94,8 +94,7 @@ class Merger:
         self.merged: Tensor | None = None
         self._grid = grid
         self._scale = scale
-        self._rows = blend_weights(grid.rows, scale)
-        self._columns = blend_weights(grid.columns, scale)
+        self._rows = self._columns = torch.empty(0)
 
     def add(self, box: Tile, tile: Tensor) -> None:
         """Add one tile; each of the grid's counts once.
@@ -114,7 +113,8 @@ class Merger:
         if self.merged is None:
             size = grid.height * scale, grid.width * scale
             self.merged = tile.new_zeros(*tile.shape[:-2], *size)
-            self._rows, self._columns = self._rows.to(tile.device), self._columns.to(tile.device)
+            self._rows = blend_weights(grid.rows, scale, tile.device)
+            self._columns = blend_weights(grid.columns, scale, tile.device)
         down = slice(box.top * scale, box.bottom * scale)
         across = slice(box.left * scale, box.right * scale)
         rows = self._rows[grid.rows.index((box.top, box.bottom)), down]
@@ -123,21 +123,25 @@ class Merger:
         self.merged[..., down, across].add_(weighted)
 
 
-def blend_weights(intervals: tuple[tuple[int, int], ...], scale: int = 1) -> Tensor:
+def blend_weights(
+    intervals: tuple[tuple[int, int], ...],
+    scale: int = 1,
+    device: torch.device | None = None,
+) -> Tensor:
     """Weight of each interval at every position: (len(intervals), length * scale).
 
     `rise[i]` goes from 0 to 1 where interval i takes over from its predecessor. Interval i weighs
     `rise[i] - rise[i + 1]`, so all weights add up to one.
     """
     length = intervals[-1][1] * scale
-    position = torch.arange(length, dtype=torch.float32) + 0.5
-    rises = [torch.ones(length)]
+    position = torch.arange(length, dtype=torch.float32, device=device) + 0.5
+    rises = [torch.ones_like(position)]
     for (_, stop), (start, _) in itertools.pairwise(intervals):
         overlap = (stop - start) * scale
         first, last = start * scale + overlap / 4, stop * scale - overlap / 4
         ramp = ((position - first) / max(last - first, 1e-6)).clamp(0, 1)
         rises.append((ramp * _STEPS).round() / _STEPS)
-    rises.append(torch.zeros(length))
+    rises.append(torch.zeros_like(position))
     return torch.stack([a - b for a, b in itertools.pairwise(rises)])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -12,6 +13,13 @@ Padding = Literal["zeros", "border"]
 Mode = Literal["bilinear", "bicubic"]
 
 _LONG = 16  # channels
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Compute in the dtypes of the tensors, also within autocast; not all devices know that."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def flow_warp(
@@ -40,7 +48,7 @@ def flow_warp(
     if padding == "zeros" and mode == "bilinear" and _has_rows(x):
         each = [_warp_rows(x[i : i + 1], flow[i : i + 1]) for i in range(len(x))]
         return torch.cat(each) if len(each) > 1 else each[0]
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x.device):
         flow = flow.float()
         rows = torch.arange(height, device=x.device, dtype=torch.float32).view(1, height, 1)
         columns = torch.arange(width, device=x.device, dtype=torch.float32).view(1, 1, width)
@@ -52,6 +60,10 @@ def flow_warp(
             ),
             dim=-1,
         )
+        if x.device.type == "mps":  # has neither before torch 2.13
+            mode = "bilinear"
+            if padding == "border":
+                grid, padding = grid.clamp(-1, 1), "zeros"
         warped = F.grid_sample(x.float(), grid, mode=mode, padding_mode=padding, align_corners=True)
     return warped.to(x.dtype)
 

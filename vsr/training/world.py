@@ -80,7 +80,9 @@ def join_world(device: str) -> Iterator[World]:
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     rank, local = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
-    chosen = choose_device(device, option="run.device", rank=local if size > 1 else 0)
+    chosen = choose_device(
+        device, option="run.device", rank=local if size > 1 else 0, kinds=("cuda",)
+    )
     if size == 1:
         yield World(rank=0, size=1, device=chosen)
         return
