@@ -18,6 +18,7 @@ from vsr.color import LUMA_WEIGHTS
 from vsr.devices import Precision, choose_device, describe_device
 from vsr.errors import OutOfMemoryError
 from vsr.inference.plan import Plan, describe, estimate_bytes
+from vsr.inference.queues import Copies
 from vsr.inference.runner import (
     LqFrame,
     computing,
@@ -26,7 +27,6 @@ from vsr.inference.runner import (
     squared_errors,
     upscale,
 )
-from vsr.inference.streams import Copies
 from vsr.models.zoo import ARCHITECTURES, ModelInfo
 from vsr.ops.color import ColorLayout, planes_to_rgb, rgb_to_planes
 from vsr.ops.deform import torchvision_operator

@@ -18,8 +18,8 @@ import torch
 
 from vsr.errors import MediaError
 from vsr.inference.plan import work_per_frame
+from vsr.inference.queues import Copies
 from vsr.inference.runner import upscale
-from vsr.inference.streams import Copies
 from vsr.inference.windows import Still
 from vsr.media.clock import output_clock, output_range
 from vsr.media.containers import PICTURES

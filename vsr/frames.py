@@ -19,8 +19,8 @@ from torch import Tensor
 from vsr.devices import choose_device
 from vsr.errors import ConfigError, FrameError
 from vsr.inference.plan import Plan, make_plan
+from vsr.inference.queues import Copies
 from vsr.inference.runner import LqFrame, Position, SrFrame, finish, upscale
-from vsr.inference.streams import Copies
 from vsr.inference.windows import Still, stills
 from vsr.media.filters import SceneScorer
 from vsr.models.contract import NetworkFacts, VideoNetwork, as_network, evaluating

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vsr.color import LUMA_WEIGHTS
 from vsr.errors import Cancel, DamagedError, DecodeError, VerifyError, stop_if
-from vsr.inference.queues import Sink, prefetch
+from vsr.inference.queues import Copies, Download, Sink, Stopwatch, Upload, prefetch
 from vsr.inference.runner import (
     LqFrame,
     Position,
@@ -28,7 +28,6 @@ from vsr.inference.runner import (
     squared_errors,
     upscale,
 )
-from vsr.inference.streams import Copies, Download, Stopwatch, Upload
 from vsr.inference.windows import Still, stills
 from vsr.media.clock import output_clock, output_range
 from vsr.media.containers import PICTURES, damaged_kind, target_kind

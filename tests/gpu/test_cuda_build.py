@@ -17,8 +17,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from vsr.devices import choose_device, describe_device
 from vsr.errors import ConfigError
 from vsr.inference.plan import Plan
+from vsr.inference.queues import Download
 from vsr.inference.runner import LqFrame, computing, finish, squared_errors, upscale
-from vsr.inference.streams import Download
 from vsr.models.layers import in_half
 from vsr.ops.color import ColorLayout, planes_to_rgb, rgb_to_planes
 
@@ -37,7 +37,7 @@ def _pretended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(torch.backends.cudnn, "enabled", False)
     monkeypatch.setattr("torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
     # Streams need the driver.
-    monkeypatch.setattr("vsr.inference.streams._APART", ())
+    monkeypatch.setattr("vsr.inference.queues._APART", ())
     with FakeTensorMode(), torch.inference_mode():
         yield
 

@@ -16,8 +16,8 @@ from synthetic import make_video
 from torch import Tensor, nn
 
 from vsr.color import SUBSAMPLING, Chroma
+from vsr.inference.queues import Copies
 from vsr.inference.runner import computing, upscale
-from vsr.inference.streams import Copies
 from vsr.inference.windows import Still
 from vsr.media.decode import Decoder
 from vsr.models.compact import Compact

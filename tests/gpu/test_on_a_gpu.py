@@ -15,8 +15,8 @@ from synthetic import make_video
 
 from vsr.devices import usable_gpus
 from vsr.inference.plan import Plan
+from vsr.inference.queues import Copies
 from vsr.inference.runner import LqFrame, SrFrame, upscale
-from vsr.inference.streams import Copies
 from vsr.models.zoo import load_model
 from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions
 from vsr.pipeline import enhance

@@ -14,7 +14,7 @@ from torch import Tensor
 from vsr.devices import DTYPES, Precision, best_float, release_memory, works_apart
 from vsr.errors import OutOfMemoryError, VsrError
 from vsr.inference.plan import Plan, describe, smaller
-from vsr.inference.streams import Copies, Download
+from vsr.inference.queues import Copies, Download
 from vsr.inference.windows import Window, segments, windows
 from vsr.models.contract import State, VideoNetwork, check_output
 from vsr.models.layers import calibrate, in_half
