@@ -183,8 +183,7 @@ def _enhanced(
         given = [to_lq(still, part, device) for still in stills]
         upscaled = upscale(given, network, part.inference, warn=lambda text: None)
         return [
-            copies.down(finished(done, part, options.strength).planes).arrays()
-            for done in upscaled
+            copies.down(finished(done, part, options.strength).planes).arrays() for done in upscaled
         ]
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vsr.models.contract import NetworkFacts, State, VideoNetwork
 from vsr.models.flow import lucas_kanade, upscale_flow
-from vsr.ops.warp import flow_warp
+from vsr.ops.warp import flow_warp, without_autocast
 
 # Share of the result before at full strength; all of it would never show anything new.
 _MOST = 0.8
@@ -52,7 +52,7 @@ class Steady(nn.Module):
         before = None if state is None else state[-2].float()
         shown = None if state is None else F.pixel_shuffle(state[-1].float(), self.scale)
         results = []
-        with torch.autocast(lq.device.type, enabled=False):
+        with without_autocast(lq.device):
             for frame, result in zip(lq.float().unbind(1), sr.float().unbind(1), strict=False):
                 if before is not None and shown is not None:
                     result = self._blended(frame, before, result, shown)
