@@ -11,7 +11,7 @@ from fractions import Fraction
 from itertools import islice
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -169,7 +169,8 @@ def _filled(plane: Plane, part: Job, job: Job) -> Plane:
     height, width = plane.shape
     down, across = part.encode.height // height, part.encode.width // width
     missing = -(-job.encode.height // down) - height, -(-job.encode.width // across) - width
-    return np.pad(plane, [(0, missing[0]), (0, missing[1])], mode="symmetric")
+    filled: Any = np.pad(plane, [(0, missing[0]), (0, missing[1])], mode="symmetric")
+    return cast(Plane, filled)
 
 
 def _enhanced(
