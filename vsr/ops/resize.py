@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
 from math import ceil, gcd
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from vsr.ops.warp import without_autocast
