@@ -31,7 +31,7 @@ def flow_warp(
         x: Features or frames, (N, C, H, W).
         flow: Displacement in pixels, (N, 2, H, W), (dx, dy).
         padding: Values outside: "zeros" or "border".
-        mode: "bicubic" is sharper, and overshoots.
+        mode: "bicubic" is sharper, and overshoots; Apple GPUs are given "bilinear" instead.
 
     Returns:
         (N, C, H, W), in the dtype of `x`. Grid and sampling are float32: half precision misplaces
