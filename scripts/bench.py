@@ -6,6 +6,7 @@
     python scripts/bench.py steady --data FOLDER       what --steady gains and costs
     python scripts/bench.py speed                      `vsr enhance` against its parts alone
     python scripts/bench.py codecs                     size, quality and speed of encoders
+    python scripts/bench.py workers                    a batch by two workers against one
     python scripts/bench.py scaling                    cost against size, length and threads
     python scripts/bench.py profile                    what a frame costs, by kind of operator
     python scripts/bench.py others                     against a network that others use on CPUs
@@ -47,7 +48,7 @@ from bench_gpu import gpu
 from bench_long import long, rehearsal
 from bench_networks import deform, limits, published
 from bench_others import others
-from bench_scaling import codecs, scaling, speed
+from bench_scaling import codecs, scaling, speed, workers
 from bench_speed import profile
 from bench_stability import stability, steady
 from bench_training import data, train
@@ -88,6 +89,7 @@ def main() -> None:
             "steady": steady,
             "speed": speed,
             "scaling": scaling,
+            "workers": workers,
             "codecs": codecs,
             "profile": profile,
             "others": others,

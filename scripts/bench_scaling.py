@@ -118,6 +118,36 @@ def scaling(
     print(f"{model}, {os.cpu_count()} processors")
 
 
+def workers(*, model: str = "compact-x4", films: int = 4, frames: int = 48) -> None:
+    """Print how much faster a batch is with two workers of one thread than with one.
+
+    Args:
+        model: Name or weight file.
+        films: Of the batch, 320x180.
+        frames: Of each.
+    """
+    taken = []
+    with tempfile.TemporaryDirectory() as name:
+        for index in range(films):
+            _film(Path(name) / f"{index}.mp4", frames, (320, 180))
+        sources = sorted(map(str, Path(name).glob("*.mp4")))
+        for count in (1, 2):
+            output = ["--output-dir", str(Path(name) / str(count)), "--workers", str(count)]
+            command = [sys.executable, "-m", "vsr", "batch", *sources, *output, "--model", model]
+            begin = time.monotonic()
+            subprocess.run(
+                [*command, "--no-skip", "--progress", "none"],
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                check=True,
+            )
+            taken.append(time.monotonic() - begin)
+    table(
+        ("workers of one thread", "time"), [(str(i), f"{t:.1f} s") for i, t in enumerate(taken, 1)]
+    )
+    print(f"\ntwo are {taken[0] / taken[1]:.2f} times as fast as one")
+    print(f"{model}, {films} films of {frames} frames, {os.cpu_count()} processors")
+
+
 def speed(*, model: str = "compact-x4", frames: int = 240, source: Path | None = None) -> None:
     """Print what `vsr enhance` takes from command to file, and its parts alone.
 
