@@ -68,9 +68,11 @@ def write_profile(path: Path, options: EnhanceOptions) -> None:
     `start`, `duration`, `overwrite` and `resume` are left out: they belong to one run.
 
     Raises:
-        ConfigError: The name does not end in .toml, or the file exists and is no profile.
+        ConfigError: An option is wrong, the name does not end in .toml, or the file exists and is
+            no profile.
         MuxError: It cannot be written.
     """
+    options = checked(options)
     if path.suffix != _SUFFIX:
         raise ConfigError(f"a profile is named something{_SUFFIX}; got '{path}'")
     if path.exists():
