@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 import threading
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,11 @@ from vsr.cli.main import main
 from vsr.data.datasets import BYTES_PER_PIXEL, read_pairs
 from vsr.data.layouts import PROTOCOLS, ClipFiles, open_training
 from vsr.errors import ConfigError, DatasetError
+from vsr.evaluation.metrics import luma
+from vsr.evaluation.natural import niqe
+from vsr.evaluation.perceptual import StLpips
 from vsr.inference.plan import make_plan
+from vsr.media.xpsnr import Xpsnr
 from vsr.models.basicvsr import BasicVSR
 from vsr.models.checkpoints import save_weights
 from vsr.models.zoo import find_model, load_model
@@ -104,7 +111,7 @@ def test_bicubic_equals_an_independent_computation(
     films = {name: film(2, seed) for seed, name in enumerate(names)}
     for name, frames in films.items():
         write_clip(tmp_path / "GT" / name, frames)
-    found = evaluate([], tmp_path, Measuring(protocol=protocol, over_time=False))
+    found = evaluate([], tmp_path, Measuring(protocol=protocol, metrics=("psnr", "ssim")))
     for name, frames in films.items():
         wanted = np.mean([by_hand(frame, degradation, on_luma) for frame in frames], axis=0)
         score = found.entries["bicubic"][name].score
@@ -135,7 +142,7 @@ def test_the_low_quality_side_on_disk_gives_the_same_numbers(tmp_path: Path) -> 
         write_clip(tmp_path / "given" / "GT" / name, frames)
         low = [shrunk(f[: SIZE[0], : SIZE[1]].astype(float), "bd").astype(np.uint8) for f in frames]
         write_clip(tmp_path / "given" / "BDx4" / name, low)
-    measuring = Measuring(protocol="vid4-bd", over_time=False)
+    measuring = Measuring(protocol="vid4-bd", metrics=("psnr", "ssim"))
     made, given = (evaluate([], tmp_path / side, measuring) for side in ("made", "given"))
     assert made.mean("bicubic") == given.mean("bicubic")
 
@@ -147,7 +154,7 @@ def test_numbers_do_not_depend_on_the_window(tmp_path: Path, model: str, toleran
     for window, whole in ((3, False), (5, False), (None, True)):
         options = InferenceOptions(window=window, precision="fp32", lookahead=4)
         measuring = Measuring(
-            protocol="folder-bi", inference=options, whole_clip=whole, over_time=False
+            protocol="folder-bi", inference=options, whole_clip=whole, metrics=("psnr", "ssim")
         )
         found = evaluate([model], tmp_path, measuring)
         psnrs.append([frame.psnr for frame in found.entries[model]["clip"].frames])
@@ -244,7 +251,7 @@ def test_memory_is_planned_by_the_figures_of_each_model(
     write_clip(tmp_path / "data" / "a", film(1))
     told: list[str] = []
     inference = InferenceOptions(device="cpu", precision="fp32", window=16, memory_limit=limit)
-    measuring = Measuring(protocol="folder-bi", inference=inference, over_time=False)
+    measuring = Measuring(protocol="folder-bi", inference=inference, metrics=("psnr", "ssim"))
     evaluate([name], tmp_path / "data", measuring, tell=told.append)
     height, width = (side // 4 for side in SIZE)
     wanted = [
@@ -307,7 +314,7 @@ def test_numbers_by_another_method_are_measured_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_clip(tmp_path / "data" / "a", film(2))
-    measuring, told = Measuring(protocol="folder-bi", over_time=False), []
+    measuring, told = Measuring(protocol="folder-bi", metrics=("psnr", "ssim")), []
 
     def run() -> None:
         path = tmp_path / "results.json"
@@ -328,7 +335,7 @@ def test_an_interrupted_run_keeps_what_it_measured(tmp_path: Path) -> None:
     for seed, name in enumerate("abc"):
         write_clip(tmp_path / "data" / name, film(2, seed))
     results, told = tmp_path / "results.json", []
-    measuring = Measuring(protocol="folder-bi", over_time=False)
+    measuring = Measuring(protocol="folder-bi", metrics=("psnr", "ssim"))
 
     def interrupt(line: str) -> None:
         if "bicubic, b" in line:
@@ -345,7 +352,7 @@ def test_networks_are_measured_as_their_names_are(tmp_path: Path) -> None:
     for seed, name in enumerate("ab"):
         write_clip(tmp_path / "data" / name, film(2, seed))
     measuring = Measuring(
-        protocol="folder-bi", over_time=False, inference=InferenceOptions(precision="fp32")
+        protocol="folder-bi", metrics=("psnr", "ssim"), inference=InferenceOptions(precision="fp32")
     )
     network: Any = load_model("compact-x4")
     network.train()
@@ -367,7 +374,7 @@ def test_networks_are_measured_as_their_names_are(tmp_path: Path) -> None:
 def test_progress_is_told_and_an_event_stops_the_measuring(tmp_path: Path) -> None:
     for seed, name in enumerate("ab"):
         write_clip(tmp_path / "data" / name, film(3, seed))
-    measuring = Measuring(protocol="folder-bi", over_time=False)
+    measuring = Measuring(protocol="folder-bi", metrics=("psnr", "ssim"))
     seen: list[vsr.EvaluateProgress] = []
     event = threading.Event()
 
@@ -425,7 +432,7 @@ def test_many_clips_cost_one_hash_and_few_writes(
     monkeypatch.setattr("vsr.models.zoo.sha256", lambda path: hashed.append(path) or "x")
     monkeypatch.setattr("vsr.benchmark.write_text", lambda path, text: written.append(path))
     monkeypatch.setattr("vsr.benchmark._LEAST_UNSAVED", 3600.0)
-    measuring = Measuring(protocol="folder-bi", over_time=False)
+    measuring = Measuring(protocol="folder-bi", metrics=("psnr", "ssim"))
     evaluate(["compact-x4"], tmp_path / "data", measuring, results=tmp_path / "results.json")
     assert (len(hashed), len(written)) == (1, 1)
 
@@ -433,7 +440,7 @@ def test_many_clips_cost_one_hash_and_few_writes(
 def test_a_changed_clip_is_measured_again(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "data" / "a", film(3))
     results, told = tmp_path / "results.json", []
-    measuring = Measuring(protocol="folder-bi", over_time=False)
+    measuring = Measuring(protocol="folder-bi", metrics=("psnr", "ssim"))
     evaluate([], tmp_path / "data", measuring, results=results, tell=told.append)
     (clip / "00000002.png").unlink()
     found = evaluate([], tmp_path / "data", measuring, results=results, tell=told.append)
@@ -489,7 +496,8 @@ def test_the_command_prints_the_table_and_writes_both_files(
 def test_many_clips_are_summed_up(tmp_path: Path) -> None:
     for index in range(11):
         write_clip(tmp_path / f"{index:02d}", film(1, index))
-    text = markdown(evaluate([], tmp_path, Measuring(protocol="folder-bi", over_time=False)))
+    measuring = Measuring(protocol="folder-bi", metrics=("psnr", "ssim"))
+    text = markdown(evaluate([], tmp_path, measuring))
     assert "| model   | mean " in text
     assert "11 clips" in text
 
@@ -521,3 +529,85 @@ def test_a_file_that_cannot_be_written_is_named_before_the_work(
         error = capsys.readouterr().err
         assert reason in error
         assert "bicubic, a" not in error
+
+
+def test_further_metrics_per_frame_and_clip_in_every_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    films = {}
+    for seed, name in enumerate("ab"):
+        base = film(2, seed)
+        films[name] = [np.tile(frame[:48, :64], (2, 3, 1)) for frame in base]
+        write_clip(tmp_path / "data" / name, films[name])
+    torch.manual_seed(0)
+    judge = StLpips("alex")  # the published weights are 64 MB; `tests/evaluation` loads such a file
+    monkeypatch.setattr("vsr.benchmark._loaded_stlpips", lambda device: judge)
+    files = {end: tmp_path / f"r.{end}" for end in ("json", "md", "csv")}
+    flags = [
+        "--json",
+        str(files["json"]),
+        "--markdown",
+        str(files["md"]),
+        "--csv",
+        str(files["csv"]),
+    ]
+    data = ["--data", str(tmp_path / "data"), "--protocol", "folder-bi", "--model", "bicubic"]
+    assert main(["evaluate", *data, "--metrics", "stlpips,niqe,xpsnr,flicker", *flags]) == 0
+    clips = json.loads(files["json"].read_text())["models"]["bicubic"]["clips"]
+    for name, frames in films.items():
+        found = clips[name]["frames"]
+        xpsnr = Xpsnr()
+        for index, gt in enumerate(frames):
+            low = shrunk(gt.astype(np.float64), "bi")
+            sr = rounded(both_axes(low, *gt.shape[:2])).astype(np.uint8)
+            pair = [torch.from_numpy(x).permute(2, 0, 1)[None] / 255 for x in (sr, gt)]
+            assert found[index]["stlpips"] == pytest.approx(judge(*pair).item(), rel=1e-3)
+            assert found[index]["niqe"] == pytest.approx(niqe(sr), rel=1e-3)
+            y = [luma(x).round().astype(np.uint8) for x in (sr, gt)]
+            assert found[index]["xpsnr"] == pytest.approx(xpsnr.score(*y), abs=1e-2)
+            assert found[index]["tof"] is None
+        assert found[1]["flicker"] > 0
+    rows = list(csv.DictReader(files["csv"].read_text().splitlines()))
+    assert [row["clip"] + row["frame"] for row in rows] == (
+        "a0 a1 amean b0 b1 bmean meanmean".split()  # noqa: SIM905
+    )
+    assert ",".join(rows[0]) == "model,clip,frame,psnr,ssim,flicker,stlpips,niqe,xpsnr"
+    assert (rows[0]["flicker"], float(rows[4]["niqe"])) == ("", clips["b"]["frames"][1]["niqe"])
+    assert float(rows[2]["xpsnr"]) == pytest.approx(np.mean([float(r["xpsnr"]) for r in rows[:2]]))
+    text = files["md"].read_text()
+    assert text == capsys.readouterr().out
+    for head in (
+        "ST-LPIPS, lower is better",
+        "NIQE, lower is better",
+        "XPSNR (dB), higher is better",
+    ):
+        assert re.search(rf"^\| {re.escape(head)} \| a +\| b +\| mean +\|$", text, re.M)
+    assert "tOF" not in text
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ("psnr,vmaf", "no metric 'vmaf'; known: psnr, ssim, tof, warping, flicker, stlpips, niqe"),
+        ("stlpips", "pip install --no-deps stlpips-pytorch==0.0.2"),
+        ("niqe", "64x48 is too small for niqe, which needs 192x96; leave it out of --metrics"),
+    ],
+)
+def test_metrics_that_cannot_be_measured_are_named_first(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    metrics: str,
+    message: str,
+) -> None:
+    def nothing(name: str) -> None:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("vsr.evaluation.perceptual.distribution", nothing)
+    vsr.benchmark._loaded_stlpips.cache_clear()
+    write_clip(tmp_path / "data" / "a", [f[:48, :64] for f in film(1)])
+    data = ["--data", str(tmp_path / "data"), "--protocol", "folder-bi", "--model", "bicubic"]
+    assert main(["evaluate", *data, "--metrics", metrics]) in (1, 2)
+    said = capsys.readouterr()
+    assert message in said.err
+    assert "bicubic, a" not in said.err

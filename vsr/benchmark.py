@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import math
 import os
@@ -10,7 +12,8 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache, partial
 from itertools import chain
 from os import PathLike
 from pathlib import Path
@@ -27,16 +30,29 @@ from vsr.data.degrade import BD_SCALE
 from vsr.data.layouts import PROTOCOLS, ClipFiles, Protocol, find_clips
 from vsr.devices import choose_device, choose_precision
 from vsr.errors import Cancel, ConfigError, DatasetError, stop_if
-from vsr.evaluation.metrics import SSIM_WINDOW, own_metric
-from vsr.evaluation.scores import WORST_FIRST, ClipScore, FrameScore, average, of_clip, score_frames
+from vsr.evaluation.metrics import SSIM_WINDOW, luma, own_metric
+from vsr.evaluation.natural import LEAST_SIDES, niqe
+from vsr.evaluation.perceptual import LEAST_SIDE, StLpips, load_stlpips
+from vsr.evaluation.scores import (
+    WORST_FIRST,
+    ClipScore,
+    FrameScore,
+    Measure,
+    average,
+    of_clip,
+    score_frames,
+)
 from vsr.files import check_place, write_text
 from vsr.inference.plan import MIB, make_plan, share_of_memory
 from vsr.inference.runner import LqFrame, upscale
+from vsr.media.xpsnr import Xpsnr
 from vsr.models.contract import NetworkFacts, VideoNetwork, as_network, evaluating
 from vsr.models.zoo import ModelInfo, device_of, facts_of, find_model, load_network
 from vsr.ops.color import to_picture
 from vsr.options import (
+    METRICS,
     NEVER,
+    STEADINESS,
     InferenceOptions,
     Measuring,
     differences,
@@ -212,9 +228,49 @@ def _measure(
         pairs,
         on_luma=protocol.on_luma,
         border=measuring.border,
-        over_time=measuring.over_time,
-        own=measuring.metric,
+        steadiness=measuring.metrics,
+        measures=_measures(measuring.metrics, model.device),
     )
+
+
+def _measures(metrics: Sequence[str], device: str) -> dict[str, Measure]:
+    """Prepare what is measured beside PSNR, SSIM and steadiness, for one clip.
+
+    Raises:
+        ConfigError: One is not known.
+        WeightsError: Those of ST-LPIPS are not installed.
+    """
+    found: dict[str, Measure] = {}
+    for name in metrics:
+        if ":" in name:
+            found[name] = own_metric(name)
+        elif name == "stlpips":
+            found[name] = partial(_stlpips, device)
+            _loaded_stlpips(device)
+        elif name == "niqe":
+            found[name] = lambda sr, gt: niqe(sr)
+        elif name == "xpsnr":
+            judge = Xpsnr()
+            found[name] = lambda sr, gt, judge=judge: judge.score(  # type: ignore[misc]
+                *(luma(picture).round().astype(np.uint8) for picture in (sr, gt))
+            )
+        elif name not in METRICS:
+            known = ", ".join(METRICS)
+            raise ConfigError(
+                f"no metric '{name}'; known: {known}, or a function of your own as module:name"
+            )
+    return found
+
+
+@cache
+def _loaded_stlpips(device: str) -> StLpips:
+    return load_stlpips("alex").to(device)
+
+
+def _stlpips(device: str, sr: Image, gt: Image) -> float:
+    pictures = [torch.from_numpy(x).to(device).permute(2, 0, 1)[None] / 255 for x in (sr, gt)]
+    with torch.inference_mode():
+        return float(_loaded_stlpips(device)(*pictures))
 
 
 def _run_clip(
@@ -271,6 +327,15 @@ def _check_size(clip: ClipFiles, truth: Image, measuring: Measuring) -> None:
             f"clip '{clip.name}': {width}x{height} less a border of {measuring.border} is smaller "
             f"than SSIM's window of {SSIM_WINDOW}x{SSIM_WINDOW}"
         )
+    least = LEAST_SIDE["alex"]
+    sides = {"stlpips": (least, least), "niqe": LEAST_SIDES}
+    for name in sides.keys() & set(measuring.metrics):
+        short, long = sides[name]
+        if min(height, width) < short or max(height, width) < long:
+            raise DatasetError(
+                f"clip '{clip.name}': {width}x{height} is too small for {name}, which needs "
+                f"{long}x{short}; leave it out of --metrics"
+            )
 
 
 def _models(
@@ -350,14 +415,13 @@ def _of_network(name: str, network: VideoNetwork, device: str) -> Candidate:
 def _settings(measuring: Measuring) -> dict[str, Any]:
     """List what numbers depend on; results measured otherwise do not go into one table."""
     options = measuring.inference
-    for name in measuring.metric:
-        own_metric(name)
-    own = {name: source_hash(name) for name in measuring.metric}
+    _measures(measuring.metrics, str(choose_device(options.device)))
+    own = {name: source_hash(name) for name in measuring.metrics if ":" in name}
     return {
         "whole_clip": measuring.whole_clip,
         "border": measuring.border,
         "frames": measuring.frames,
-        "over_time": measuring.over_time,
+        "metrics": sorted({"psnr", "ssim", *measuring.metrics} - own.keys()),
         "precision": choose_precision(options.precision, choose_device(options.device)),
         "window": options.window,
         "lookahead": options.lookahead,
@@ -376,7 +440,7 @@ def _line(model: str, clip: str, score: ClipScore, seconds: float) -> str:
 
 # With more clips than this only the mean is printed; the JSON has all.
 _MOST_COLUMNS = 10
-_VERSION = 3
+_VERSION = 4
 # Of metrics and degradations; to be raised when they give other numbers, so that nobody's table
 # mixes those with numbers from before.
 _METHOD = 1
@@ -390,7 +454,11 @@ _MEASURES = {
     "tof": ("tOF (px)", 1, 3),
     "warping": ("warping error (1e-3)", 1000, 3),
     "flicker": ("flicker (levels)", 1, 3),
+    "stlpips": ("ST-LPIPS", 1, 4),
+    "niqe": ("NIQE", 1, 2),
+    "xpsnr": ("XPSNR (dB)", 1, 2),
 }
+_FURTHER = {"stlpips": "lower is better", "niqe": "lower is better", "xpsnr": "higher is better"}
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 
@@ -569,8 +637,10 @@ def markdown(results: Results, width: int | None = None) -> str:
         f"{results.protocol}, x{results.scale}: PSNR (dB) / SSIM on {channel}, 8-bit frames, "
         f"mean over frames, then over {over}"
     )
-    tables = [_quality_table(results, names if 1 < len(names) <= _MOST_COLUMNS else [])]
-    if all(results.mean(model).tof is not None for model in results.entries):
+    shown = names if 1 < len(names) <= _MOST_COLUMNS else []
+    tables = [_quality_table(results, shown)]
+    tables += [_further_table(results, shown, name) for name in _FURTHER if _has(results, name)]
+    if any(_has(results, name) for name in STEADINESS):
         tables.append(_over_time(results))
     if any(results.mean(model).own for model in results.entries):
         tables.append(_own(results))
@@ -589,16 +659,36 @@ def _quality_table(results: Results, names: Sequence[str]) -> Table:
     return ("model", *names, "mean"), rows
 
 
+def _further_table(results: Results, names: Sequence[str], measure: str) -> Table:
+    rows = []
+    for model, clips in results.entries.items():
+        scores = [*(clips[name].score for name in names), results.mean(model)]
+        rows.append((model, *(_cell(getattr(score, measure), measure) for score in scores)))
+    return (f"{_MEASURES[measure][0]}, {_FURTHER[measure]}", *names, "mean"), rows
+
+
+def _has(results: Results, measure: str) -> bool:
+    return any(getattr(results.mean(model), measure) is not None for model in results.entries)
+
+
+def _cell(value: float | None, measure: str) -> str:
+    _, factor, digits = _MEASURES[measure]
+    return "-" if value is None else f"{factor * value:.{digits}f}"
+
+
 def _over_time(results: Results) -> Table:
+    shown = [name for name in STEADINESS if _has(results, name)]
     rows = []
     for model in results.entries:
         mean = results.mean(model)
         warping = _warping(mean.warping, mean.warping_absolute)
-        rows.append((model, f"{mean.tof:.3f}", warping, f"{mean.flicker:.3f}"))
+        cells = {name: _cell(getattr(mean, name), name) for name in shown} | {"warping": warping}
+        rows.append((model, *(cells[name] for name in shown)))
     mean = results.mean(next(iter(results.entries)))
-    warping = _warping(mean.warping_of_truth, mean.warping_absolute_of_truth)
-    rows.append(("the truth itself", "0", warping, "0"))
-    return ("model", "tOF (px)", "warping (1e-3 / levels)", "flicker (levels)"), rows
+    truth = {"warping": _warping(mean.warping_of_truth, mean.warping_absolute_of_truth)}
+    rows.append(("the truth itself", *(truth.get(name, "0") for name in shown)))
+    heads = {**{name: _MEASURES[name][0] for name in shown}, "warping": "warping (1e-3 / levels)"}
+    return ("model", *(heads[name] for name in shown)), rows
 
 
 def _own(results: Results) -> Table:
@@ -608,8 +698,8 @@ def _own(results: Results) -> Table:
 
 
 def _warping(squared: float | None, absolute: float | None) -> str:
-    assert squared is not None
-    assert absolute is not None
+    if squared is None or absolute is None:
+        return "-"
     return f"{1000 * squared:.3f} / {absolute:.3f}"
 
 
@@ -634,6 +724,31 @@ def _worst_of(clips: Mapping[str, ClipResult], measure: str) -> str:
         return ""
     value, name = min(found, key=lambda pair: WORST_FIRST[measure] * pair[0])
     return f"{name} {clips[name].score.worst[measure][0]}: {factor * value:.{digits}f}"
+
+
+def comma_separated(results: Results) -> str:
+    """Write every frame as a line of CSV, with the means of each clip and model.
+
+    The column `frame` counts from 0, or is "mean"; `clip` is "mean" for the mean over clips. A
+    value that a frame does not have is empty.
+    """
+    shown = [f.name for f in fields(FrameScore) if f.name != "own" and _has(results, f.name)]
+    own = list(results.mean(next(iter(results.entries))).own)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("model", "clip", "frame", *shown, *own))
+
+    def write(model: str, clip: str, frame: int | str, score: FrameScore) -> None:
+        values = [getattr(score, name) for name in shown]
+        writer.writerow((model, clip, frame, *values, *(score.own[name] for name in own)))
+
+    for model, clips in results.entries.items():
+        for clip, entry in clips.items():
+            for index, frame in enumerate(entry.frames):
+                write(model, clip, index, frame)
+            write(model, clip, "mean", entry.score)
+        write(model, "mean", "mean", results.mean(model))
+    return text.getvalue()
 
 
 def table(

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from annotated_types import Interval
 from tyro.conf import arg
+from tyro.constructors import PrimitiveConstructorSpec
 
 from vsr.errors import ConfigError
 
@@ -37,6 +38,20 @@ Deinterlace = Literal["auto", "off", "frame", "field"]
 SoundChoice = Literal["copy", "pcm"]
 PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 TrainingPrecision = Literal["auto", "fp32", "bf16", "fp16"]
+METRICS = ("psnr", "ssim", "tof", "warping", "flicker", "stlpips", "niqe", "xpsnr")
+STEADINESS = ("tof", "warping", "flicker")
+STANDARD = ("psnr", "ssim", *STEADINESS)
+Metrics = Annotated[
+    tuple[str, ...],
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="NAME,...",
+        instance_from_str=lambda words: tuple(word for word in words[0].split(",") if word),
+        is_instance=lambda value: isinstance(value, tuple),
+        str_from_instance=lambda value: [",".join(value)],
+    ),
+    arg(metavar="NAME,..."),
+]
 ProtocolName = Literal[
     "vid4-bi",
     "vid4-bd",
@@ -227,13 +242,15 @@ class Measuring:
     frames: Positive | None = None
     """Frames of each clip, from the first; by default all."""
 
-    over_time: Annotated[
-        bool, arg(help="Do not measure steadiness: tOF, warping error, flicker.")
-    ] = True
-    """Measure steadiness too: tOF, warping error, flicker."""
-
-    metric: Annotated[tuple[str, ...], arg(metavar="MODULE:NAME")] = ()
-    """Metrics of your own, functions of (output, truth): (H, W, 3) uint8 RGB to a number."""
+    metrics: Metrics = STANDARD
+    """What is measured, comma-separated. psnr, ssim: always, on Y or RGB as the protocol says;
+    higher is better; comparable with papers that follow the protocol. stlpips: how different frames
+    look; lower is better; comparable with stlpips-pytorch 0.0.2 (alex), not with LPIPS. niqe: how
+    unnatural a frame is, without a truth; lower is better; comparable with calculate_niqe of
+    BasicSR. xpsnr: PSNR of Y, errors weighed by how well they are seen; higher is better;
+    comparable with FFmpeg's filter on the same frames. tof, warping, flicker: unsteadiness; lower
+    is better, down to the truth's own; comparable among results of vsr only. module:name: a
+    function of your own of (output, truth), (H, W, 3) uint8 RGB each, to a number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

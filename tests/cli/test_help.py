@@ -79,7 +79,7 @@ def test_usage_names_what_is_wanted(command: str, usage: str) -> None:
 
 def test_flags_of_what_is_on_say_what_they_do() -> None:
     assert "Start over" in help_of("enhance")
-    assert "--no-over-time" in help_of("evaluate")
+    assert "--metrics" in help_of("evaluate")
 
 
 def test_a_wrong_choice_names_the_right_ones(capsys: pytest.CaptureFixture[str]) -> None:

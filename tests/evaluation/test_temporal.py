@@ -88,7 +88,7 @@ def test_a_clip_names_its_worst_frames() -> None:
     sr = [f.copy() for f in gt]
     for index, levels in ((3, 40), (1, 20), (0, 9), (2, 3), (4, 1)):
         sr[index][:10] ^= np.uint8(levels)
-    found = of_clip(score_frames(zip(sr, gt, strict=True), over_time=False))
+    found = of_clip(score_frames(zip(sr, gt, strict=True), steadiness=()))
     assert found.worst == {"psnr": (3, 1, 0)}
     assert found.tof is None
 
@@ -109,8 +109,8 @@ def test_means_are_over_frames_then_over_clips() -> None:
     gt = clip(3)
     noisy = [np.clip(f.astype(int) + 5, 0, 255).astype(np.uint8) for f in gt]
     worse = [np.clip(f.astype(int) + 9, 0, 255).astype(np.uint8) for f in gt]
-    one = of_clip(score_frames(zip(noisy, gt, strict=True), over_time=False))
-    two = of_clip(score_frames(zip(worse[:1], gt[:1], strict=True), over_time=False))
+    one = of_clip(score_frames(zip(noisy, gt, strict=True), steadiness=()))
+    two = of_clip(score_frames(zip(worse[:1], gt[:1], strict=True), steadiness=()))
     assert average([one, two]).psnr == pytest.approx((one.psnr + two.psnr) / 2)
     assert average([one, two]).frames == 4
 
@@ -119,7 +119,7 @@ def test_a_black_frame_does_not_make_the_mean_infinite() -> None:
     black = np.zeros_like(clip(1)[0])
     gt = [black, *clip(2)]
     sr = [black, *(np.clip(frame.astype(int) + 4, 0, 255).astype(np.uint8) for frame in gt[1:])]
-    frames = score_frames(zip(sr, gt, strict=True), over_time=False)
+    frames = score_frames(zip(sr, gt, strict=True), steadiness=())
     assert frames[0].psnr == inf
     assert of_clip(frames).psnr == pytest.approx(np.mean([frame.psnr for frame in frames[1:]]))
     assert of_clip(frames[:1]).psnr == inf

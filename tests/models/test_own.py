@@ -75,7 +75,7 @@ def test_the_example_of_the_page_trains_evaluates_and_enhances(folder: Path) -> 
     network = load_model(model)
     assert network.channels == 24  # type: ignore[attr-defined]
 
-    measuring = vsr.Measuring(protocol="folder-bi", over_time=False, metric=("my_network:bias",))
+    measuring = vsr.Measuring(protocol="folder-bi", metrics=("psnr", "my_network:bias"))
     measured = evaluate([model], "held-out", measuring, results=folder / "results.json")
     assert measured.mean(model).psnr == pytest.approx(measured.mean("bicubic").psnr, abs=2)
     assert 0 <= measured.mean(model).own["my_network:bias"] < 5

@@ -72,7 +72,7 @@ def test_reds4_is_measured_as_papers_measure_it(reds: Path, tmp_path: Path) -> N
     measuring = Measuring(
         protocol="reds4",
         whole_clip=True,
-        over_time=False,
+        metrics=("psnr", "ssim"),
         inference=InferenceOptions(device="cpu", precision="fp32"),
     )
     results = evaluate([weights], reds, measuring)

@@ -20,6 +20,7 @@ def evaluate(
     measuring: Annotated[Measuring, arg(name=""), OmitArgPrefixes],
     json_: Annotated[Path | None, arg(metavar="FILE.json")] = None,
     markdown: Annotated[Path | None, arg(metavar="FILE.md")] = None,
+    csv: Annotated[Path | None, arg(metavar="FILE.csv")] = None,
 ) -> int:
     """Measure models on a test set and print the table of the papers, bicubic first.
 
@@ -28,15 +29,18 @@ def evaluate(
         data: Folder of the test set; a missing low-quality side is made; required.
         json_: Write all numbers, frame by frame; clips already in the file are not measured again.
         markdown: Write the table.
+        csv: Write a line for each frame, and for the means of clips and models.
     """
+    from vsr.benchmark import comma_separated
     from vsr.benchmark import evaluate as run
     from vsr.benchmark import markdown as table
     from vsr.files import check_place, write_text
     from vsr.media.containers import check_record
 
-    if markdown is not None:
-        check_record(markdown, "--markdown", is_json=False)
-        check_place(markdown)
+    for path, flag in ((markdown, "--markdown"), (csv, "--csv")):
+        if path is not None:
+            check_record(path, flag, is_json=False)
+            check_place(path)
     results = run(
         model,
         data,
@@ -48,4 +52,6 @@ def evaluate(
     print(table(results, width))
     if markdown is not None:
         write_text(markdown, table(results) + "\n")
+    if csv is not None:
+        write_text(csv, comma_separated(results))
     return 0

@@ -22,9 +22,9 @@ def export(
     safetensors: bool = False,
     overwrite: bool = False,
 ) -> int:
-    """Write a network for other engines (TensorRT, OpenVINO, VapourSynth and more): OUT.onnx.
+    """Write a network as ONNX, for TensorRT, OpenVINO, VapourSynth and others.
 
-    It gets its name once onnxruntime computes with it what PyTorch does, window after window.
+    The file appears only after onnxruntime has computed with it what PyTorch does.
 
     Args:
         model: A name from `vsr models`, or a weight file.

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from math import isfinite
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from math import isfinite, isnan
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr.evaluation.metrics import Image, luma, own_metric, psnr, ssim
+from vsr.evaluation.metrics import Image, luma, psnr, ssim
 from vsr.evaluation.temporal import (
     Flow,
     Mask,
@@ -20,10 +20,21 @@ from vsr.evaluation.temporal import (
     visible,
     warping_error,
 )
+from vsr.options import STEADINESS
 
 # Number of worst frames listed, and by what: times the sign, the lowest is the worst.
 WORST = 3
-WORST_FIRST = {"psnr": 1, "tof": -1, "warping": -1, "flicker": -1}
+WORST_FIRST = {
+    "psnr": 1,
+    "tof": -1,
+    "warping": -1,
+    "flicker": -1,
+    "stlpips": -1,
+    "niqe": -1,
+    "xpsnr": 1,
+}
+Measure = Callable[[Image, Image], float]
+"""Of output and truth, (H, W, 3) uint8 RGB each; not a number where it has no value."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +49,9 @@ class FrameScore:
         warping_absolute: Mean absolute warping error in 8-bit levels.
         warping_of_truth, warping_absolute_of_truth: The same of the truth itself.
         flicker: Mean absolute change of the error of Y, in 8-bit levels.
+        stlpips: ST-LPIPS.
+        niqe: NIQE of the output.
+        xpsnr: dB, of Y.
         own: By metrics of the user's own, package.module:name.
     """
 
@@ -49,6 +63,9 @@ class FrameScore:
     warping_of_truth: float | None = None
     warping_absolute_of_truth: float | None = None
     flicker: float | None = None
+    stlpips: float | None = None
+    niqe: float | None = None
+    xpsnr: float | None = None
     own: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -58,8 +75,8 @@ class ClipScore(FrameScore):
 
     Attributes:
         frames: Their number.
-        worst: By measure ("psnr", "tof", "warping", "flicker"), indices of the worst frames from
-            0, the worst first; of a clip only.
+        worst: By measure, a key of `WORST_FIRST`: indices of the worst frames from 0, the worst
+            first; of a clip only.
     """
 
     frames: int
@@ -80,8 +97,8 @@ def score_frames(
     *,
     on_luma: bool = True,
     border: int = 0,
-    over_time: bool = True,
-    own: Sequence[str] = (),
+    steadiness: Collection[str] = STEADINESS,
+    measures: Mapping[str, Measure] | None = None,
 ) -> list[FrameScore]:
     """Score every frame of a clip; two pairs are held at a time.
 
@@ -89,8 +106,10 @@ def score_frames(
         pairs: (output, truth), both (H, W, 3) uint8, in presentation order.
         on_luma: PSNR and SSIM on Y instead of RGB.
         border: Pixels ignored at each edge, for PSNR and SSIM.
-        over_time: Include scores that need a previous frame; they cost three flows per frame.
-        own: Metrics of the user's own.
+        steadiness: Which of the scores that need a previous frame; "tof" and "warping" cost three
+            flows per frame.
+        measures: Others, called once per frame, in order: by the name of a field of `FrameScore`,
+            or, where there is a colon in it, of the user's own.
     """
     scores: list[FrameScore] = []
     before: _Step | None = None
@@ -100,30 +119,32 @@ def score_frames(
             ssim(sr, gt, on_luma=on_luma, border=border),
         )
         now = _Step(sr=sr, gt=gt, error=luma(sr) - luma(gt))
-        if before is None or not over_time:
-            score = FrameScore(psnr=quality[0], ssim=quality[1])
-        else:
-            score = _with_time(quality, before, now)
-        scores.append(replace(score, own={name: own_metric(name)(sr, gt) for name in own}))
+        found: dict[str, Any] = {}
+        if before is not None:
+            found = _over_time(before, now, steadiness)
+        judged = {name: measure(sr, gt) for name, measure in (measures or {}).items()}
+        found |= {name: x for name, x in judged.items() if ":" not in name and not isnan(x)}
+        own = {name: x for name, x in judged.items() if ":" in name}
+        scores.append(FrameScore(psnr=quality[0], ssim=quality[1], own=own, **found))
         before = now
     return scores
 
 
-def _with_time(quality: tuple[float, float], before: _Step, now: _Step) -> FrameScore:
+def _over_time(before: _Step, now: _Step, wanted: Collection[str]) -> dict[str, float]:
+    found = {}
+    if "flicker" in wanted:
+        found["flicker"] = flicker(before.error, now.error)
+    if not {"tof", "warping"} & set(wanted):
+        return found
     to_previous: Flow = flow(now.gt, before.gt)
-    seen: Mask = visible(to_previous, flow(before.gt, now.gt))
-    warping = warping_error(before.sr, now.sr, to_previous, seen)
-    of_truth = warping_error(before.gt, now.gt, to_previous, seen)
-    return FrameScore(
-        psnr=quality[0],
-        ssim=quality[1],
-        tof=flow_difference(flow(now.sr, before.sr), to_previous),
-        warping=warping.squared,
-        warping_absolute=warping.absolute,
-        warping_of_truth=of_truth.squared,
-        warping_absolute_of_truth=of_truth.absolute,
-        flicker=flicker(before.error, now.error),
-    )
+    if "tof" in wanted:
+        found["tof"] = flow_difference(flow(now.sr, before.sr), to_previous)
+    if "warping" in wanted:
+        seen: Mask = visible(to_previous, flow(before.gt, now.gt))
+        for end, first, second in (("", before.sr, now.sr), ("_of_truth", before.gt, now.gt)):
+            error = warping_error(first, second, to_previous, seen)
+            found |= {f"warping{end}": error.squared, f"warping_absolute{end}": error.absolute}
+    return found
 
 
 def of_clip(frames: Sequence[FrameScore]) -> ClipScore:
