@@ -23,7 +23,7 @@ LAYERS: list[set[str]] = [
     {"profiles"},
     {"devices", "ops", "media"},
     {"models", "data", "evaluation"},
-    {"inference"},
+    {"inference", "results"},
     {"plan", "training", "benchmark", "export"},
     {"rehearsal"},
     {"reporting"},

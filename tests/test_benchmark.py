@@ -19,7 +19,7 @@ from scipy.ndimage import correlate1d
 from synthetic import make_video
 
 import vsr
-from vsr.benchmark import Measuring, evaluate, markdown
+from vsr.benchmark import Measuring, evaluate
 from vsr.cli.main import main
 from vsr.data.datasets import BYTES_PER_PIXEL, read_pairs
 from vsr.data.layouts import PROTOCOLS, ClipFiles, open_training
@@ -34,6 +34,7 @@ from vsr.models.checkpoints import save_weights
 from vsr.models.zoo import find_model, load_model
 from vsr.ops.color import to_picture
 from vsr.options import InferenceOptions
+from vsr.results import markdown
 from vsr.training.validation import validate
 
 
@@ -430,8 +431,8 @@ def test_many_clips_cost_one_hash_and_few_writes(
         write_clip(tmp_path / "data" / str(index), film(1, index))
     hashed, written = [], []
     monkeypatch.setattr("vsr.models.zoo.sha256", lambda path: hashed.append(path) or "x")
-    monkeypatch.setattr("vsr.benchmark.write_text", lambda path, text: written.append(path))
-    monkeypatch.setattr("vsr.benchmark._LEAST_UNSAVED", 3600.0)
+    monkeypatch.setattr("vsr.results.write_text", lambda path, text: written.append(path))
+    monkeypatch.setattr("vsr.results._LEAST_UNSAVED", 3600.0)
     measuring = Measuring(protocol="folder-bi", metrics=("psnr", "ssim"))
     evaluate(["compact-x4"], tmp_path / "data", measuring, results=tmp_path / "results.json")
     assert (len(hashed), len(written)) == (1, 1)

@@ -13,11 +13,12 @@ from markdown import ROOT, blocks
 from synthetic import make_pictures, make_video
 
 import vsr
-from vsr.benchmark import evaluate, markdown
+from vsr.benchmark import evaluate
 from vsr.cli.main import main
 from vsr.errors import CheckpointFormatError, ConfigError
 from vsr.models.contract import NetworkFacts
 from vsr.models.zoo import build, card, facts_of, find_model, load_model
+from vsr.results import markdown
 from vsr.training.checkpoint import start_from
 from vsr.training.loop import train
 from vsr.training.options import read_options

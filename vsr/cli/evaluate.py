@@ -31,11 +31,11 @@ def evaluate(
         markdown: Write the table.
         csv: Write a line for each frame, and for the means of clips and models.
     """
-    from vsr.benchmark import comma_separated
     from vsr.benchmark import evaluate as run
-    from vsr.benchmark import markdown as table
     from vsr.files import check_place, write_text
     from vsr.media.containers import check_record
+    from vsr.results import comma_separated
+    from vsr.results import markdown as table
 
     for path, flag in ((markdown, "--markdown"), (csv, "--csv")):
         if path is not None:
