@@ -89,7 +89,10 @@ def write_page(path: Path, value: dict[str, Any]) -> None:
     Raises:
         MuxError: The disk refuses.
     """
-    template = files("vsr.report").joinpath("page.html").read_text(encoding="utf-8")
+    place = files("vsr.report")
+    template = place.joinpath("page.html").read_text(encoding="utf-8")
+    for part in ("divider.css", "divider.js"):
+        template = template.replace(f"{{{{{part}}}}}", place.joinpath(part).read_text("utf-8"))
     # "</script>" in a file name must not end the data.
     data = json.dumps(value, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
     head, tail = template.split("{{data}}")
