@@ -37,7 +37,7 @@ LAYERS: list[set[str]] = [
     {"cli"},
     {"__init__", "__main__"},
 ]
-PLANNED = {"ui"}
+PLANNED: set[str] = set()
 # Within a line `data` may use `media`, which computes nothing; `devices` and `ops` stand apart.
 # Files are not the business of what computes; training reaches them through `data`.
 FORBIDDEN: dict[str, set[str]] = {
@@ -50,7 +50,7 @@ FORBIDDEN: dict[str, set[str]] = {
 ALLOWED: dict[str, set[str]] = {"inference": {"vsr.media.timing"}}
 TORCH_FREE = ("errors", "options", "profiles", "color", "files", "media")
 TORCH_FREE_MODULES = ("vsr.data.recipe", "vsr.training.options")
-MOST_FILES = 130
+MOST_FILES = 140
 MOST_LINES = 800
 LONGEST_FUNCTION = 70
 MOST_LOADED = 64

@@ -23,6 +23,7 @@ from vsr.errors import (
     VerifyError,
     VsrError,
 )
+from vsr.media.containers import work_path
 from vsr.media.probe import probe
 from vsr.media.types import check
 from vsr.media.verify import VerifyResult, verify
@@ -30,7 +31,6 @@ from vsr.models.compact import Compact
 from vsr.models.zoo import load_model
 from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions
 from vsr.pipeline import Progress, enhance
-from vsr.work import work_path
 
 FAST = EncodeOptions(preset="ultrafast", crf=10)
 

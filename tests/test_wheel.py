@@ -27,7 +27,7 @@ def test_the_wheel_alone_upscales_with_the_bundled_weights(tmp_path: Path) -> No
         names = archive.namelist()
         archive.extractall(tmp_path / "site")
     assert "vsr/models/weights/compact-x4.safetensors" in names
-    assert "vsr/py.typed" in names
+    assert {"vsr/py.typed", "vsr/report/divider.js", "vsr/ui/static/index.html"} <= set(names)
     about = tmp_path / "site" / f"vsr_enhance-{__version__}.dist-info"
     assert "vsr = vsr.__main__:run" in (about / "entry_points.txt").read_text()
     code = (

@@ -39,7 +39,7 @@ from vsr.media.types import FrameMarks, PlanarFrame, marks_of
 from vsr.media.verify import Expected, VerifyResult, verify
 from vsr.models.contract import State, VideoNetwork
 from vsr.models.zoo import ModelInfo, load_network
-from vsr.ops.color import planes_to_rgb, rgb_to_planes
+from vsr.ops.color import planes_to_rgb, rgb_to_planes, to_picture
 from vsr.options import EnhanceOptions, text_of
 from vsr.plan import Job, plan_job
 from vsr.rehearsal import rehearse
@@ -63,6 +63,7 @@ from vsr.work import (
     request,
 )
 
+Shown = NDArray[np.uint8]
 Part = Literal["decoder", "network", "encoder"]
 """Parts of the work that go on at once; the slowest sets the pace."""
 
@@ -133,6 +134,7 @@ def enhance(
     planned: Callable[[Job], None] = lambda job: None,
     load: Callable[[ModelInfo, str], VideoNetwork] = load_network,
     cancel: Cancel | None = None,
+    shown: Callable[[Callable[[], Shown]], None] = lambda picture: None,
 ) -> EnhanceResult:
     """Enhance a video file; the target appears only when it is complete and verified.
 
@@ -149,6 +151,8 @@ def enhance(
         load: Gives the network for a device; to keep it from one file to the next.
         cancel: Set it, from any thread, to stop as Ctrl-C does: before the next call of the
             network, or the next frame that is decoded or verified.
+        shown: Called after each frame with a function that gives its picture, upright: (H, W, 3)
+            uint8 RGB, HDR without tone mapping.
 
     Raises:
         ConfigError: An option is wrong.
@@ -178,7 +182,7 @@ def enhance(
         stop()
         network = TimedNetwork(load(job.model, job.inference.device), before=stop)
         resumed = work.ledger.frames
-        summary, marks = run(job, network, options, work.ledger, progress, tell, stop)
+        summary, marks = run(job, network, options, work.ledger, progress, tell, stop, shown)
         made = Made(
             summary=summary,
             marks=marks,
@@ -315,6 +319,7 @@ def run(
     progress: Callable[[Progress], None],
     warn: Warnings,
     stop: Callable[[], None],
+    shown: Callable[[Callable[[], Shown]], None] = lambda picture: None,
 ) -> tuple[DecodeSummary, FrameMarks]:
     """Push all frames through the network.
 
@@ -329,6 +334,7 @@ def run(
         progress: Called after each frame.
         warn: Called with each warning; all of them are kept with each piece.
         stop: Called for each frame decoded; raises where the caller wants no more.
+        shown: As for `enhance`.
 
     Returns:
         What decoding met, and the marks of all frames that were decoded.
@@ -339,9 +345,10 @@ def run(
         marks = marks_of(job.info.video, decoder.format, decoder.time_base)
         frames = skip(marked(decoder, marks, stop), ledger.pts, job.info.path)
 
-        def tick() -> None:
+        def tick(picture: Finished) -> None:
             nonlocal count
             count += 1
+            shown(partial(to_shown, picture, job))
             progress(
                 Progress(
                     frames=count,
@@ -591,6 +598,12 @@ def sent_back(
         yield picture, copies.down((*picture.planes, picture.error))
 
 
+def to_shown(picture: Finished, job: Job) -> Shown:
+    """A finished picture as a screen shows it."""
+    rgb = to_picture(planes_to_rgb([plane.cpu() for plane in picture.planes], job.target_layout))
+    return np.rot90(rgb, job.info.video.rotation // 90)
+
+
 class Recorder:
     """Write finished frames to pieces; a context manager that drops an unfinished piece."""
 
@@ -676,7 +689,7 @@ def record(
     options: EnhanceOptions,
     ledger: Ledger,
     warn: Warnings,
-    tick: Callable[[], None] = lambda: None,
+    tick: Callable[[Finished], None] = lambda picture: None,
     waits: Waits | None = None,
 ) -> None:
     """Enhance and encode frames; decoder and encoder work in threads of their own.
@@ -692,7 +705,7 @@ def record(
         options: Strength, and length of pieces.
         ledger: Where finished frames go, and what is finished already.
         warn: Called with each warning; all of them are kept with each piece.
-        tick: Called after each frame.
+        tick: Called after each frame, with its picture.
         waits: Counts where the time goes.
 
     Raises:
@@ -720,7 +733,7 @@ def record(
             for item in sent_back(upscaled, job, options.strength, copies):
                 waits.hand_over(sink, item)
                 for _ in item[0].source.frames:
-                    tick()
+                    tick(item[0])
             sink.close()
             recorder.finish()
     finally:

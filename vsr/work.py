@@ -39,7 +39,7 @@ from vsr.errors import BusyError, MuxError
 from vsr.files import read_error, require_room, sync, whole, write_durably, write_error
 from vsr.inference.plan import Plan
 from vsr.inference.runner import Position
-from vsr.media.containers import PICTURES, TargetKind, damaged_kind
+from vsr.media.containers import PICTURES, TargetKind, damaged_kind, work_path
 from vsr.media.pictures import PictureFolder
 from vsr.media.source import find_pictures, library_versions
 from vsr.models.contract import State
@@ -630,12 +630,6 @@ def take_lock(folder: Path, target: Path, warn: Callable[[str], None]) -> ExitSt
     if lock is None:
         raise BusyError(target, "another vsr is at work on this output; wait for it, or end it")
     return lock
-
-
-def work_path(target: Path) -> Path:
-    """Name the hidden folder beside a target."""
-    target = target.resolve()
-    return target.with_name(f".{target.name}.vsr")
 
 
 @contextmanager

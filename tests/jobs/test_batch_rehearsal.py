@@ -14,8 +14,8 @@ from synthetic_streams import Cues, Sound, make_rich_video
 from vsr.cli.main import main
 from vsr.jobs.forecast import rehearse_file
 from vsr.jobs.journal import open_journal
+from vsr.media.containers import work_path
 from vsr.options import EnhanceOptions, InferenceOptions
-from vsr.work import work_path
 
 FAST = ["--model", "bicubic", "--scale", "2", "--preset", "ultrafast"]
 

@@ -26,6 +26,7 @@ from vsr.cli.info import info
 from vsr.cli.models import models
 from vsr.cli.terminal import say
 from vsr.cli.train import train
+from vsr.cli.ui import ui
 from vsr.cli.verify import verify
 from vsr.cli.words import REGISTRY, note_given
 from vsr.errors import ConfigError, VsrError
@@ -62,6 +63,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "verify": verify,
     "info": info,
     "models": models,
+    "ui": ui,
 }
 
 

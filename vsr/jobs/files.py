@@ -14,9 +14,9 @@ from pathlib import Path
 
 from vsr.errors import ConfigError, VsrError
 from vsr.jobs.journal import BatchJob, Journal
-from vsr.media.containers import MUXERS, VIDEO_SUFFIXES
+from vsr.media.containers import MUXERS, VIDEO_SUFFIXES, work_path
 from vsr.options import EnhanceOptions
-from vsr.work import request, work_path
+from vsr.work import request
 
 # For sources whose own container cannot be written: it holds anything.
 OTHERWISE = ".mkv"

@@ -155,11 +155,24 @@ def open_journal(folder: Path, *, create: bool = True) -> Iterator[Journal]:
     path = folder / NAME
     if not create and not path.exists():
         raise ConfigError(f"'{folder}' has no journal of a batch; give the --output-dir of one")
+    with connected(path) as connection:
+        yield Journal(connection)
+
+
+@contextmanager
+def connected(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a database whose changes are on the disk when they are committed.
+
+    Any thread may use it, one at a time.
+
+    Raises:
+        VsrError: As `open_journal`.
+    """
     try:
-        connection = sqlite3.connect(path)
+        connection = sqlite3.connect(path, check_same_thread=False)
         try:
             connection.execute("pragma synchronous = full")
-            yield Journal(connection)
+            yield connection
         finally:
             connection.close()
     except sqlite3.Error as error:

@@ -7,15 +7,13 @@ first is enhanced.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -30,10 +28,11 @@ from vsr.inference.plan import share_of_memory
 from vsr.inference.runner import is_out_of_memory
 from vsr.jobs.forecast import rehearse_file
 from vsr.jobs.journal import BatchJob, Journal
+from vsr.jobs.process import deaf_to_interrupts, end_with_parent, park
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, loader
 from vsr.options import EnhanceOptions
-from vsr.pipeline import EnhanceResult, Progress, enhance
+from vsr.pipeline import EnhanceResult, Progress, Shown, enhance
 from vsr.work import lock_path
 
 _PATIENCE = 60.0  # seconds for a worker to save its work when the batch is interrupted
@@ -261,32 +260,19 @@ def _hire(index: int, share: int, options: EnhanceOptions) -> _Worker:
     context = get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_work, args=(there, index, share, options), daemon=True)
-    with _deaf_to_interrupts():
+    with deaf_to_interrupts():
         process.start()
     there.close()
     return _Worker(process=process, pipe=here, index=index)
 
 
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Block Ctrl-C in processes started within: while they load, it would end them."""
-    if sys.platform == "win32":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _work(pipe: Connection, index: int, share: int, options: EnhanceOptions) -> None:
     """Do the jobs that come through the pipe until it is closed; runs in a process of its own."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     # Ctrl-C in a terminal reaches all processes; the parent decides what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(EOFError, KeyboardInterrupt, BrokenPipeError):
-        signal.signal(signal.SIGTERM, _park)
+        signal.signal(signal.SIGTERM, park)
         torch.set_num_threads(max(1, torch.get_num_threads() // share))
         asked = options.inference.device
         options = replace(options, inference=replace(
@@ -298,23 +284,8 @@ def _work(pipe: Connection, index: int, share: int, options: EnhanceOptions) -> 
         load = loader()
         while True:
             source, target, rehearsing = pipe.recv()
-            pipe.send(_do(Path(source), Path(target), options, load, pipe, rehearsing=rehearsing))
-
-
-def _end_with_parent() -> None:
-    """End at once when the batch was killed: the same command, repeated, needs the locks.
-
-    Otherwise a worker would notice at its next message only, minutes later.
-    """
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
-
-
-def _park(number: int, frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise KeyboardInterrupt
+            told = _do(Path(source), Path(target), options, load, pipe, rehearsing=rehearsing)
+            pipe.send(told)
 
 
 def _do(
@@ -326,23 +297,73 @@ def _do(
     *,
     rehearsing: bool,
 ) -> tuple[str, Any]:
-    def warn(text: str) -> None:
-        pipe.send(("warning", text))
+    def tell(kind: str, content: object) -> None:
+        pipe.send((kind, content))
 
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _wait_for_lock(target)
-        if rehearsing:
-            rehearse_file(source, target, options, warn)
-            return "rehearsed", None
+    if not rehearsing:
+        return do_file(source, target, options, load, tell)
+
+    def rehearse() -> tuple[str, Any]:
+        rehearse_file(source, target, options, partial(tell, "warning"))
+        return "rehearsed", None
+
+    return _guarded(rehearse, source, target, options, tell)
+
+
+def do_file(
+    source: Path,
+    target: Path,
+    options: EnhanceOptions,
+    load: Callable[[ModelInfo, str], VideoNetwork],
+    tell: Callable[[str, Any], None],
+    shown: Callable[[Callable[[], Shown]], None] = lambda picture: None,
+) -> tuple[str, Any]:
+    """Enhance a file in a worker.
+
+    Args:
+        source, target: Of the file; the target's folder is made if it does not exist.
+        options: What was asked for.
+        load: Gives the network for a device; to keep it from one file to the next.
+        tell: Called with "progress" and a `Progress` after each frame, with "warning" and a
+            sentence, and with "parked" and None before an interruption is passed on.
+        shown: As for `enhance`.
+
+    Returns:
+        What became of it, and what there is to say of that: "done" and what `describe_result`
+        gives; "damaged", a sentence and the same; or "busy" (another process is at work on the
+        target), "parked" (its disk is full or fails) or "failed", and a sentence.
+
+    Raises:
+        KeyboardInterrupt: It was interrupted; what was finished is saved.
+    """
+
+    def work() -> tuple[str, Any]:
         result = enhance(
             source,
             target,
             options,
-            progress=lambda now: pipe.send(("progress", now)),
-            warn=warn,
+            progress=partial(tell, "progress"),
+            warn=partial(tell, "warning"),
             load=load,
+            shown=shown,
         )
+        return "done", describe_result(result)
+
+    return _guarded(work, source, target, options, tell)
+
+
+def _guarded(
+    work: Callable[[], tuple[str, Any]],
+    source: Path,
+    target: Path,
+    options: EnhanceOptions,
+    tell: Callable[[str, Any], None],
+) -> tuple[str, Any]:
+    """Do some work on a target once it is free; what goes wrong is returned, see `do_file`."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _wait_for_lock(target)
+        return work()
     except DamagedError as error:
         return "damaged", (str(error), describe_result(error.result))
     except BusyError as error:
@@ -352,7 +373,7 @@ def _do(
     except KeyboardInterrupt:
         # An output that has its name by now was finished; the next run sees that.
         if options.overwrite or not target.exists():
-            pipe.send(("parked", None))
+            tell("parked", None)
         raise
     except (VsrError, OSError) as error:
         return "failed", str(error)
@@ -360,7 +381,6 @@ def _do(
         if not is_out_of_memory(error):
             raise
         return "failed", f"{source}: out of memory; lower --tile, or use fewer --workers"
-    return "done", describe_result(result)
 
 
 def _wait_for_lock(target: Path) -> None:

@@ -21,7 +21,7 @@ from vsr.errors import DecodeError, MediaError, MuxError
 from vsr.inference.plan import Plan
 from vsr.inference.windows import segments, stills, windows
 from vsr.jobs.forecast import rehearse_file
-from vsr.media.containers import PICTURES
+from vsr.media.containers import PICTURES, work_path
 from vsr.media.decode import Decoder, DecodeSummary
 from vsr.media.types import FrameMarks, PlanarFrame, marks_of
 from vsr.models.contract import VideoNetwork
@@ -30,7 +30,7 @@ from vsr.options import DecodeOptions, EnhanceOptions, differences
 from vsr.pipeline import EnhanceResult, TimedNetwork, marked, publish, record
 from vsr.plan import Job, plan_job
 from vsr.reporting import Made, Warnings
-from vsr.work import Ledger, ends_piece, fingerprint, identify, read_job, work_path
+from vsr.work import Ledger, ends_piece, fingerprint, identify, read_job
 
 # Starting a task costs seconds, in which a GPU does many more frames than a CPU.
 PIECES_PER_TASK = {"cpu": 2, "cuda": 20, "xpu": 20, "mps": 20}

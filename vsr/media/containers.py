@@ -192,6 +192,12 @@ def partial_path(target: Path) -> Path:
     return target.with_name(f".{target.name}.part")
 
 
+def work_path(target: Path) -> Path:
+    """Name the hidden folder beside a target in which its pieces are collected."""
+    target = target.resolve()
+    return target.with_name(f".{target.name}.vsr")
+
+
 def _check_pattern(path: Path) -> None:
     if len(PATTERN.findall(path.name)) != 1 or path.name.count("%") != 1:
         raise MuxError(path, "the pattern must have one number, such as %06d")
