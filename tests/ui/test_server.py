@@ -15,6 +15,9 @@ from synthetic import make_video
 from ui_server import Server, key, running
 
 import vsr
+from vsr.options import EncodeOptions, EnhanceOptions
+from vsr.profiles import read_profile, ready_profiles
+from vsr.ui.queue import chosen
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +142,7 @@ def test_options_reach_no_other_files_or_code(
 ) -> None:
     film = {"file": key(root / "inner" / "film.mp4"), "folder": key(root), "name": "x.mp4"}
     status, told = server.request("ask/add", {"films": [film], "options": options})
-    assert status == 403 if options == {"model": "no.pth"} else b"command line only" in told
+    assert status == 403 if options == {"model": "no.pth"} else b"command line" in told
 
 
 def test_a_folder_shows_its_films_and_no_links_out(server: Server, root: Path) -> None:
@@ -180,6 +183,24 @@ def test_the_page_is_small_and_comes_from_here_alone(server: Server) -> None:
         assert b"innerHTML" not in data or name == "static/divider.js"
     for path in ("static/server.py", "static/..%2fserver.py", "comparison/1"):
         assert server.request(path)[0] == 404
+
+
+def test_options_are_saved_as_a_profile_that_the_command_line_reads(
+    server: Server, root: Path
+) -> None:
+    film = {"file": key(root / "inner" / "film.mp4"), "folder": key(root), "name": "p.mp4"}
+    server.ask("change", do="pause")
+    options = {"model": "bicubic", "height": 96, "encode": {"crf": 20}, "start": "0"}
+    (number,) = server.ask("add", films=[film], options=options)
+    path = Path(server.ask("save", id=number, name="my tapes")["path"])
+    assert read_profile(path) == EnhanceOptions(
+        model="bicubic", height=96, encode=EncodeOptions(crf=20)
+    )
+    for name in ("", "../x", ".x", next(iter(ready_profiles()))):
+        assert "error" in server.ask("save", id=number, name=name)
+    tape = {"options": chosen(read_profile("tape")), "films": [film | {"name": "q.mp4"}]}
+    for added in (number, *server.ask("add", **tape)):
+        server.ask("change", do="remove", id=added)
 
 
 def test_a_user_has_one_server(server: Server, root: Path) -> None:

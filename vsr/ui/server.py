@@ -31,6 +31,7 @@ from vsr.errors import ConfigError, VsrError
 from vsr.jobs.journal import connected
 from vsr.media.containers import MUXERS, VIDEO_SUFFIXES
 from vsr.options import EnhanceOptions, parse_time, validated
+from vsr.profiles import read_profile, ready_profiles, write_profile
 from vsr.ui.queue import Film, Queue, chosen, command
 from vsr.ui.worker import STOP, StoppedError, Worker
 
@@ -278,9 +279,21 @@ class Site:
         if Path(model).suffix or os.sep in model:
             self.inside(model)
         # Filters and encoders can be told to read and write any file.
-        if options.filter or options.encode.encoder_option:
-            raise ConfigError("filters and options of encoders are for the command line only")
+        known = [(p.filter, p.encode.encoder_option) for _, p in self.profiles().values()]
+        filters, encoding = zip((None, ()), *known, strict=True)
+        if options.filter not in filters or options.encode.encoder_option not in encoding:
+            raise ConfigError(
+                "filters and options of encoders come from the command line or a profile only"
+            )
         return options
+
+    def profiles(self) -> dict[str, tuple[str, EnhanceOptions]]:
+        """Profiles by name, ready ones and those saved here: what each is for, and its options."""
+        found = {name: (text, read_profile(name)) for name, text in ready_profiles().items()}
+        for path in sorted((self.folder / "profiles").glob("*.toml")):
+            with suppress(VsrError):  # of another version, or changed by hand
+                found[path.stem] = ("", read_profile(path))
+        return found
 
     def target(self, asked: dict[str, Any]) -> Path:
         """The output that the page names by a folder's key and a file's name.
@@ -450,8 +463,24 @@ def look(site: Site, asked: dict[str, Any]) -> Any:  # noqa: ANN401
 
 
 def choices(site: Site, asked: dict[str, Any]) -> Any:  # noqa: ANN401
-    """Networks to choose from."""
-    return site.thinker.ask("choices")
+    """Networks and profiles to choose from."""
+    profiles = [
+        {"name": name, "purpose": purpose, "options": chosen(options)}
+        for name, (purpose, options) in site.profiles().items()
+    ]
+    return site.thinker.ask("choices") | {"profiles": profiles}
+
+
+def save(site: Site, asked: dict[str, Any]) -> dict[str, str]:
+    """Save the options of a film of the queue as a profile."""
+    name = str(asked["name"]).strip()
+    if not name or name != os.path.basename(name) or name.startswith("."):
+        raise ConfigError(f"'{name}' is no name of a profile")
+    if name in ready_profiles():
+        raise ConfigError(f"'{name}' is a ready profile; choose another name")
+    path = site.folder / "profiles" / f"{name}.toml"
+    write_profile(path, site.queue.film(int(asked["id"])).options)
+    return {"path": shown_name(path)}
 
 
 def plan(site: Site, asked: dict[str, Any]) -> Any:  # noqa: ANN401
@@ -551,6 +580,7 @@ ANSWERS: dict[str, Answer] = {
     "change": change,
     "film": film,
     "compare": compare,
+    "save": save,
 }
 
 

@@ -117,7 +117,7 @@ const select = (pairs, value, change) => {
   return node;
 };
 
-function buildSettings(place, page, changed) {
+function buildSettings(place, page, changed, profile = "") {
   const { options } = page;
   const set = (key, value, inside) => {
     const where = inside ? (options[inside] ??= {}) : options;
@@ -138,7 +138,17 @@ function buildSettings(place, page, changed) {
     const found = known?.models.find(each => each.name === value);
     network.querySelector("p").textContent = found ? found.purpose : words.networkHelp;
   };
+  const profiles = select([["", words.noProfile]], profile, value => {
+    const found = known.profiles.find(each => each.name === value);
+    page.options = kept.options = structuredClone(found?.options ?? {});
+    buildSettings(place, page, changed, value);
+    place.querySelector("select").focus();
+    changed();
+  });
+  const kind = field(words.profile, words.profileHelp, profiles);
   loadChoices().then(found => {
+    for (const each of found.profiles) profiles.append(h("option", { value: each.name, selected: each.name === profile }, each.name));
+    kind.querySelector("p").textContent = found.profiles.find(each => each.name === profile)?.purpose || words.profileHelp;
     for (const model of found.models) networks.append(h("option", { value: model.name, selected: model.name === options.model }, words.scaleOf(model)));
     describe(options.model);
   }).catch(error => network.append(problem(error)));
@@ -160,8 +170,8 @@ function buildSettings(place, page, changed) {
     return node;
   };
   const damage = h("input", { type: "checkbox", checked: Boolean(options.allow_damage), onchange: () => set("allow_damage", damage.checked || "") });
-  place.append(h("h2", {}, words.settings), h("p", { class: "soft" }, words.settingsHelp),
-    h("div", { class: "fields" }, field(words.size, words.sizeHelp, size), network, field(words.clean, words.cleanHelp, clean), strong, field(words.codec, words.codecHelp, codec)),
+  place.replaceChildren(h("h2", {}, words.settings), h("p", { class: "soft" }, words.settingsHelp),
+    h("div", { class: "fields" }, kind, field(words.size, words.sizeHelp, size), network, field(words.clean, words.cleanHelp, clean), strong, field(words.codec, words.codecHelp, codec)),
     h("details", {}, h("summary", {}, words.more), h("div", { class: "fields" },
       field(words.quality, words.qualityHelp, text("crf", options.encode?.crf, "encode")),
       field(words.deinterlace, words.deinterlaceHelp, select(words.deinterlaces, options.deinterlace ?? "auto", value => set("deinterlace", value === "auto" ? "" : value))),

@@ -206,8 +206,17 @@ function view(film, draw, again) {
   if (film.state === "done") parts.push(...done(film, again));
   if (film.said.length) parts.push(h("section", { class: "card" }, h("h2", {}, words.saidNotes), h("ul", {}, film.said.map(text => h("li", {}, text)))));
   else if (film.state === "done") parts.push(h("section", { class: "card" }, h("h2", {}, words.saidNotes), h("p", {}, words.noNotes)));
-  parts.push(h("section", { class: "card" }, h("h2", {}, words.commandLine), command(film.command)));
+  parts.push(h("section", { class: "card" }, h("h2", {}, words.commandLine), command(film.command), saving(film)));
   return parts;
+}
+
+function saving(film) {
+  const field = h("input", { type: "text", id: "profile-name", autocomplete: "off" }), said = h("p", { class: "soft", role: "status" });
+  const form = h("form", { class: "path", onsubmit: async event => {
+    event.preventDefault();
+    try { said.textContent = words.profileSaved((await ask("save", { id: film.id, name: field.value })).path); } catch (error) { said.textContent = plainly(error.message); }
+  } }, h("label", { for: "profile-name" }, words.profileName), field, h("button", {}, words.save));
+  return h("details", {}, h("summary", {}, words.saveProfile), form, said);
 }
 
 function failed(film) {
