@@ -121,11 +121,11 @@ def test_a_name_of_an_output_is_a_name(server: Server, root: Path) -> None:
     film = {"file": key(root / "inner" / "film.mp4"), "folder": key(root)}
     for name in ("../x.mp4", "a/b.mp4", "", "..", "x", "x.html", "x.py"):
         told = server.ask("add", films=[film | {"name": name}], options={})
-        assert "name" in told["error"], name
+        assert "name" in told["refused"], name
     told = server.ask("add", films=[film | {"name": "alias.mp4"}], options={})
-    assert "exists already" in told["error"]
+    assert "exists already" in told["refused"]
     told = server.ask("add", films=[film | {"name": "x.mp4"}], options={"strength": 7})
-    assert told["error"] == "--strength must be at most 1; got 7"
+    assert told["refused"] == "--strength must be at most 1; got 7"
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_folder_shows_its_films_and_no_links_out(server: Server, root: Path) -
     inner = server.ask("folder", key=found["folders"][0]["key"])
     assert [each["name"] for each in inner["crumbs"]] == ["root", "inner"]
     assert server.ask("folder", text="inner/film.mp4")["file"] == inner["films"][0]["key"]
-    assert "no such file" in server.ask("folder", text="nothing")["error"]
+    assert "no such file" in server.ask("folder", text="nothing")["refused"]
     facts = server.ask("look", file=inner["films"][0]["key"])
     assert facts["picture"] == "64 × 48"
     status, data = server.request(f"picture?file={facts['key']}&width=96")
@@ -197,7 +197,7 @@ def test_options_are_saved_as_a_profile_that_the_command_line_reads(
         model="bicubic", height=96, encode=EncodeOptions(crf=20)
     )
     for name in ("", "../x", ".x", next(iter(ready_profiles()))):
-        assert "error" in server.ask("save", id=number, name=name)
+        assert "refused" in server.ask("save", id=number, name=name)
     tape = {"options": chosen(read_profile("tape")), "films": [film | {"name": "q.mp4"}]}
     for added in (number, *server.ask("add", **tape)):
         server.ask("change", do="remove", id=added)

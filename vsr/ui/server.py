@@ -115,7 +115,7 @@ class Guard:
 def refusal(what: str, reason: str) -> Response:
     """A refusal, which is logged."""
     _LOG.warning("refused (403): %s: %s", what, reason)
-    return JSONResponse({"error": f"refused: {reason}"}, status_code=403, headers=_HEADERS)
+    return JSONResponse({"refused": f"refused: {reason}"}, status_code=403, headers=_HEADERS)
 
 
 class Hub:
@@ -588,18 +588,18 @@ async def _ask(request: Request) -> Response:
     """Answer a question of the page: JSON to JSON."""
     answer = ANSWERS.get(request.path_params["name"])
     if answer is None:
-        return JSONResponse({"error": "no such question"}, status_code=404, headers=_HEADERS)
+        return JSONResponse({"refused": "no such question"}, status_code=404, headers=_HEADERS)
     data = b""
     async for part in request.stream():
         data += part
         if len(data) > _LARGEST_BODY:
-            return JSONResponse({"error": "too large"}, status_code=413, headers=_HEADERS)
+            return JSONResponse({"refused": "too large"}, status_code=413, headers=_HEADERS)
     try:
         asked = json.loads(data)
         found = await run_in_threadpool(answer, request.app.state.site, asked)
     except (KeyError, TypeError, ValueError) as error:
         return JSONResponse(
-            {"error": f"not understood: {error}"}, status_code=400, headers=_HEADERS
+            {"refused": f"not understood: {error}"}, status_code=400, headers=_HEADERS
         )
     return JSONResponse(found, headers=_HEADERS)
 
@@ -613,7 +613,7 @@ async def _on_error(request: Request, error: Exception) -> Response:
     if request.method == "GET":
         return Response(status_code=204, headers=_HEADERS)
     # What cannot be done is an answer like others: browsers log each 4xx as an error of the page.
-    return JSONResponse({"error": shown_name(str(error)), "stopped": stopped}, headers=_HEADERS)
+    return JSONResponse({"refused": shown_name(str(error)), "stopped": stopped}, headers=_HEADERS)
 
 
 def application(site: Site, token: str, port: int) -> ASGIApp:

@@ -28,7 +28,7 @@ export async function ask(what, given = {}) {
     throw new Error(words.lost);
   }
   const found = await answer.json();
-  if (found?.error) throw Object.assign(new Error(found.error), { stopped: found.stopped });
+  if (found?.refused) throw Object.assign(new Error(found.refused), { stopped: found.stopped });
   return found;
 }
 
