@@ -28,12 +28,24 @@ function open(files) {
   location.hash = `film/${files.join("+")}`;
 }
 
+// A hundred messages may come at once: the page stays quick in between.
+const waiting = [];
+function hear() {
+  const until = performance.now() + 30;
+  while (waiting.length && performance.now() < until) {
+    const [event, data] = waiting.shift(), content = JSON.parse(data);
+    if (event === "trying") film.trying(content); else queue.events[event]?.(content);
+  }
+  queue.settle();
+  if (waiting.length) setTimeout(hear);
+}
+
 function listen() {
   const source = new EventSource("events");
   for (const event of ["all", "film", "removed", "order", "paused", "trouble", "comparing", "newest", "trying"]) {
     source.addEventListener(event, told => {
-      const content = JSON.parse(told.data);
-      if (event === "trying") film.trying(content); else queue.events[event]?.(content);
+      waiting.push([event, told.data]);
+      if (waiting.length === 1) setTimeout(hear);
     });
   }
   source.onopen = () => { by("state").textContent = words.connected; };

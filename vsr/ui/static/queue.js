@@ -4,7 +4,7 @@ import { plainly, words } from "./words.js";
 
 const films = new Map();   // id to what the server said last
 const rows = new Map();    // id to its row
-let order = [], paused = false, list, head, trouble;
+let order = [], paused = false, changed = false, list, head, trouble;
 export const watchers = new Set();
 
 const change = given => ask("change", given).catch(error => { trouble.textContent = plainly(error.message); });
@@ -26,7 +26,7 @@ export const events = {
     paused = found.paused;
     order = found.films.map(film => film.id);
     for (const film of found.films) put(film);
-    drawHead();
+    changed = true;
     watchers.forEach(watch => watch(null));
   },
   film(film) {
@@ -34,7 +34,7 @@ export const events = {
     if (!before) order.push(film.id);
     put(film);
     if (before?.state !== film.state) {
-      drawHead();
+      changed = true;
       if (before) say(`${film.name}: ${words.states[film.state]}`);
     }
     watchers.forEach(watch => watch(film.id));
@@ -44,10 +44,11 @@ export const events = {
     rows.get(id)?.remove();
     rows.delete(id);
     order = order.filter(each => each !== id);
-    drawHead();
+    changed = true;
     watchers.forEach(watch => watch(id));
   },
   order(found) {
+    if (found.join() === order.join()) return;
     order = found;
     const held = document.activeElement;
     for (const id of order) if (rows.has(id)) list.append(rows.get(id));
@@ -55,14 +56,19 @@ export const events = {
   },
   paused(found) {
     paused = found;
-    drawHead();
+    changed = true;
     for (const [id, film] of films) if (film.state === "running") put(films.get(id));
     watchers.forEach(watch => watch(null));
   },
   trouble(text) { trouble.textContent = text; },
 };
 
-export const isPaused = () => paused;
+// What changes with many messages is drawn once.
+export function settle() {
+  if (changed) drawHead();
+  changed = false;
+}
+
 export const stateOf = film => film.state === "running" && paused ? "paused" : film.state;
 
 function drawHead() {
