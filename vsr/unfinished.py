@@ -15,7 +15,7 @@ from typing import Any
 from vsr.errors import Cancel, ConfigError, MuxError, VerifyError, stop_if
 from vsr.files import read_error, require_room
 from vsr.media.clock import output_range
-from vsr.media.containers import PICTURES, check_target, part_kind, target_kind
+from vsr.media.containers import PICTURES, check_target, part_kind, target_kind, work_path
 from vsr.media.copying import TimeRange
 from vsr.media.decode import Decoder, DecodeSummary
 from vsr.media.mux import Writer
@@ -26,7 +26,7 @@ from vsr.pipeline import EnhanceResult, compare_output, marked, skip
 from vsr.plan import Job, plan_job
 from vsr.rehearsal import rehearse
 from vsr.reporting import Made, Warnings, make_report, plain
-from vsr.work import UNREADABLE, Ledger, read_job, request, work_path
+from vsr.work import UNREADABLE, Ledger, read_job, request
 
 
 def take_done(

@@ -120,9 +120,9 @@ def _run(
     show: Callable[[Progress], None],
     warn: Callable[[str], None],
 ) -> EnhanceResult:
-    from vsr.media.containers import PICTURES, target_kind
+    from vsr.media.containers import PICTURES, target_kind, work_path
     from vsr.pipeline import enhance as run
-    from vsr.work import has_pieces, work_path
+    from vsr.work import has_pieces
 
     planned = partial(_print_start, progress=progress)
     try:
