@@ -32,7 +32,7 @@ FAST = {"model": "bicubic", "encode": {"preset": "ultrafast"}}
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("films")
-    make_video(root / "film.mp4", frames=72, size=(96, 64), audio=["aac"])
+    make_video(root / "film.mp4", frames=120, size=(96, 64), audio=["aac"])
     make_video(root / "wide.mp4", frames=24, size=(320, 180))
     make_video(root / MARKUP, frames=2)
     cut_file(make_video(root / "broken.mp4", frames=24), 0.2)
@@ -138,7 +138,7 @@ def test_choose_preview_start_pause_go_on_done(
     browser: webdriver.Chrome, server: Server, root: Path, tmp_path: Path
 ) -> None:
     open_film(browser, server, "film.mp4")
-    reads(browser, "96 × 64 becomes 384 × 256, 72 frames, by the network compact-x4-real.")
+    reads(browser, "96 × 64 becomes 384 × 256, 120 frames, by the network compact-x4-real.")
     reads(browser, "kept as it is")
     choose(browser, "Network", "compact-x2-real")
     choose(browser, "Strength", "50")
@@ -164,7 +164,7 @@ def test_choose_preview_start_pause_go_on_done(
     time.sleep(0.3)
     held = server.film(1)["progress"]["frames"]
     time.sleep(0.6)
-    assert server.film(1)["progress"]["frames"] == held < 72
+    assert server.film(1)["progress"]["frames"] == held < 120
     press(browser, "Go on", "#aside")
     reads(browser, "Finished and verified")
     reads(browser, "checks passed")
