@@ -237,3 +237,18 @@ def test_what_cannot_be_done_is_said_and_the_queue_goes_on(
     press(browser, "Replace it and go on")
     reads(browser, "Finished and verified")
     assert main(["verify", str(root / "film.mp4"), str(root / "exists.mp4")]) == 0
+
+
+def test_the_keyboard_alone_is_enough(browser: webdriver.Chrome, server: Server) -> None:
+    browser.get(server.address)
+    reads(browser, "wide.mp4")
+    browser.switch_to.active_element.send_keys(Keys.TAB)
+    assert browser.switch_to.active_element.text == "Skip to the content"
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    assert browser.switch_to.active_element.get_attribute("id") == "main"
+    for _ in range(40):
+        browser.switch_to.active_element.send_keys(Keys.TAB)
+        if "wide.mp4" in browser.switch_to.active_element.text:
+            break
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    reads(browser, "320 × 180 becomes")
