@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import time
 from collections.abc import Iterator
@@ -237,6 +238,48 @@ def test_what_cannot_be_done_is_said_and_the_queue_goes_on(
     press(browser, "Replace it and go on")
     reads(browser, "Finished and verified")
     assert main(["verify", str(root / "film.mp4"), str(root / "exists.mp4")]) == 0
+
+
+@pytest.fixture(scope="module")
+def finished(server: Server, root: Path) -> int:
+    """A film of the queue that is done."""
+    place = {"file": key(root / "wide.mp4"), "folder": key(root), "name": "done.mp4"}
+    (number,) = server.ask("add", films=[place], options=FAST)
+    server.wait_for(number, "done")
+    return int(number)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_and_everybody_can_use_it(
+    browser: webdriver.Chrome,
+    server: Server,
+    root: Path,
+    finished: int,
+    width: int,
+    scheme: str,
+) -> None:
+    """Every view in both widths and schemes: no sideways scrolling, nothing serious for axe."""
+    axe = Path(os.environ["VSR_AXE"]).read_text()
+    size(browser, width, scheme)
+    views = {
+        "films": MARKUP,
+        f"film/{key(root / 'film.mp4')}": "kept as it is",
+        "queue": "",
+        f"job/{finished}": "Finished and verified",
+    }
+    for view, text in views.items():
+        browser.get(f"{server.address}#{view}")
+        browser.refresh()
+        reads(browser, text)
+        assert browser.execute_script("return document.documentElement.scrollWidth") == width
+        browser.execute_script(axe)
+        found = browser.execute_async_script(
+            "const done = arguments[0]; axe.run(document).then(found => done(found.violations.map("
+            "each => [each.impact, each.id, each.nodes.map(node => node.html).join()])))"
+        )
+        assert [each for each in found if each[0] in ("serious", "critical")] == [], view
+    assert browser.find_elements(By.CSS_SELECTOR, "main img[src=x], main b") == []
 
 
 def test_the_keyboard_alone_is_enough(browser: webdriver.Chrome, server: Server) -> None:
