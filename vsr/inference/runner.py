@@ -105,7 +105,8 @@ def upscale(
 
     Args:
         frames: In presentation order, all of one size. Drawn as needed: at most
-            `plan.window + plan.lookahead + 1` are held.
+            `plan.window + plan.lookahead + 1` are held, on a GPU also those of the window before,
+            whose pictures come out once the next window is queued.
         network: On the plan's device, in evaluation mode.
         plan: How frames are given to the network.
         warn: Called with one sentence per deviation from the plan.
