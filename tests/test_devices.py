@@ -218,3 +218,11 @@ def test_code_for_a_card_is_told_from_code_for_others(built: list[str], runs: bo
 )
 def test_auto_on_a_gpu_is_what_it_is_fast_in(kind: str, precision: str) -> None:
     assert choose_precision("auto", torch.device(kind, 0)) == precision
+
+
+def test_an_older_pytorch_raises_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> None:
+        raise RuntimeError("Cannot access accelerator device when none is available.")
+
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", none)
+    assert choose_device("auto") == torch.device("cpu")

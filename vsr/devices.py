@@ -101,7 +101,10 @@ def _gpus() -> tuple[Kind | None, int]:
     """The kind of GPU that this PyTorch is built for, and how many it sees."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # `why_no_gpu` says the same
-        built = torch.accelerator.current_accelerator()
+        try:
+            built = torch.accelerator.current_accelerator()
+        except RuntimeError:  # of PyTorch 2.6, which wants one that can be used
+            return None, 0
         kind = next((kind for kind in KINDS if built is not None and built.type == kind), None)
         if kind is None or not torch.accelerator.is_available():
             return kind, 0
