@@ -260,6 +260,7 @@ def test_it_fits_and_everybody_can_use_it(
     scheme: str,
 ) -> None:
     """Every view in both widths and schemes: no sideways scrolling, nothing serious for axe."""
+    assert "VSR_AXE" in os.environ, "npm install axe-core; VSR_AXE is the path of its axe.min.js"
     axe = Path(os.environ["VSR_AXE"]).read_text()
     size(browser, width, scheme)
     views = {
