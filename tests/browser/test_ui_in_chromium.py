@@ -240,6 +240,71 @@ def test_what_cannot_be_done_is_said_and_the_queue_goes_on(
     assert main(["verify", str(root / "film.mp4"), str(root / "exists.mp4")]) == 0
 
 
+def test_two_pages_show_the_same(browser: webdriver.Chrome, server: Server, root: Path) -> None:
+    one = browser.current_window_handle
+    browser.get(server.address)
+    browser.switch_to.new_window("window")
+    browser.get(server.address)
+    numbers = hundred(server, root)
+    last = numbers[-1]
+    server.ask("change", do="move", id=last, before=numbers[0])
+    until(lambda: order(browser)[:1] == [f"#job/{last}"])
+    press(browser, "Move wide.mp4 down", ".queue li.queued")
+    wanted = [f"#job/{number}" for number in (numbers[0], last, *numbers[1:-1])]
+    until(lambda: order(browser) == wanted)
+    browser.close()
+    browser.switch_to.window(one)
+    until(lambda: order(browser) == wanted)
+    forget(server, numbers)
+    until(lambda: order(browser) == [])
+
+
+def hundred(server: Server, root: Path) -> list[int]:
+    """Put a hundred films into the queue, which holds."""
+    server.ask("change", do="pause")
+    names = [f"{number}.mp4" for number in range(100)]
+    films = [{"file": key(root / "wide.mp4"), "folder": key(root), "name": name} for name in names]
+    return list(server.ask("add", films=films, options=FAST))
+
+
+def forget(server: Server, numbers: list[int]) -> None:
+    for number in numbers:
+        server.ask("change", do="remove", id=number)
+    server.ask("change", do="go on")
+
+
+def order(browser: webdriver.Chrome) -> list[str]:
+    """The films that wait, as the page shows them."""
+    return list(
+        browser.execute_script(
+            "return [...document.querySelectorAll('.queue li.queued .title')].map(e => e.hash)"
+        )
+    )
+
+
+def test_a_hundred_films_stay_smooth(browser: webdriver.Chrome, server: Server, root: Path) -> None:
+    """The best of three, as other programs can only make a task longer."""
+    browser.get(server.address)
+    until(lambda: "Choose films" in text_of(browser))
+    browser.execute_script(
+        "window.tasks = []; new PerformanceObserver(list => tasks.push("
+        "...list.getEntries().map(each => each.duration))).observe({ type: 'longtask' })"
+    )
+    longest = []
+    for _ in range(3):
+        browser.execute_script("tasks.length = 0")
+        numbers = hundred(server, root)
+        for before in (*numbers[:5], None):
+            server.ask("change", do="move", id=numbers[-1], before=before)
+        until(lambda: len(order(browser)) == 100)
+        forget(server, numbers)
+        until(lambda: order(browser) == [])
+        longest.append(max(browser.execute_script("return tasks"), default=0))
+        if longest[-1] < 200:
+            break
+    assert min(longest) < 200
+
+
 @pytest.fixture(scope="module")
 def finished(server: Server, root: Path) -> int:
     """A film of the queue that is done."""
@@ -296,3 +361,15 @@ def test_the_keyboard_alone_is_enough(browser: webdriver.Chrome, server: Server)
             break
     browser.switch_to.active_element.send_keys(Keys.ENTER)
     reads(browser, "320 × 180 becomes")
+
+
+def test_the_first_paint_is_quick(browser: webdriver.Chrome, server: Server) -> None:
+    """The best of three, as other programs can only delay it."""
+
+    def painted() -> float:
+        browser.get("about:blank")
+        browser.get(server.address)
+        paint = "return performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+        return float(until(lambda: browser.execute_script(paint)))
+
+    assert min(painted() for _ in range(3)) < 1000
