@@ -238,7 +238,7 @@ def _state_of(network: VideoNetwork, lq: Tensor) -> tuple[int, ...]:
 
 # What a state may begin with, so that the result is that of none.
 _STARTS = {
-    "none": "there is none",
+    "none": "no state",
     "zeros": "zeros",
     "first frame": "zeros; where a state has three channels, the first frame",
 }

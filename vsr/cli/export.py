@@ -58,7 +58,8 @@ def export(
     print_line(f"{target}: x{done.facts['scale']}, licence {done.facts['licence']}")
     _print_shapes("in", done.inputs)
     _print_shapes("out", done.outputs)
-    print_line(f"  state  begins with {done.facts['state_start']}")
+    if len(done.inputs) > 1:
+        print_line(f"  state  begins with {done.facts['state_start']}")
     print_line(f"  check  onnxruntime differs from PyTorch by at most {done.difference:.1g} of 1")
     return 0
 
