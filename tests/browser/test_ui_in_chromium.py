@@ -175,6 +175,7 @@ def test_choose_preview_start_pause_go_on_done(
     browser.get(find(browser, "a[target]").get_attribute("href"))
     assert find(browser, "#divider").get_attribute("aria-valuenow") == "50"
     assert "All 1" in text_of(browser, "#checks")
+    made.unlink()  # other tests plan the same name
 
 
 def test_killed_and_started_again_it_goes_on(
