@@ -23,8 +23,14 @@ def test_a_table_of_a_file_becomes_options() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"scael": 2}, "unknown option 'scael'; known: model, scale, height"),
-        ({"inference": {"tiel": 64}}, "unknown option 'inference.tiel'; known: window, lookahead"),
+        (
+            {"scael": 2},
+            r"unknown option 'scael'; did you mean 'scale'\?; known: model, scale, height",
+        ),
+        (
+            {"inference": {"tiel": 64}},
+            r"unknown option 'inference.tiel'; did you mean 'tile'\?; known: window, lookahead",
+        ),
         ({"inference": {"tile": 15}}, "--tile must be at least 16; got 15"),
         ({"inference": 3}, "--inference must be a dictionary"),
         ({"strength": 1.5}, "--strength must be at most 1; got 1.5"),

@@ -78,7 +78,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
     [
         ({"name": 4}, "text or a path wanted for a model, got int"),
         ({"device": 0}, "device must be text or a torch.device, got int"),
-        ({"device": "tpu"}, "device must be auto, cpu, cuda or cuda:N, got 'tpu'"),
+        ({"device": "tpu"}, "device must be auto, cpu, cuda, cuda:N, xpu, xpu:N or mps, got 'tpu'"),
         ({"device": torch.device("cuda", 99)}, "device cuda:99 wanted"),
     ],
 )

@@ -300,7 +300,9 @@ def build(options: TrainOptions, world: World, say: Say) -> Parts:
         network, options.loss, degradation=data.degradation, sharpen=data.sharpen
     ).to(world.device)
     if world.size > 1:
-        objective = DistributedDataParallel(objective)
+        # Buffers are constants, or statistics of which those of the first process are saved anyway;
+        # to send one that is channels last, PyTorch would copy it onto itself.
+        objective = DistributedDataParallel(objective, broadcast_buffers=False)
     count = sum(p.numel() for p in network.parameters())
     say(f"{count:,} parameters on {world.device}")
     return Parts(
