@@ -326,7 +326,7 @@ def finished(calm: Server) -> int:
     return int(number)
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1920, 1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_and_everybody_can_use_it(
     browser: webdriver.Chrome,

@@ -107,7 +107,7 @@ def test_a_page_for_each_film_and_what_all_of_them_take(
     assert main([*command, "--vary", "strength=0,1"]) == 1
     text = capsys.readouterr()
     assert "1 page, 1 failed" in text.out
-    assert "strength 0: about 0:" in text.out
+    assert "1 film by strength 0: about 0:" in text.out
     assert "bad.mp4" in text.err
     page = out / "side b" / "good.mp4.html"
     assert [path for path in out.rglob("*") if path.is_file()] == [page]

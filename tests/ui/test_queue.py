@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 import sqlite3
 from collections.abc import Iterator
@@ -117,8 +118,6 @@ def test_the_command_line_means_the_same_options() -> None:
     def note(*given: Any, **named: Any) -> int:  # noqa: ANN401
         read.update(named)
         return 0
-
-    import functools
 
     tyro.cli(
         functools.wraps(enhance)(note),

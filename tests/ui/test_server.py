@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -14,7 +13,6 @@ import pytest
 from synthetic import make_video
 from ui_server import Server, key, running
 
-import vsr
 from vsr.options import EncodeOptions, EnhanceOptions
 from vsr.profiles import read_profile, ready_profiles
 from vsr.ui.queue import chosen
@@ -229,5 +227,6 @@ def test_without_the_extra_it_is_named() -> None:
 def test_the_state_is_this_users_alone(server: Server) -> None:
     folder = server.log.with_suffix("") / "vsr"
     assert folder.stat().st_mode & 0o077 == 0
-    assert server.token not in json.dumps([p.name for p in folder.iterdir()])
-    assert vsr.__version__
+    kept = [path for path in folder.rglob("*") if path.is_file()]
+    assert folder / "queue.sqlite" in kept
+    assert all(server.token.encode() not in path.read_bytes() for path in kept)

@@ -455,7 +455,7 @@ def _write_previews(
     from vsr.report.facts import clock
     from vsr.report.preview import about_size, about_time, preview
 
-    failed, seconds, there = 0, dict[str, float](), 0
+    failed, seconds, there = 0, dict[str, list[float]](), 0
     with bar(total=len(files), unit="page", disable=None if progress == "bar" else True) as shown:
         for source, target in files:
             page = target.with_name(f"{target.name}.html")
@@ -475,7 +475,8 @@ def _write_previews(
             else:
                 for each in found.variants:
                     cost = each.cost
-                    seconds[each.name] = seconds.get(each.name, 0) + (cost.seconds or 0)
+                    known = [] if cost.seconds is None else [cost.seconds]
+                    seconds.setdefault(each.name, []).extend(known)
                     name = f", {each.name}" if variants else ""
                     if progress == "bar":
                         said = f"{about_time(cost)}, {about_size(cost)}".removesuffix(", ")
@@ -486,12 +487,14 @@ def _write_previews(
             shown.update()
     counts = {"pages": len(files) - failed - there, "failed": failed, "there": there}
     if progress == "json":
-        print_event("previewed", counts=counts, seconds=seconds)
+        sums = {name: sum(known) for name, known in seconds.items()}
+        print_event("previewed", counts=counts, seconds=sums)
     else:
         others = f", {there} there already" * bool(there) + f", {failed} failed" * bool(failed)
         say(f"{counted(counts['pages'], 'page')}{others}")
-        for name, total in seconds.items():
-            say(f"all of them by {name}: about {clock(total, digits=0)}")
+        for name, known in seconds.items():
+            films = counted(len(known), "film")
+            say(f"{films} by {name}: about {clock(sum(known), digits=0)}")
     return 1 if failed else 0
 
 

@@ -28,7 +28,7 @@ from vsr.inference.plan import share_of_memory
 from vsr.inference.runner import is_out_of_memory
 from vsr.jobs.forecast import rehearse_file
 from vsr.jobs.journal import BatchJob, Journal
-from vsr.jobs.process import deaf_to_interrupts, end_with_parent, park
+from vsr.jobs.process import end_with_parent, park, start
 from vsr.models.contract import VideoNetwork
 from vsr.models.zoo import ModelInfo, loader
 from vsr.options import EnhanceOptions
@@ -257,13 +257,8 @@ def _workers(count: int, share: int, options: EnhanceOptions) -> Iterator[list[_
 
 
 def _hire(index: int, share: int, options: EnhanceOptions) -> _Worker:
-    context = get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=_work, args=(there, index, share, options), daemon=True)
-    with deaf_to_interrupts():
-        process.start()
-    there.close()
-    return _Worker(process=process, pipe=here, index=index)
+    process, pipe = start(_work, index, share, options)
+    return _Worker(process=process, pipe=pipe, index=index)
 
 
 def _work(pipe: Connection, index: int, share: int, options: EnhanceOptions) -> None:

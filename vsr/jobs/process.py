@@ -1,4 +1,4 @@
-"""How processes of a batch begin and end: deaf to Ctrl-C, with their parent, saving their work."""
+"""How worker processes begin and end: deaf to Ctrl-C, with their parent, saving their work."""
 
 from __future__ import annotations
 
@@ -7,13 +7,34 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+
+def start(work: Callable[..., None], *given: Any) -> tuple[SpawnProcess, Connection]:  # noqa: ANN401
+    """Start a process.
+
+    Args:
+        work: What it does: called with its end of a pipe, then `given`.
+        given: Can be pickled.
+
+    Returns:
+        The process, and this end of the pipe.
+    """
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=work, args=(there, *given), daemon=True)
+    with _deaf_to_interrupts():
+        process.start()
+    there.close()
+    return process, here
 
 
 @contextmanager
-def deaf_to_interrupts() -> Iterator[None]:
+def _deaf_to_interrupts() -> Iterator[None]:
     """Block Ctrl-C in processes started within: while they load, it would end them."""
     if sys.platform == "win32":
         yield

@@ -331,13 +331,14 @@ def _moments(
         made = [read_moment(s.info, time) for s, time in zip(samples, others, strict=True)]
         size = max((picture.shape[:2] for picture in made), key=lambda shape: shape[0])
         pictures = [read_moment(info, start + at), *made]
-        shown = [p if p.shape[:2] == size else _enlarged(p, size) for p in pictures]
+        shown = [p if p.shape[:2] == size else enlarged(p, size) for p in pictures]
         note = samples[0].stretch.why
         found.append(packed_moment(shown, budget, seconds=start + at, note=note))
     return found
 
 
-def _enlarged(picture: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:
+def enlarged(picture: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Enlarge a picture bicubically, (H, W, 3) uint8 RGB, to a height and width."""
     return to_picture(resize(to_tensor(np.ascontiguousarray(picture)), size[0], size[1]))
 
 

@@ -92,7 +92,7 @@ def _jpeg(bgr: NDArray[Any]) -> bytes:
 
 
 def choices(line: Line) -> dict[str, Any]:
-    """What can be chosen from on this machine: networks and encoders, with their purpose."""
+    """The networks that are on this machine, with what each is for."""
     from vsr.models.catalogue import PUBLISHED
     from vsr.models.zoo import MODELS, published_model
 
@@ -284,18 +284,15 @@ def attempt(
 
 def _moments(info: SourceInfo, made: SourceInfo, start: Fraction) -> Iterator[dict[str, Any]]:
     """Where input and result differ most."""
-    from vsr.data.datasets import to_tensor
-    from vsr.ops.color import to_picture
-    from vsr.ops.resize import resize
     from vsr.report.measure import choose_moments, measure
     from vsr.report.moments import PICTURE_BYTES, packed_moment, read_moment
+    from vsr.report.preview import enlarged
 
     measured = measure([info, made], start=start)
     for index in choose_moments(measured.difference, measured.cuts, _SHOWN):
         at = start + measured.times[0][index]
         result = read_moment(made, measured.times[1][index])
-        lq = to_tensor(np.ascontiguousarray(read_moment(info, at)))
-        given = to_picture(resize(lq, result.shape[0], result.shape[1]))
+        given = enlarged(read_moment(info, at), result.shape[:2])
         yield packed_moment([given, result], PICTURE_BYTES // _SHOWN, seconds=at, note="")
 
 

@@ -13,7 +13,8 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from vsr import files
 from vsr.errors import VsrError
 from vsr.media.containers import work_path
 from vsr.options import EnhanceOptions, validated
+from vsr.profiles import flat
 from vsr.ui.worker import GO_ON, HOLD, StoppedError, Worker
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -350,29 +352,14 @@ class Queue:
     def _tell_order(self) -> None:
         self._tell("order", [film.id for film in self.films()])
 
-    def _saving(self) -> _Saving:
-        return _Saving(self._connection, self._tell)
-
-
-class _Saving:
-    """A transaction; where the disk refuses, the queue goes on and that is told."""
-
-    def __init__(self, connection: sqlite3.Connection, tell: Callable[[str, Any], None]) -> None:
-        self._connection = connection
-        self._tell = tell
-
-    def __enter__(self) -> None:
-        self._connection.__enter__()
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:  # noqa: ANN401
+    @contextmanager
+    def _saving(self) -> Iterator[None]:
+        """A transaction; where the disk refuses, the queue goes on and that is told."""
         try:
-            self._connection.__exit__(kind, error, trace)
-        except sqlite3.Error as refused:
-            error = refused
-        if isinstance(error, sqlite3.Error):
+            with self._connection:
+                yield
+        except sqlite3.Error as error:
             self._tell("trouble", f"the queue cannot be saved ({error}); make room on its disk")
-            return True
-        return False
 
 
 def _film(row: Sequence[Any]) -> Film:
@@ -411,19 +398,17 @@ def _differing(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, An
 
 def command(film: Film) -> str:
     """The command line that does the same, for a shell."""
-    words = ["vsr", "enhance", film.source, film.target, *_flags(film.options, EnhanceOptions())]
+    words = ["vsr", "enhance", film.source, film.target, *_flags(film.options)]
     return shlex.join(word.encode(errors="replace").decode() for word in words)
 
 
-def _flags(options: Any, defaults: Any) -> Iterator[str]:  # noqa: ANN401
-    for each in fields(options):
-        value, default = getattr(options, each.name), getattr(defaults, each.name)
-        flag = "--" + each.name.replace("_", "-")
-        if is_dataclass(value):
-            yield from _flags(value, default)
-        elif value == default:
+def _flags(options: EnhanceOptions) -> Iterator[str]:
+    defaults = flat(EnhanceOptions())
+    for name, value in flat(options).items():
+        flag = "--" + name.replace("_", "-")
+        if value == defaults[name]:
             continue
-        elif isinstance(value, bool):
+        if isinstance(value, bool):
             yield flag if value else flag.replace("--", "--no-", 1)
         elif isinstance(value, tuple):
             for one in value:

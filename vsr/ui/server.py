@@ -231,7 +231,7 @@ class Site:
         except (OSError, ValueError, RuntimeError):
             raise OutsideError("no such place") from None
         if "\0" in str(path) or not any(real.is_relative_to(root) for root in self.roots):
-            raise OutsideError("outside the folders this page may use")
+            raise OutsideError("outside the folders this page may use; vsr ui --root DIR adds one")
         return found
 
     def named(self, key: str) -> Path:
@@ -304,7 +304,7 @@ class Site:
         """
         name = str(asked["name"])
         if name != os.path.basename(name) or name in ("", ".", ".."):
-            raise ConfigError(f"'{name}' is no name of a file")
+            raise ConfigError(f"'{name}' is no name of a file; give one without a folder")
         if Path(name).suffix.lower() not in MUXERS:
             raise ConfigError(
                 f"the name of a film ends with one of {' '.join(MUXERS)}; got '{name}'"
@@ -475,7 +475,7 @@ def save(site: Site, asked: dict[str, Any]) -> dict[str, str]:
     """Save the options of a film of the queue as a profile."""
     name = str(asked["name"]).strip()
     if not name or name != os.path.basename(name) or name.startswith("."):
-        raise ConfigError(f"'{name}' is no name of a profile")
+        raise ConfigError(f"'{name}' is no name of a profile; give one without / and a first dot")
     if name in ready_profiles():
         raise ConfigError(f"'{name}' is a ready profile; choose another name")
     path = site.folder / "profiles" / f"{name}.toml"

@@ -7,12 +7,11 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
 from vsr.errors import VsrError
-from vsr.jobs.process import deaf_to_interrupts, end_with_parent, park
+from vsr.jobs.process import end_with_parent, park, start
 
 HOLD, GO_ON, STOP = "hold", "go on", "stop"
 # Imported in the processes only: it needs libraries that the server does without.
@@ -99,13 +98,7 @@ class Worker:
 
     def _started(self) -> Connection:
         if self._pipe is None or not self._process.is_alive():
-            context = get_context("spawn")
-            here, there = context.Pipe()
-            self._process = context.Process(target=serve, args=(there,), daemon=True)
-            with deaf_to_interrupts():
-                self._process.start()
-            there.close()
-            self._pipe = here
+            self._process, self._pipe = start(serve)
         return self._pipe
 
     def _end(self) -> int | None:

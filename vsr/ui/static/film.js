@@ -270,7 +270,7 @@ function buildTrying(place, page) {
   }
 
   async function attempt() {
-    const given = JSON.parse(JSON.stringify(page.options));
+    const given = structuredClone(page.options);
     wanted = String(Math.random());
     go.disabled = true;
     stop.hidden = bar.hidden = false;

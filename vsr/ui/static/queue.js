@@ -57,7 +57,7 @@ export const events = {
   paused(found) {
     paused = found;
     changed = true;
-    for (const [id, film] of films) if (film.state === "running") put(films.get(id));
+    for (const film of films.values()) if (film.state === "running") put(film);
     watchers.forEach(watch => watch(null));
   },
   trouble(text) { trouble.textContent = text; },
@@ -159,7 +159,7 @@ function move(id, by) {
 export function showFilm(main, id) {
   const title = h("h1", {}, ""), body = h("div", { class: "job" });
   main.replaceChildren(h("p", {}, h("a", { href: "#films" }, words.films)), title, body);
-  let state = null, comparing = null;
+  let state = null;
   async function draw(changed) {
     if (changed !== null && changed !== id) return;
     const film = films.get(id);
@@ -179,7 +179,8 @@ export function showFilm(main, id) {
   draw(id);
   watchers.add(draw);
   events.comparing = found => {
-    if (found.id === id && (comparing = body.querySelector("#comparing"))) comparing.textContent = words.comparing(found.frames);
+    const place = body.querySelector("#comparing");
+    if (found.id === id && place) place.textContent = words.comparing(found.frames);
   };
   events.newest = found => {
     const place = body.querySelector("#newest");
