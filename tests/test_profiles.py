@@ -230,6 +230,13 @@ def test_variants_differ_in_one_option_and_are_named_by_it() -> None:
     ]  # fmt: skip
 
 
+def test_variants_of_one_file_name_keep_their_folders() -> None:
+    found = vary(EnhanceOptions(), "model=a/net.pth,b/net.pth")
+    assert {name: each.model for name, each in found.items()} == {
+        "model a/net.pth": "a/net.pth", "model b/net.pth": "b/net.pth"
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("setting", "said"),
     [

@@ -164,3 +164,9 @@ def stop_if(cancel: Cancel | None) -> None:
     """
     if cancel is not None and cancel.is_set():
         raise CancelledError("cancelled; finished work is kept, the same call continues it")
+
+
+def in_one_line(error: Exception) -> str:
+    """What an error of others' code says, in one line of some length."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vsr import __version__
-from vsr.errors import ConfigError, ExportError
+from vsr.errors import ConfigError, ExportError, in_one_line
 from vsr.files import check_place, whole, write_error
 from vsr.models.checkpoints import save_weights
 from vsr.models.contract import State, VideoNetwork
@@ -381,7 +381,7 @@ def _record(form: _Form, path: Path) -> None:
     except OSError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = in_one_line(error)
         raise ExportError(f"PyTorch cannot write this network as ONNX: {reason}") from error
 
 
@@ -472,5 +472,5 @@ def run_session(
             "list[NDArray[np.float32]]", session.run(None, dict(zip(names, given, strict=True)))
         )
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = in_one_line(error)
         raise ExportError(f"onnxruntime cannot run the file: {reason}") from error

@@ -24,7 +24,7 @@ from annotated_types import Interval
 from tyro.conf import arg
 from tyro.constructors import PrimitiveConstructorSpec
 
-from vsr.errors import ConfigError
+from vsr.errors import ConfigError, in_one_line
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -360,7 +360,7 @@ def imported(name: str) -> Any:  # noqa: ANN401
         sys.path.append(here)
     try:
         found = importlib.import_module(module)
-    except Exception as error:
+    except Exception as error:  # the module is the user's, and may raise anything
         missing = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(
             f"{error.name}."
         )
@@ -368,14 +368,12 @@ def imported(name: str) -> Any:  # noqa: ANN401
             f"no module '{module}' for '{name}'; install its package, or run vsr in the folder of "
             "the file"
             if missing
-            else f"'{module}' for '{name}' cannot be imported: {type(error).__name__}: {error}"
+            else f"'{module}' for '{name}' cannot be imported: {type(error).__name__}: "
+            f"{in_one_line(error)}"
         ) from error
     if not hasattr(found, attribute):
         names = [key for key in vars(found) if not key.startswith("_")]
-        near = get_close_matches(attribute, names, n=1)
-        raise ConfigError(
-            f"'{module}' has no '{attribute}'" + (f"; did you mean {near[0]}?" if near else "")
-        )
+        raise ConfigError(f"'{module}' has no '{attribute}'{nearest(attribute, names)}")
     return getattr(found, attribute)
 
 

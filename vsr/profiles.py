@@ -23,8 +23,8 @@ _SUFFIX = ".toml"
 # Options of which a film takes one; and those whose values mean something to one encoder only.
 _SIZES = ("scale", "height", "size")
 _OF_THE_CODEC = ("crf", "preset", "pix_fmt", "encoder_option")
-# These belong to one run, not to how films of a kind are enhanced.
 MOST_VARIANTS = 6
+# These belong to one run, not to how films of a kind are enhanced.
 _OF_ONE_RUN = ("start", "duration", "overwrite", "resume")
 # Values of the latter two hold commas themselves.
 _NOT_VARIED = (*_SIZES, *_OF_ONE_RUN, "filter", "encoder_option")
@@ -176,8 +176,8 @@ def vary(
     Raises:
         ConfigError: The name or a value is wrong, or there are too few or too many values.
     """
-    name, _, text = setting.partition("=")
-    name, values = name.removeprefix("--"), [value.strip() for value in text.split(",")]
+    name, _, listed = setting.partition("=")
+    name, values = name.removeprefix("--"), [value.strip() for value in listed.split(",")]
     values = list(dict.fromkeys(filter(None, values)))
     if not 2 <= len(values) <= MOST_VARIANTS:
         raise ConfigError(
@@ -189,12 +189,15 @@ def vary(
             f"--vary cannot compare {name}: sizes, parts and lists are the same for all variants; "
             "write two profiles and use --vary profile=a.toml,b.toml"
         )
-    if field == "profile":
-        return {
-            f"{name} {Path(value).name}": laid_over(read_profile(value), options, given)
-            for value in values
-        }
-    return {f"{name} {Path(value).name}": with_values(options, {name: value}) for value in values}
+    short = [Path(value).name for value in values]
+    # Files of one name in two folders are told apart by their folders.
+    shown = short if len(set(short)) == len(short) else values
+    return {
+        f"{name} {text}": laid_over(read_profile(value), options, given)
+        if field == "profile"
+        else with_values(options, {name: value})
+        for text, value in zip(shown, values, strict=True)
+    }
 
 
 def _find(profile: str | os.PathLike[str]) -> Path:

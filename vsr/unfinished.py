@@ -71,9 +71,7 @@ def take_done(
     job = rehearse(job, ledger.folder, marks)
     for warning in (*ledger.pieces[-1].warnings, *job.warnings):
         tell(warning)
-    with Writer(
-        job.info, pattern, job.encode, job.streams, time_range=job.time_range
-    ) as output:  # fmt: skip
+    with Writer(job.info, pattern, job.encode, job.streams, time_range=job.time_range) as output:
         output.join(ledger.piece_paths)
         checked = compare_output(job, output.partial, marks, tell, stop)
         if not checked.passed:
@@ -114,8 +112,8 @@ def _decoded(
 
 
 def _plan_again(
-    source: str | os.PathLike[str],
-    target: str | os.PathLike[str],
+    source: str,
+    target: str,
     begun: dict[str, Any],
     options: EnhanceOptions | None,
 ) -> Job:
@@ -126,7 +124,7 @@ def _plan_again(
         MuxError: The source or this program has changed since, so it would become another film.
     """
     recorded = _options_of(begun)
-    asked = request(Path(os.fspath(source)), options or recorded)
+    asked = request(Path(source), options or recorded)
     asked["options"].pop("allow_damage")  # it changes the name alone
     if changed := list(differences(begun["options"], asked["options"], "options")):
         raise ConfigError(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import known_networks
 import numpy as np
 import pytest
 import torch
@@ -24,15 +25,7 @@ from vsr.pipeline import enhance
 GPUS = usable_gpus()
 pytestmark = pytest.mark.skipif(not GPUS, reason="no GPU")
 
-PLAN = Plan(
-    window=4,
-    lookahead=2,
-    tile=None,
-    margin=8,
-    device="cpu",
-    precision="fp32",
-    scene_threshold=7.0,
-)
+PLAN = replace(known_networks.PLAN, margin=8)
 
 
 def on_gpu(**changes: object) -> Plan:

@@ -157,7 +157,7 @@ def test_what_a_class_says_of_itself_is_taken_and_its_memory_measured(folder: Pa
         ("", "my_nothing:Net", "no module 'my_nothing' for 'my_nothing:Net'"),
         ("import my_missing_part\n", "my_module:Fine", "cannot be imported: ModuleNotFoundError"),
         ("1 / 0\n", "my_module:Fine", "cannot be imported: ZeroDivisionError"),
-        ("", "my_module:Fein", "has no 'Fein'; did you mean Fine?"),
+        ("", "my_module:Fein", "has no 'Fein'; did you mean 'Fine'?"),
         ("x = 3\n", "my_module:x", "'int' object is not callable"),
         ("def made():\n    return 3\n", "my_module:made", "makes a int; wanted a torch.nn.Module"),
         ("class Bare(nn.Module):\n    pass\n", "my_module:Bare", "a network needs `scale`"),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import known_networks
 import numpy as np
 import pytest
 import torch
@@ -21,15 +22,7 @@ from vsr.models.steady import Steady, steadied
 from vsr.models.zoo import facts_of, find_model, load_model
 from vsr.ops.resize import resize
 
-PLAN = Plan(
-    window=2,
-    lookahead=0,
-    tile=None,
-    margin=8,
-    device="cpu",
-    precision="fp32",
-    scene_threshold=50.0,
-)
+PLAN = replace(known_networks.PLAN, window=2, lookahead=0, margin=8, scene_threshold=50.0)
 
 
 class Flickering(nn.Module):

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsr.errors import CheckpointFormatError, WeightsError
+from vsr.errors import CheckpointFormatError, WeightsError, in_one_line
 
 Backbone = Literal["alex", "vgg"]
 
@@ -204,7 +204,7 @@ def load_stlpips(backbone: Backbone = "alex") -> StLpips:
         metric = StLpips(backbone)
         metric.load_state_dict(_renamed(found))
     except (OSError, EOFError, pickle.UnpicklingError, RuntimeError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = in_one_line(error)
         raise CheckpointFormatError(
             f"'{path}' does not hold the weights of ST-LPIPS ({reason}); {_INSTALL}"
         ) from error

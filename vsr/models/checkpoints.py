@@ -197,7 +197,7 @@ def load_tensors(path: Path) -> object:
         found: object = torch.load(
             path, map_location="cpu", weights_only=False, pickle_module=reader
         )
-    except Exception as error:
+    except Exception as error:  # as above
         raise _unreadable(path) from error
     return found
 

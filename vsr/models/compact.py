@@ -185,7 +185,7 @@ def _shuffled(pictures: Iterator[Tensor], length: int, scale: int) -> Tensor:
     """(N, 3 * scale**2, H, W) for each of `length` frames to (N, length, 3, H * scale, W * scale).
 
     Without gradients each goes to its place as it is made; on a CPU the sub-pixels of a pixel's row
-    as one value where there is a dtype of that size, which is several times as fast.
+    as one value where there is a dtype of that size, which is faster.
     """
     if torch.is_grad_enabled():
         return torch.stack([F.pixel_shuffle(picture, scale) for picture in pictures], dim=1)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from vsr.errors import CheckpointFormatError, ConfigError
+from vsr.errors import CheckpointFormatError, ConfigError, in_one_line
 from vsr.models.contract import (
     NetworkFacts,
     State,
@@ -120,9 +120,10 @@ def _described(path: Path, found: ImageModelDescriptor[nn.Module]) -> Described:
     network = _wrapped(found)
     try:
         most, (sr, _) = bytes_at_most(network, lq)
-    except Exception as error:
+    except Exception as error:  # the network is others' code, which fails in its own ways
         raise CheckpointFormatError(
-            f"'{path}' is read as {found.architecture.name}, and fails on a picture: {_line(error)}"
+            f"'{path}' is read as {found.architecture.name}, and fails on a picture: "
+            f"{in_one_line(error)}"
         ) from error
     pixels = lq.shape[-2] * lq.shape[-1]
     size = tuple(side * found.scale for side in lq.shape[-2:])
@@ -199,7 +200,7 @@ def _descriptor(path: Path, named: Mapping[str, object]) -> ImageModelDescriptor
     except Exception as error:  # each architecture fails in its own way where tensors are missing
         raise CheckpointFormatError(
             f"'{path}' looks like a network that spandrel knows, and cannot be loaded: "
-            f"{_line(error)}"
+            f"{in_one_line(error)}"
         ) from error
     name = found.architecture.name
     if found.purpose not in ("SR", "Restoration"):
@@ -232,9 +233,9 @@ def _spandrel(path: Path) -> Any:  # noqa: ANN401
 
 def _broken(error: Exception) -> ConfigError:
     return ConfigError(
-        f"spandrel is installed and cannot be imported ({_line(error)}); torch and torchvision "
-        "must be of one build: reinstall both with one command, pip install --force-reinstall "
-        "torch torchvision"
+        f"spandrel is installed and cannot be imported ({in_one_line(error)}); torch and "
+        "torchvision must be of one build: reinstall both with one command, pip install "
+        "--force-reinstall torch torchvision"
     )
 
 
@@ -242,12 +243,6 @@ def _version() -> str:
     from importlib.metadata import version
 
     return version("spandrel")
-
-
-def _line(error: Exception) -> str:
-    """An error of a library in one line of some length."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def build_own(name: str, arguments: Mapping[str, Any]) -> nn.Module:
@@ -263,9 +258,11 @@ def build_own(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     kind = imported(name)
     try:
         network = kind(**arguments)
-    except Exception as error:
+    except Exception as error:  # the class is the user's, and may raise anything
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-        raise ConfigError(f"{name}({given}): {type(error).__name__}: {error}") from error
+        raise ConfigError(
+            f"{name}({given}): {type(error).__name__}: {in_one_line(error)}"
+        ) from error
     if not isinstance(network, nn.Module):
         raise ConfigError(f"{name} makes a {type(network).__name__}; wanted a torch.nn.Module")
     if not hasattr(network, "min_size"):
@@ -309,11 +306,11 @@ def _tried(
     lq = torch.rand(1, frames, 3, _SIDE, _SIDE)
     try:
         most, made = bytes_at_most(network, lq, state, lookahead)
-    except Exception as error:
+    except Exception as error:  # the class is the user's, and may raise anything
         raise ConfigError(
             f"{name}, called with lq {tuple(lq.shape)}, lookahead {lookahead} and "
             f"{'no state' if state is None else 'the state it gave'}: "
-            f"{type(error).__name__}: {error}"
+            f"{type(error).__name__}: {in_one_line(error)}"
         ) from error
     check_output(network, lq, lookahead, made)
     return most / _SIDE**2, made[1]
@@ -359,7 +356,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         made = func(*args, **(kwargs or {}))
         for x in tree_leaves(made):
             # A view of what was given takes nothing; nor does what is counted already.
-            if isinstance(x, Tensor) and _place(x) not in given | self._known:
+            if isinstance(x, Tensor) and not (_place(x) in given or _place(x) in self._known):
                 self._add(x.untyped_storage())
         return made
 

@@ -67,7 +67,7 @@ class Steady(nn.Module):
         height, width = result.shape[-2:]
         share = _MOST * self.strength * _matching(frame, before, flow)
         share = F.interpolate(share, size=(height, width), mode="bilinear", align_corners=False)
-        # Bilinear sampling, frame after frame, would cost sharp films a tenth of a decibel.
+        # Bilinear sampling, frame after frame, would blur what is sharp.
         flow = upscale_flow(flow, height, width)
         moved = flow_warp(shown, flow, padding="border", mode="bicubic")
         return result + share * (moved - result)
