@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import threading
 from importlib.metadata import PackageNotFoundError
@@ -468,6 +469,32 @@ def test_equal_frames_survive_the_json(tmp_path: Path) -> None:
     again = evaluate([], tmp_path / "data", measuring, results=results)
     assert first.mean("bicubic").psnr == again.mean("bicubic").psnr == float("inf")
     assert json.loads(results.read_text())["models"]["bicubic"]["mean"]["psnr"] == "infinite"
+
+
+def test_values_of_ones_own_that_are_no_numbers_survive_the_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_odd_metric.py").write_text(
+        "from math import inf, nan\n"
+        "values = iter([4, nan, inf, nan, nan, nan, -inf, -inf, -inf])\n"
+        "def some(sr, gt):\n"
+        "    return next(values)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in "abc":
+        write_clip(tmp_path / "data" / name, film(3))
+    measuring = Measuring(protocol="folder-bi", metrics=("psnr", "my_odd_metric:some"))
+    table, again = (
+        evaluate([], tmp_path / "data", measuring, results=tmp_path / "r.json") for _ in range(2)
+    )
+    assert again == table
+    clips = table.entries["bicubic"]
+    frames = {name: [f.own["my_odd_metric:some"] for f in clips[name].frames] for name in "abc"}
+    assert frames == {"a": [4.0, None, math.inf], "b": [None] * 3, "c": [-math.inf] * 3}
+    means = [clips[name].score.own["my_odd_metric:some"] for name in "abc"]
+    assert means == [4.0, None, -math.inf]
+    assert "| bicubic | 4 " in markdown(table)
+    assert "| bicubic | - " in markdown(table.of(["bicubic"], ["b"]))
 
 
 def test_the_command_prints_the_table_and_writes_both_files(

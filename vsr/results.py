@@ -36,6 +36,7 @@ _MEASURES = {
     "xpsnr": ("XPSNR (dB)", 1, 2),
 }
 _FURTHER = {"stlpips": "lower is better", "niqe": "lower is better", "xpsnr": "higher is better"}
+_WORDS = {"infinite": math.inf, "minus infinite": -math.inf}
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 
@@ -254,7 +255,10 @@ def _over_time(results: Results) -> Table:
 def _own(results: Results) -> Table:
     means = {model: results.mean(model).own for model in results.entries}
     names = list(next(iter(means.values())))
-    return ("model", *names), [(m, *(f"{own[n]:.4g}" for n in names)) for m, own in means.items()]
+    return ("model", *names), [
+        (model, *("-" if (x := own[name]) is None else f"{x:.4g}" for name in names))
+        for model, own in means.items()
+    ]
 
 
 def _warping(squared: float | None, absolute: float | None) -> str:
@@ -347,21 +351,22 @@ def _quality(score: ClipScore) -> str:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
-    """JSON has no infinity; the PSNR of equal frames is written as a word."""
+    """JSON has no infinity; the PSNR of equal frames, for example, is written as a word."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    return "infinite" if value == math.inf else value
+    return next((word for word, number in _WORDS.items() if value == number), value)
 
 
 def _number(value: Any) -> Any:  # noqa: ANN401
-    return math.inf if value == "infinite" else value
+    if isinstance(value, dict):
+        return {key: _number(item) for key, item in value.items()}
+    return _WORDS.get(value, value) if isinstance(value, str) else value
 
 
 def _clip_result(value: Mapping[str, Any]) -> ClipResult:
-    score = {key: _number(item) for key, item in value["score"].items()}
-    frames = [{key: _number(item) for key, item in frame.items()} for frame in value["frames"]]
+    score, frames = _number(value["score"]), map(_number, value["frames"])
     worst = {name: tuple(found) for name, found in score["worst"].items()}
     return ClipResult(
         identity=value["identity"],

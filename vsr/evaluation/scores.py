@@ -52,7 +52,7 @@ class FrameScore:
         stlpips: ST-LPIPS.
         niqe: NIQE of the output.
         xpsnr: dB, of Y.
-        own: By metrics of the user's own, package.module:name.
+        own: By metrics of the user's own, package.module:name; None where one is not a number.
     """
 
     psnr: float
@@ -66,7 +66,7 @@ class FrameScore:
     stlpips: float | None = None
     niqe: float | None = None
     xpsnr: float | None = None
-    own: Mapping[str, float] = field(default_factory=dict)
+    own: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +124,7 @@ def score_frames(
             found = _over_time(before, now, steadiness)
         judged = {name: measure(sr, gt) for name, measure in (measures or {}).items()}
         found |= {name: x for name, x in judged.items() if ":" not in name and not isnan(x)}
-        own = {name: x for name, x in judged.items() if ":" in name}
+        own = {name: None if isnan(x) else x for name, x in judged.items() if ":" in name}
         scores.append(FrameScore(psnr=quality[0], ssim=quality[1], own=own, **found))
         before = now
     return scores
