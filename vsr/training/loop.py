@@ -61,7 +61,6 @@ from vsr.training.validation import (
     Show,
     check_clips,
     described_scores,
-    rehearse,
     validate,
 )
 from vsr.training.world import World, join_world
@@ -457,7 +456,8 @@ def fit(
                 words, bar.postfix = bar.postfix, "validating"
                 bar.refresh()
                 show = partial(record.add_picture, step)
-                numbers = _validated(parts, data, options, world.device, show)
+                with parts.ema.applied(parts.network):
+                    numbers = _validated(parts.network, data.val_clips, options, world.device, show)
                 record.add(step, "validation", **numbers)
                 _save_weights(parts, data, options, step, numbers)
                 bar.postfix = words
@@ -543,31 +543,27 @@ def update(parts: Parts, options: TrainOptions, batch: Batch, step: int) -> dict
 def rehearse_validation(
     parts: Parts, data: Data, options: TrainOptions, device: torch.device
 ) -> None:
-    """Validate on two frames with the weights as they are, so that it fails before step 1 or not.
+    """Validate on two frames of the largest clip, so that what fails does so before step 1.
 
     Raises:
         VsrError: It fails.
     """
-    with _autocast(device, options):
-        rehearse(
-            parts.network,
-            data.val_clips,
-            frames=options.data.val_frames,
-            scale=options.network.scale,
-            degradation=options.data.degradation,
-            recipe=options.real,
-            device=device,
-            metrics=options.run.metrics,
-        )
+    largest = max(data.val_clips, key=lambda clip: math.prod(clip.frames.shape[1:3]))
+    few = replace(options.data, val_frames=min(2, options.data.val_frames))
+    _validated(parts.network, [largest], replace(options, data=few), device)
 
 
 def _validated(
-    parts: Parts, data: Data, options: TrainOptions, device: torch.device, show: Show
+    network: TrainableNetwork,
+    clips: Sequence[Clip],
+    options: TrainOptions,
+    device: torch.device,
+    show: Show | None = None,
 ) -> dict[str, float]:
-    with parts.ema.applied(parts.network), _autocast(device, options):
+    with _autocast(device, options):
         return validate(
-            parts.network,
-            data.val_clips,
+            network,
+            clips,
             frames=options.data.val_frames,
             scale=options.network.scale,
             degradation=options.data.degradation,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from math import prod
 from pathlib import Path
 
 import cv2
@@ -57,34 +56,6 @@ def check_clips(clips: Sequence[Clip], *, scale: int, degradation: Degradation) 
         for side in (clip.frames, clip.lq):
             if side is not None:
                 _ = side[first, first, first]
-
-
-def rehearse(
-    network: nn.Module,
-    clips: Sequence[Clip],
-    *,
-    frames: int,
-    scale: int,
-    degradation: Degradation = "bicubic",
-    recipe: RealRecipe | None = None,
-    device: torch.device,
-    metrics: Sequence[str] = (),
-) -> None:
-    """Validate on two frames of the largest clip, so that what fails does so before step 1.
-
-    Args, Raises: See `validate`.
-    """
-    largest = max(clips, key=lambda clip: prod(clip.frames.shape[1:3]))
-    validate(
-        network,
-        [largest],
-        frames=min(2, frames),
-        scale=scale,
-        degradation=degradation,
-        recipe=recipe,
-        device=device,
-        metrics=metrics,
-    )
 
 
 def validate(
