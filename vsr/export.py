@@ -152,10 +152,11 @@ def export_onnx(
             difference = _compared(part, form)
     except OSError as error:
         raise write_error(target, error) from error
+    inputs, outputs = _shapes(form, network.scale)
     return Exported(
         path=target,
-        inputs=_shapes(form, network.scale)[0],
-        outputs=_shapes(form, network.scale)[1],
+        inputs=inputs,
+        outputs=outputs,
         facts=described,
         difference=difference,
     )
@@ -280,9 +281,9 @@ def _frames(count: int, size: tuple[int, int], seed: int = 0) -> Tensor:
     chance = torch.Generator().manual_seed(seed)
     height, width = size
     coarse = torch.rand(1, 3, height // 4 + 2, width // 4 + count + 2, generator=chance)
-    whole = nn.functional.interpolate(coarse, scale_factor=4, mode="bilinear")
-    whole = (whole + 0.05 * torch.rand(whole.shape, generator=chance)).clamp(0, 1)
-    moved = [whole[..., i : i + height, 2 * i : 2 * i + width] for i in range(min(count, 4))]
+    wide = nn.functional.interpolate(coarse, scale_factor=4, mode="bilinear")
+    wide = (wide + 0.05 * torch.rand(wide.shape, generator=chance)).clamp(0, 1)
+    moved = [wide[..., i : i + height, 2 * i : 2 * i + width] for i in range(min(count, 4))]
     return torch.stack((moved * count)[:count], dim=1)
 
 
@@ -380,9 +381,10 @@ def _record(form: _Form, path: Path) -> None:
             )
     except OSError:
         raise
-    except Exception as error:
-        reason = in_one_line(error)
-        raise ExportError(f"PyTorch cannot write this network as ONNX: {reason}") from error
+    except Exception as error:  # the network's own code runs here, and may be anybody's
+        raise ExportError(
+            f"PyTorch cannot write this network as ONNX: {in_one_line(error)}"
+        ) from error
 
 
 def _describe(path: Path, described: Mapping[str, Any]) -> None:
@@ -454,8 +456,8 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     settings.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), settings, ["CPUExecutionProvider"])
-    except Exception as error:
-        raise ExportError(f"onnxruntime refuses the file: {error}") from error
+    except Exception as error:  # the only class that onnxruntime's errors have in common
+        raise ExportError(f"onnxruntime refuses the file: {in_one_line(error)}") from error
 
 
 def run_session(
@@ -471,6 +473,5 @@ def run_session(
         return cast(
             "list[NDArray[np.float32]]", session.run(None, dict(zip(names, given, strict=True)))
         )
-    except Exception as error:
-        reason = in_one_line(error)
-        raise ExportError(f"onnxruntime cannot run the file: {reason}") from error
+    except Exception as error:  # as above
+        raise ExportError(f"onnxruntime cannot run the file: {in_one_line(error)}") from error

@@ -215,7 +215,7 @@ class OwnLoss(nn.Module):
         made = imported(name)
         try:
             self.compare = made() if isinstance(made, type) else made
-        except Exception as error:
+        except Exception as error:  # a class of the user's own raises whatever it likes
             raise ConfigError(f"loss {name}(): {type(error).__name__}: {error}") from error
         if not callable(self.compare):
             kind = type(self.compare).__name__
