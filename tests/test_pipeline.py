@@ -243,6 +243,21 @@ def test_progress_counts_to_the_end(tmp_path: Path) -> None:
     assert seen[-1].seconds_left == 0
 
 
+def test_it_makes_no_difference_whether_network_and_encoder_take_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_video(tmp_path / "in.mkv", frames=20, size=(32, 24))
+    files = []
+    for turns in (False, True):
+        monkeypatch.setattr("vsr.pipeline.takes_turns", lambda device, turns=turns: turns)
+        target = tmp_path / f"{turns}.mkv"
+        enhance(source, target, bicubic(scale=2.0, piece=6))
+        files.append(frames_of(target))
+    for (time, picture), (other_time, other) in zip(*files, strict=True):
+        assert time == other_time
+        np.testing.assert_array_equal(picture, other)
+
+
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
     source = make_video(tmp_path / "in.mp4", frames=3)
     enhance(source, tmp_path / "out.mp4", bicubic())

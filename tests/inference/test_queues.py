@@ -124,8 +124,19 @@ def test_prefetch_holds_no_item_it_has_given_away() -> None:
 def test_a_queue_without_room_is_refused(depth: int) -> None:
     with pytest.raises(ValueError, match="depth must be 1"):
         prefetch([], depth)
-    with pytest.raises(ValueError, match="depth must be 1"):
-        Sink(print, depth)
+    with pytest.raises(ValueError, match="depth must be 0"):
+        Sink(print, -1)
+
+
+def test_a_sink_without_depth_works_where_it_is_called() -> None:
+    done: list[tuple[str, int]] = []
+    with Sink(lambda item: done.append((threading.current_thread().name, item)), 0) as sink:
+        sink.put(1)
+        assert done == [(threading.current_thread().name, 1)]
+        sink.put(2)
+    assert [item for _, item in done] == [1, 2]
+    with pytest.raises(ZeroDivisionError), Sink(lambda item: 1 // item, 0) as failing:
+        failing.put(0)
 
 
 def test_a_sink_does_everything_in_order_before_it_closes() -> None:

@@ -89,23 +89,30 @@ def _produce(iterable: Iterable[T], ready: Queue[T | _End], stop: Event) -> None
 class Sink(Generic[T]):
     """Hand items to a function in a thread of its own, in order, at most `depth` waiting.
 
+    With a depth of 0 there is no thread: `put` calls the function, and raises what it raises.
+
     Used in a `with` block: its normal end waits until all items are done, an exception inside it
     drops those that wait. What the function raises comes out of the next `put`, or of `close`;
     nothing is given to it after that.
     """
 
     def __init__(self, function: Callable[[T], object], depth: int) -> None:
-        """Start the thread; `depth` counts from 1 up."""
-        if depth < 1:
-            raise ValueError(f"depth must be 1 or more, got {depth}")
+        """Start the thread, unless `depth` is 0."""
+        if depth < 0:
+            raise ValueError(f"depth must be 0 or more, got {depth}")
+        self._inline = depth == 0
         self._waiting: Queue[T | _End] = Queue(depth)
         self._function = function
         self._error: BaseException | None = None
         self._thread = Thread(target=self._consume, name="sink", daemon=True)
-        self._thread.start()
+        if not self._inline:
+            self._thread.start()
 
     def put(self, item: T) -> None:
         """Hand over an item, waiting for room; raise what the function raised earlier."""
+        if self._inline:
+            self._function(item)
+            return
         self._raise_error()
         if not self._thread.is_alive():
             raise ValueError("put into a closed Sink")
