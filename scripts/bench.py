@@ -5,6 +5,7 @@
     python scripts/bench.py stability --data FOLDER    long shots: does the state do harm
     python scripts/bench.py steady --data FOLDER       what --steady gains and costs
     python scripts/bench.py speed                      `vsr enhance` against its parts alone
+    python scripts/bench.py beside                     the same beside a busy process
     python scripts/bench.py codecs                     size, quality and speed of encoders
     python scripts/bench.py workers                    a batch by two workers against one
     python scripts/bench.py scaling                    cost against size, length and threads
@@ -12,6 +13,7 @@
     python scripts/bench.py others                     against a network that others use on CPUs
     python scripts/bench.py memory                     peak memory on a clip ten times as long
     python scripts/bench.py long                       memory and open files over twenty minutes
+    python scripts/bench.py ui                         the page's first preview
     python scripts/bench.py rehearsal                  what it costs before a film of ten minutes
     python scripts/bench.py cut                        frames after a cut against that shot alone
     python scripts/bench.py repeats                    a clip of which two of three frames repeat
@@ -48,10 +50,11 @@ from bench_gpu import gpu
 from bench_long import long, rehearsal
 from bench_networks import deform, limits, published
 from bench_others import others
-from bench_scaling import codecs, scaling, speed, workers
+from bench_scaling import beside, codecs, scaling, speed, workers
 from bench_speed import profile
 from bench_stability import stability, steady
 from bench_training import data, train
+from bench_ui import ui
 from measuring import (
     CACHE,
     autocast,
@@ -90,11 +93,13 @@ def main() -> None:
             "speed": speed,
             "scaling": scaling,
             "workers": workers,
+            "beside": beside,
             "codecs": codecs,
             "profile": profile,
             "others": others,
             "memory": memory,
             "long": long,
+            "ui": ui,
             "rehearsal": rehearsal,
             "cut": cut,
             "repeats": repeats,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -160,7 +161,9 @@ def speed(*, model: str = "compact-x4", frames: int = 240, source: Path | None =
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         start = _enhance(_film(folder / "one.mp4", 1, (320, 180)), model, [], threads, 3).wall
-        film = source or _film(folder / "in.mp4", frames, (320, 180))
+        film = _film(folder / "in.mp4", frames, (320, 180))
+        if source is not None:
+            shutil.copy(source, film)
         result = enhance(film, folder / "out.mp4", EnhanceOptions(model=model, skip=False))
         network = network_alone(model, film)
         encoder = encoder_alone(model, film, folder / "out.mp4")
@@ -183,6 +186,35 @@ def speed(*, model: str = "compact-x4", frames: int = 240, source: Path | None =
     )
     print(f"network's share of the wall time {result.network_seconds / result.seconds:.1%}")
     print(f"{model}, {result.frames} frames, {threads} threads")
+
+
+def beside(
+    *, model: str = "compact-x4", frames: int = 24, spins: tuple[int, ...] = (1000,)
+) -> None:
+    """Print what `vsr enhance` takes alone, and beside a process that keeps a processor busy.
+
+    Args:
+        model: Name or weight file.
+        frames: Of the film, 320x180.
+        spins: GOMP_SPINCOUNT: how often a waiting thread of GNU's OpenMP looks before it sleeps.
+            `vsr` sets 1000, the library 300000.
+    """
+    threads = torch.get_num_threads()
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        film = _film(Path(name) / "in.mp4", frames, (320, 180))
+        for spin in spins:
+            os.environ["GOMP_SPINCOUNT"] = str(spin)
+            alone = _enhance(film, model, [], threads).wall
+            busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            try:
+                shared = _enhance(film, model, [], threads).wall
+            finally:
+                busy.kill()
+                busy.wait()
+            rows.append((str(spin), f"{alone:.1f} s", f"{shared:.1f} s", f"{shared / alone:.1f}"))
+    table(("GOMP_SPINCOUNT", "alone", "beside a busy process", "times as long"), rows)
+    print(f"\n{model}, {frames} frames, {threads} threads on {os.cpu_count()} processors")
 
 
 def network_alone(model: str, source: Path) -> float:

@@ -11,6 +11,7 @@ for picture in vsr.enhance_frames(frames):  # numpy (H, W, 3) or torch (3, H, W)
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from vsr.profiles import read_profile
 
 __version__ = "0.1.0"
+
+# Threads of GNU's OpenMP, which PyTorch uses, wait for each other in a loop. Beside another busy
+# process that loop takes the processor from the thread it waits for, and all takes ten times as
+# long. The library reads this when it is loaded; alone, 1000 turns are as fast as its 300,000.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __all__ = [
     "CancelledError",

@@ -30,7 +30,7 @@ _EVERY = 0.25  # seconds from one message about progress to the next
 _SHOWN_EVERY = 2.0  # seconds from one enhanced picture to the next
 _WIDEST = 720  # pixels
 _QUALITY = 80
-_TRIED, _SHOWN = 12, 3  # frames
+TRIED, _SHOWN = 12, 3  # frames of a preview
 
 
 def look(line: Line, path: str) -> dict[str, Any]:
@@ -258,7 +258,7 @@ def attempt(
     from vsr.pipeline import enhance
 
     info = probe(source)
-    length, total = _TRIED / info.video.frame_rate, info.video.duration or info.duration
+    length, total = TRIED / info.video.frame_rate, info.video.duration or info.duration
     start = Fraction(at) - length / 2
     if total is not None:
         start = min(start, total - length)
