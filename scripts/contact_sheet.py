@@ -22,7 +22,7 @@ from measuring import CACHE
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vsr.data.datasets import Stretch, sample_batch, stretches
+from vsr.data.datasets import Shot, sample_batch, shots
 from vsr.data.degrade import bicubic_down
 from vsr.data.footage import sample_film
 from vsr.data.layouts import open_training
@@ -66,10 +66,10 @@ def main(
     """
     clips, wide = open_training(data, cache), side * scale
     if degradation == "footage":
-        found = stretches(clips, length=length, side=wide, longest=length)
+        found = shots(clips, length=length, side=wide, longest=length)
         gt, degraded = films(found, samples, length=length, side=wide, scale=scale, seed=seed)
     else:
-        found = stretches(clips, length=length, side=wide)
+        found = shots(clips, length=length, side=wide)
         batch = sample_batch(found, batch=samples, length=length, side=wide, seed=(seed,))
         gt = batch.float() / 255
         degraded = degrade_real(gt, scale, seed=(seed,))
@@ -91,7 +91,7 @@ def main(
 
 
 def films(
-    found: list[Stretch], samples: int, *, length: int, side: int, scale: int, seed: int
+    found: list[Shot], samples: int, *, length: int, side: int, scale: int, seed: int
 ) -> tuple[Tensor, Tensor]:
     """Draw pairs as training does, each from a film of its own; (samples, T, 3, H, W), 0 to 1."""
     with tempfile.TemporaryDirectory() as folder:

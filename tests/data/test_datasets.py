@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vsr.data.clips import Clip
-from vsr.data.datasets import sample_batch, stretches, truth
+from vsr.data.datasets import sample_batch, shots, truth
 from vsr.data.degrade import bicubic_down, quantise
 from vsr.errors import DatasetError
 from vsr.ops.resize import resize
@@ -19,19 +19,19 @@ def clip(frames: int, cuts: tuple[int, ...] = (), height: int = 20, width: int =
     return Clip(name="c", frames=np.stack((t, y, x), axis=-1), cuts=cuts)
 
 
-def test_stretches_lie_between_cuts_and_are_long_enough() -> None:
-    found = stretches([clip(20, cuts=(3, 12))], length=5, side=16)
-    assert [(stretch.first, stretch.last) for stretch in found] == [(3, 12), (12, 20)]
+def test_shots_lie_between_cuts_and_are_long_enough() -> None:
+    found = shots([clip(20, cuts=(3, 12))], length=5, side=16)
+    assert [(shot.first, shot.last) for shot in found] == [(3, 12), (12, 20)]
 
 
 @pytest.mark.parametrize(("length", "side"), [(21, 8), (5, 21)])
 def test_nothing_to_cut_from_is_said(length: int, side: int) -> None:
     with pytest.raises(DatasetError, match=f"{length} frames .*{side}x{side}"):
-        stretches([clip(20)], length=length, side=side)
+        shots([clip(20)], length=length, side=side)
 
 
-def test_crops_are_whole_blocks_of_space_and_time_within_one_stretch() -> None:
-    found = stretches([clip(20, cuts=(9,))], length=4, side=8)
+def test_crops_are_whole_blocks_of_space_and_time_within_one_shot() -> None:
+    found = shots([clip(20, cuts=(9,))], length=4, side=8)
     seen = set()
     for seed in range(40):
         for crop in sample_batch(found, batch=2, length=4, side=8, seed=(seed,)).int():
@@ -49,7 +49,7 @@ def test_crops_are_whole_blocks_of_space_and_time_within_one_stretch() -> None:
 
 
 def test_a_batch_is_a_function_of_its_seed() -> None:
-    found = stretches([clip(20)], length=4, side=8)
+    found = shots([clip(20)], length=4, side=8)
     a, b, c = (
         sample_batch(found, batch=3, length=4, side=8, seed=seed)
         for seed in ((1, 2), (1, 2), (1, 3))

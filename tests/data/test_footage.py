@@ -12,7 +12,7 @@ from skimage import data
 from torch import Tensor
 
 from vsr.data.clips import Clip
-from vsr.data.datasets import Stretch, stretches
+from vsr.data.datasets import Shot, shots
 from vsr.data.degrade import bicubic_down, quantise
 from vsr.data.footage import CASES, degrade_film, deinterlaced, named_film, open_film, sample_film
 from vsr.data.recipe import FootageRecipe
@@ -27,9 +27,9 @@ def film(frames: int = 4, height: int = 96, width: int = 128, step: int = 2) -> 
     return torch.from_numpy(np.stack(cut)).permute(0, 3, 1, 2).float() / 255
 
 
-def stretch(frames: int = 6) -> Stretch:
+def shot(frames: int = 6) -> Shot:
     rgb = (film(frames) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    return Stretch(clip=Clip(name="pan", frames=rgb, cuts=()), first=0, last=frames)
+    return Shot(clip=Clip(name="pan", frames=rgb, cuts=()), first=0, last=frames)
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4])
@@ -64,14 +64,14 @@ def test_severity_decides_how_bad_a_film_is() -> None:
 
 def test_a_film_is_made_once_and_a_crop_of_it_lies_over_its_truth(tmp_path: Path) -> None:
     recipe = replace(FootageRecipe(), clean=1.0, dark=0.0, grey=0.0)
-    made = open_film(stretch(), 2, recipe, seed=0, variant=0, folder=tmp_path)
+    made = open_film(shot(), 2, recipe, seed=0, variant=0, folder=tmp_path)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.film")}
-    again = open_film(stretch(), 2, recipe, seed=0, variant=0, folder=tmp_path)
+    again = open_film(shot(), 2, recipe, seed=0, variant=0, folder=tmp_path)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.film")} == files
     assert np.array_equal(made.lq[slice(6),], again.lq[slice(6),])
     for seed in range(4):
         gt, lq = sample_film(
-            [stretch()], recipe, length=2, side=48, scale=2, seed=(0, seed, 0), variants=range(1),
+            [shot()], recipe, length=2, side=48, scale=2, seed=(0, seed, 0), variants=range(1),
             folder=tmp_path,
         )  # fmt: skip
         expected = bicubic_down(gt.float() / 255, 2)
@@ -82,17 +82,17 @@ def test_a_film_is_made_once_and_a_crop_of_it_lies_over_its_truth(tmp_path: Path
 
 def test_variants_differ(tmp_path: Path) -> None:
     one, other = (
-        open_film(stretch(), 2, FootageRecipe(), seed=0, variant=i, folder=tmp_path) for i in (0, 1)
+        open_film(shot(), 2, FootageRecipe(), seed=0, variant=i, folder=tmp_path) for i in (0, 1)
     )
     assert not np.array_equal(one.lq[slice(6),], other.lq[slice(6),])
 
 
-def test_long_stretches_are_divided_and_none_gets_too_short() -> None:
+def test_long_shots_are_divided_and_none_gets_too_short() -> None:
     frames = np.zeros((100, 16, 16, 3), np.uint8)
     clip = Clip(name="long", frames=frames, cuts=(30,))
-    found = stretches([clip], length=20, side=16, longest=48)
+    found = shots([clip], length=20, side=16, longest=48)
     assert [(x.first, x.last) for x in found] == [(0, 30), (30, 65), (65, 100)]
-    found = stretches([clip], length=40, side=16, longest=48)
+    found = shots([clip], length=40, side=16, longest=48)
     assert [(x.first, x.last) for x in found] == [(30, 100)]
 
 

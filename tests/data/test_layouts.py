@@ -9,7 +9,7 @@ import pytest
 import torch
 from synthetic import draw_number, make_pictures, make_video, read_number
 
-from vsr.data.datasets import mirrored, sample_batch, sample_pairs, stretches
+from vsr.data.datasets import mirrored, sample_batch, sample_pairs, shots
 from vsr.data.layouts import PROTOCOLS, find_clips, find_training, open_training
 from vsr.errors import DatasetError
 from vsr.media.containers import VIDEO_SUFFIXES
@@ -106,7 +106,7 @@ def test_pairs_show_the_same_place_time_and_direction(tmp_path: Path) -> None:
     assert clip.lq is not None
     assert clip.lq.shape == (5, 12, 16, 3)
     marked = type(clip)(name="m", frames=gt, cuts=(), lq=np.ascontiguousarray(gt[:, ::4, ::4]))
-    found = stretches([marked], length=3, side=16)
+    found = shots([marked], length=3, side=16)
     for seed in range(12):
         high, low = sample_pairs(found, batch=2, length=3, side=16, scale=4, seed=(seed,))
         assert high.shape == (2, 3, 3, 16, 16)
@@ -117,7 +117,7 @@ def test_pairs_of_another_scale_are_refused(tmp_path: Path) -> None:
     data = tmp_path / "data"
     reds(data, ("001",))
     clips = open_training(data, tmp_path / "cache", layout="reds")
-    found = stretches(clips, length=3, side=16)
+    found = shots(clips, length=3, side=16)
     with pytest.raises(DatasetError, match=r"'001'.*\(5, 24, 32\).*x2.*\(5, 12, 16\)"):
         sample_pairs(found, batch=1, length=3, side=16, scale=2, seed=(0,))
 
@@ -141,7 +141,7 @@ def test_a_folder_may_hold_videos_and_folders_of_pictures(tmp_path: Path) -> Non
     assert {clip.name: len(clip.frames) for clip in clips} == {"shot": 3, "film.mp4": 4}
     assert any("bad.mp4" in line and "left out" in line for line in said)
     assert said[-1] == "1 of 3 clips left out"
-    found = stretches(clips, length=3, side=32)
+    found = shots(clips, length=3, side=32)
     assert sample_batch(found, batch=2, length=3, side=32, seed=(0,)).shape == (2, 3, 3, 32, 32)
 
 

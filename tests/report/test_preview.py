@@ -30,7 +30,7 @@ from vsr.ops.resize import resize
 from vsr.options import DecodeOptions, EncodeOptions, EnhanceOptions
 from vsr.pipeline import Progress, enhance
 from vsr.plan import plan_job
-from vsr.report.moments import Look, choose_stretches, look_around
+from vsr.report.moments import Place, choose_stretches, look_around
 from vsr.report.preview import FRAMES, Cost, Previewed, in_words, preview, reckon
 
 FAST = EnhanceOptions(model="bicubic", encode=EncodeOptions(preset="ultrafast"))
@@ -93,8 +93,8 @@ def test_only_the_part_that_counts_is_looked_at(tmp_path: Path) -> None:
     assert 1 <= looks[0].start <= looks[-1].start <= Fraction(5, 2)
 
 
-def look(second: int, *, motion: float = 1, light: float = 99, contrast: float = 50) -> Look:
-    return Look(
+def look(second: int, *, motion: float = 1, light: float = 99, contrast: float = 50) -> Place:
+    return Place(
         start=Fraction(second), motion=motion, light=light, detail=motion, contrast=contrast
     )
 

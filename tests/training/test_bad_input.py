@@ -74,7 +74,7 @@ def test_bad_videos_are_named_and_counted_and_the_rest_is_learnt_from(
     assert not any("good.mp4" in line for line in left_out)
     assert "3 of 6 clips left out" in said
     assert "2 of 3 clips left out: too short or too small" in said
-    assert "training on good.mp4 (6 frames); 1 stretch without cuts" in said
+    assert "training on good.mp4 (6 frames); 1 shot" in said
     assert "validating on val.mp4 (2 frames)" in said
 
 

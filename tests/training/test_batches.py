@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vsr.data.clips import Clip
-from vsr.data.datasets import Stretch, stretches
+from vsr.data.datasets import Shot, shots
 from vsr.data.degrade import bicubic_down, blur_down
 from vsr.data.recipe import RealRecipe
 from vsr.errors import ConfigError
@@ -38,10 +38,10 @@ def options(scale: int = 2, **data: object) -> TrainOptions:
     )
 
 
-def found(*, paired: bool = False) -> list[Stretch]:
+def found(*, paired: bool = False) -> list[Shot]:
     frames = np.random.default_rng(0).integers(0, 255, (5, 40, 48, 3), dtype=np.uint8)
     lq = np.ascontiguousarray(frames[:, ::2, ::2]) if paired else None
-    return stretches([Clip(name="c", frames=frames, cuts=(), lq=lq)], length=3, side=32)
+    return shots([Clip(name="c", frames=frames, cuts=(), lq=lq)], length=3, side=32)
 
 
 def batch(chosen: TrainOptions, step: int = 5, *, paired: bool = False) -> Batch:

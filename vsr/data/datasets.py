@@ -22,7 +22,7 @@ from vsr.options import DecodeOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stretch:
+class Shot:
     """Frames of one clip without a scene cut among them: `first` up to but without `last`."""
 
     clip: Clip
@@ -30,34 +30,34 @@ class Stretch:
     last: int
 
 
-def stretches(
+def shots(
     clips: Sequence[Clip],
     *,
     length: int,
     side: int,
     longest: int | None = None,
     progress: Callable[[str], None] = lambda line: None,
-) -> list[Stretch]:
-    """List the stretches between cuts that are long and large enough to take crops from.
+) -> list[Shot]:
+    """List the shots between cuts that are long and large enough to take crops from.
 
     Args:
         clips: The decoded videos.
         length: Frames wanted.
         side: Crop wanted, in pixels of the truth.
-        longest: Frames of a stretch at most; longer ones are divided. None: any.
+        longest: Frames of a shot at most; longer ones are divided. None: any.
         progress: Told of each clip that gives none, one line each, and how many were.
 
     Raises:
         DatasetError: If none is.
     """
-    found: list[Stretch] = []
+    found: list[Shot] = []
     useless = 0
     for clip in clips:
         before = len(found)
         borders = [0, *clip.cuts, len(clip.frames)]
         for first, last in pairwise(borders):
             if last - first >= length and min(clip.frames.shape[1:3]) >= side:
-                found += _divided(Stretch(clip=clip, first=first, last=last), length, longest)
+                found += _divided(Shot(clip=clip, first=first, last=last), length, longest)
         if len(found) == before:
             useless += 1
             longest = max(last - first for first, last in pairwise(borders))
@@ -76,16 +76,16 @@ def stretches(
     return found
 
 
-def _divided(stretch: Stretch, length: int, longest: int | None) -> list[Stretch]:
-    """Divide evenly into stretches of `longest` frames at most, `length` at least."""
-    count = stretch.last - stretch.first
+def _divided(shot: Shot, length: int, longest: int | None) -> list[Shot]:
+    """Divide evenly into shots of `longest` frames at most, `length` at least."""
+    count = shot.last - shot.first
     parts = 1 if longest is None else max(1, min(ceil(count / longest), count // length))
-    borders = [stretch.first + count * i // parts for i in range(parts + 1)]
-    return [replace(stretch, first=a, last=b) for a, b in pairwise(borders)]
+    borders = [shot.first + count * i // parts for i in range(parts + 1)]
+    return [replace(shot, first=a, last=b) for a, b in pairwise(borders)]
 
 
 def sample_batch(
-    found: Sequence[Stretch],
+    found: Sequence[Shot],
     *,
     batch: int,
     length: int,
@@ -110,14 +110,14 @@ def sample_batch(
     """
     return torch.stack(
         [
-            cut(stretch.clip.frames, draw_crop(stretch, length, side, rng, reverse=reverse))
-            for stretch, rng in picked(found, batch, seed)
+            cut(shot.clip.frames, draw_crop(shot, length, side, rng, reverse=reverse))
+            for shot, rng in picked(found, batch, seed)
         ]
     )
 
 
 def sample_pairs(
-    found: Sequence[Stretch],
+    found: Sequence[Shot],
     *,
     batch: int,
     length: int,
@@ -140,8 +140,8 @@ def sample_pairs(
         DatasetError: If a clip has no such side, or one of another size.
     """
     pairs = []
-    for stretch, rng in picked(found, batch, seed):
-        clip = stretch.clip
+    for shot, rng in picked(found, batch, seed):
+        clip = shot.clip
         if clip.lq is None:
             raise DatasetError(f"clip '{clip.name}' has no low-quality side")
         wanted = (clip.frames.shape[0], *(size // scale for size in clip.frames.shape[1:3]))
@@ -150,7 +150,7 @@ def sample_pairs(
                 f"clip '{clip.name}': wanted {wanted} low-quality frames, rows and columns for "
                 f"x{scale}, got {clip.lq.shape[:3]}; take the side of this scale"
             )
-        crop = draw_crop(stretch, length, side, rng, reverse=reverse, grid=scale)
+        crop = draw_crop(shot, length, side, rng, reverse=reverse, grid=scale)
         small = replace(crop, y=crop.y // scale, x=crop.x // scale, side=side // scale)
         pairs.append((cut(clip.frames, crop), cut(clip.lq, small)))
     return torch.stack([gt for gt, _ in pairs]), torch.stack([lq for _, lq in pairs])
@@ -177,17 +177,17 @@ class Crop:
 
 
 def picked(
-    found: Sequence[Stretch], batch: int, seed: tuple[int, ...]
-) -> Iterator[tuple[Stretch, np.random.Generator]]:
-    """Pick stretches, each with a chance that grows with its number of frames."""
+    found: Sequence[Shot], batch: int, seed: tuple[int, ...]
+) -> Iterator[tuple[Shot, np.random.Generator]]:
+    """Pick shots, each with a chance that grows with its number of frames."""
     rng = np.random.default_rng(seed)
-    weights = np.array([stretch.last - stretch.first for stretch in found], dtype=np.float64)
+    weights = np.array([shot.last - shot.first for shot in found], dtype=np.float64)
     for index in rng.choice(len(found), size=batch, p=weights / weights.sum()):
         yield found[index], rng
 
 
 def draw_crop(
-    stretch: Stretch,
+    shot: Shot,
     length: int,
     side: int,
     rng: np.random.Generator,
@@ -195,9 +195,9 @@ def draw_crop(
     reverse: bool,
     grid: int = 1,
 ) -> Crop:
-    """Draw a crop of a stretch; its corner is a multiple of `grid`."""
-    t = rng.integers(stretch.first, stretch.last - length + 1)
-    sizes = stretch.clip.frames.shape[1:3]
+    """Draw a crop of a shot; its corner is a multiple of `grid`."""
+    t = rng.integers(shot.first, shot.last - length + 1)
+    sizes = shot.clip.frames.shape[1:3]
     y, x = (grid * rng.integers(0, (size - side) // grid + 1) for size in sizes)
     flip_time, flip_y, flip_x, transpose = (bool(b) for b in rng.integers(0, 2, size=4))
     return Crop(

@@ -20,7 +20,7 @@ from torch import Tensor
 from vsr.color import Chroma
 from vsr.data.clips import Frames
 from vsr.data.codecs import compress
-from vsr.data.datasets import Stretch, cut, draw_crop, picked, to_clip
+from vsr.data.datasets import Shot, cut, draw_crop, picked, to_clip
 from vsr.data.degrade import (
     bicubic_down,
     bleed,
@@ -42,7 +42,7 @@ Case = Literal["clean", "web", "phone", "dark", "dvd", "soft", "twice", "tape"]
 CASES: tuple[Case, ...] = get_args(Case)
 
 LONGEST = 48
-"""Frames of a film at most; longer stretches give several."""
+"""Frames of a film at most; longer shots give several."""
 
 _SEEDS = 2**62
 _LEAST_SIDE = 16
@@ -53,7 +53,7 @@ _ABANDONED = 6 * 3600  # seconds since a film was last opened
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class Grading:
     """What is the same in a film and its truth.
 
     Attributes:
@@ -73,58 +73,60 @@ class Look:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Film:
-    """A degraded stretch.
+class DegradedFilm:
+    """A degraded shot.
 
     Attributes:
         lq: (T, H / scale, W / scale, 3), uint8, read-only.
-        look: Applies to the truth.
+        grading: Applies to the truth.
     """
 
     lq: Frames
-    look: Look
+    grading: Grading
 
 
 def open_film(
-    stretch: Stretch, scale: int, recipe: FootageRecipe, *, seed: int, variant: int, folder: Path
-) -> Film:
-    """Open one variant of a stretch; make it if it is not there.
+    shot: Shot, scale: int, recipe: FootageRecipe, *, seed: int, variant: int, folder: Path
+) -> DegradedFilm:
+    """Open one variant of a shot; make it if it is not there.
 
-    A film is a function of the stretch's content and the arguments, so processes that make the same
+    A film is a function of the shot's content and the arguments, so processes that make the same
     one at the same time do no harm. Films that were not opened for six hours are removed when
     another is made.
 
     Args:
-        stretch: The truth.
+        shot: The truth.
         scale: Integer factor; the truth is cropped to a multiple of it.
         recipe: Chances and ranges.
         seed: Of the run.
-        variant: Which of the films of this stretch.
+        variant: Which of the films of this shot.
         folder: Where films are kept.
     """
-    frames = stretch.clip.frames
-    first = np.ascontiguousarray(frames[stretch.first : stretch.first + 1,])
-    about = (frames.shape, stretch.first, stretch.last, scale, seed, variant, asdict(recipe))
+    frames = shot.clip.frames
+    first = np.ascontiguousarray(frames[shot.first : shot.first + 1,])
+    about = (frames.shape, shot.first, shot.last, scale, seed, variant, asdict(recipe))
     digest = hashlib.sha256(repr(about).encode() + first.tobytes()).hexdigest()[:24]
     pixels, facts = folder / f"{digest}.film", folder / f"{digest}.film.json"
     height, width = (side // scale for side in frames.shape[1:3])
-    shape = (stretch.last - stretch.first, height, width, 3)
+    shape = (shot.last - shot.first, height, width, 3)
     if not (facts.is_file() and pixels.is_file()):
-        gt = to_clip(frames[slice(stretch.first, stretch.last), : height * scale, : width * scale])
+        gt = to_clip(frames[slice(shot.first, shot.last), : height * scale, : width * scale])
         rng = np.random.default_rng(int(digest[:15], 16))
-        film, look = degrade_film(gt, scale, rng, recipe)
+        film, grading = degrade_film(gt, scale, rng, recipe)
         folder.mkdir(parents=True, exist_ok=True)
         _sweep(folder)
         with whole(pixels) as part:
             part.write_bytes(to_picture(film).tobytes())
-        write_durably(facts, json.dumps(asdict(look)).encode())
+        write_durably(facts, json.dumps(asdict(grading)).encode())
     facts.touch()
-    look = Look(**json.loads(facts.read_text()))
-    return Film(lq=np.memmap(pixels, dtype=np.uint8, mode="r", shape=shape), look=look)
+    grading = Grading(**json.loads(facts.read_text()))
+    return DegradedFilm(
+        lq=np.memmap(pixels, dtype=np.uint8, mode="r", shape=shape), grading=grading
+    )
 
 
 def sample_film(
-    found: Sequence[Stretch],
+    found: Sequence[Shot],
     recipe: FootageRecipe,
     *,
     length: int,
@@ -144,25 +146,25 @@ def sample_film(
         side: Rows and columns of the truth, a multiple of `scale`.
         scale: Integer factor.
         seed: For example (run seed, step, clip).
-        variants: Of each stretch, one of these films is taken.
+        variants: Of each shot, one of these films is taken.
         folder: Where films are kept.
         reverse: Play half of the clips backwards.
 
     Returns:
         (1, length, 3, side, side) and (1, length, 3, side / scale, side / scale), uint8.
     """
-    ((stretch, rng),) = picked(found, 1, seed)
-    crop = draw_crop(stretch, length, side, rng, reverse=reverse, grid=scale)
+    ((shot, rng),) = picked(found, 1, seed)
+    crop = draw_crop(shot, length, side, rng, reverse=reverse, grid=scale)
     variant = int(rng.choice(variants))
-    film = open_film(stretch, scale, recipe, seed=seed[0], variant=variant, folder=folder)
+    film = open_film(shot, scale, recipe, seed=seed[0], variant=variant, folder=folder)
     small = replace(
         crop,
-        t=crop.t - stretch.first,
+        t=crop.t - shot.first,
         y=crop.y // scale,
         x=crop.x // scale,
         side=side // scale,
     )
-    gt = film.look.of(cut(stretch.clip.frames, crop).float() / 255)
+    gt = film.grading.of(cut(shot.clip.frames, crop).float() / 255)
     return to_levels(gt)[None], cut(film.lq, small)[None]
 
 
@@ -176,7 +178,7 @@ def _sweep(folder: Path) -> None:
 
 def degrade_film(
     gt: Tensor, scale: int, rng: np.random.Generator, recipe: FootageRecipe
-) -> tuple[Tensor, Look]:
+) -> tuple[Tensor, Grading]:
     """Degrade a film; a function of its arguments alone.
 
     Args:
@@ -193,10 +195,10 @@ def degrade_film(
         EncodeError: An encoder refuses the film.
     """
     dark, grey = rng.random() < recipe.dark, rng.random() < recipe.grey
-    look = Look(gain=float(rng.uniform(*recipe.dark_gain)) if dark else 1.0, grey=bool(grey))
-    shown = look.of(gt)
+    grading = Grading(gain=float(rng.uniform(*recipe.dark_gain)) if dark else 1.0, grey=bool(grey))
+    shown = grading.of(gt)
     if rng.random() < recipe.clean:
-        return quantise(bicubic_down(shown, scale)), look
+        return quantise(bicubic_down(shown, scale)), grading
     draws = _Draws(rng, recipe)
     low = (gt.shape[-2] // scale, gt.shape[-1] // scale)
     clip = _recorded(shown, low, draws)
@@ -217,7 +219,7 @@ def degrade_film(
             factor = sum(recipe.again_size) - draws.strength(recipe.again_size)
             clip = _there_and_back(clip, factor, str(rng.choice(["bicubic", "bilinear", "area"])))
         clip = _compressed(clip, draws)
-    return quantise(clip), look
+    return quantise(clip), grading
 
 
 class _Draws:

@@ -30,7 +30,7 @@ _LOOKED_AT = 3  # frames at a place
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
+class Place:
     """What a place in a film looks like.
 
     Attributes:
@@ -56,7 +56,7 @@ class Stretch:
     start: Fraction
 
 
-KINDS: Sequence[tuple[str, Callable[[Look], float]]] = (
+KINDS: Sequence[tuple[str, Callable[[Place], float]]] = (
     ("sharpest motion", lambda look: look.motion),
     ("darkest", lambda look: -look.light),
     ("most detail", lambda look: look.detail),
@@ -65,8 +65,8 @@ KINDS: Sequence[tuple[str, Callable[[Look], float]]] = (
 
 def look_around(
     info: SourceInfo, options: DecodeOptions, total: Fraction | None, length: Fraction
-) -> list[Look]:
-    """Look at places spread evenly over a film, at least the length of a stretch apart.
+) -> list[Place]:
+    """Place at places spread evenly over a film, at least the length of a stretch apart.
 
     Seekable files are entered at each place, others are decoded once from end to end.
 
@@ -94,7 +94,7 @@ def look_around(
     return looks
 
 
-def choose_stretches(looks: Sequence[Look], count: int) -> list[Stretch]:
+def choose_stretches(looks: Sequence[Place], count: int) -> list[Stretch]:
     """Choose places by each kind in turn, well apart from each other if there is room.
 
     Args:
@@ -153,14 +153,14 @@ def _in_one_pass(
         yield _whole_milliseconds(options.start + start), held
 
 
-def _look(start: Fraction, frames: Sequence[Picture]) -> Look:
+def _look(start: Fraction, frames: Sequence[Picture]) -> Place:
     greys = [_grey(frame) for frame in frames]
     steps = [
         float(np.abs(b - a).mean())
         for (a, b), frame in zip(pairwise(greys), frames[1:], strict=True)
         if frame.scene_score < CUT_SCORE
     ]
-    return Look(
+    return Place(
         start=start,
         motion=max(steps, default=0.0),
         light=float(greys[0].mean()),

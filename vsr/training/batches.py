@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vsr.data.datasets import Stretch, mirrored, sample_batch, sample_pairs
+from vsr.data.datasets import Shot, mirrored, sample_batch, sample_pairs
 from vsr.data.degrade import sharpened
 from vsr.data.footage import sample_film
 from vsr.data.real import degrade_real
@@ -48,7 +48,7 @@ class Batches(Dataset[Batch | VsrError]):
     another error on its way from a worker.
     """
 
-    def __init__(self, found: Sequence[Stretch], options: TrainOptions, world: World) -> None:
+    def __init__(self, found: Sequence[Shot], options: TrainOptions, world: World) -> None:
         share = options.data.batch // world.size
         self._clips = range(world.rank * share, (world.rank + 1) * share)
         self._found = found
@@ -59,7 +59,7 @@ class Batches(Dataset[Batch | VsrError]):
         self._seed = options.run.seed
         # The low-quality side of a data set is bicubic; the other degradations are made.
         self._paired = options.data.degradation == "bicubic" and all(
-            stretch.clip.lq is not None for stretch in found
+            shot.clip.lq is not None for shot in found
         )
 
     def __getitem__(self, step: int) -> Batch | VsrError:
@@ -112,7 +112,7 @@ class Batches(Dataset[Batch | VsrError]):
 
 
 def batches(
-    found: Sequence[Stretch], options: TrainOptions, world: World, *, first: int
+    found: Sequence[Shot], options: TrainOptions, world: World, *, first: int
 ) -> DataLoader[Batch | VsrError]:
     """Batches of the steps from `first` to the run's last, in order; see `Batches`."""
     return DataLoader(

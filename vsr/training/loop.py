@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from vsr.data.clips import Clip, described, in_both, why_no_film
-from vsr.data.datasets import Stretch, stretches
+from vsr.data.datasets import Shot, shots
 from vsr.data.footage import LONGEST
 from vsr.data.layouts import open_training
 from vsr.devices import training_precision
@@ -158,7 +158,7 @@ class Data:
     """
 
     clips: Sequence[Clip]
-    found: Sequence[Stretch]
+    found: Sequence[Shot]
     val_clips: Sequence[Clip]
 
     @property
@@ -166,8 +166,8 @@ class Data:
         """How much of each there is, for the weights and for a run that goes on."""
         return {
             "train": len(self.clips),
-            "stretches": len(self.found),
-            "frames": sum(stretch.last - stretch.first for stretch in self.found),
+            "shots": len(self.found),
+            "frames": sum(shot.last - shot.first for shot in self.found),
             "val": len(self.val_clips),
             "val_frames": sum(len(clip.frames) for clip in self.val_clips),
         }
@@ -318,7 +318,7 @@ def build(options: TrainOptions, world: World, say: Say) -> Parts:
 
 
 def open_data(options: TrainOptions, say: Say) -> Data:
-    """Decode what the cache does not hold, and find the stretches to cut from."""
+    """Decode what the cache does not hold, and find the shots to cut from."""
     data = options.data
     cache = Path(data.cache).expanduser()
     clips = open_training(
@@ -338,9 +338,9 @@ def open_data(options: TrainOptions, say: Say) -> Data:
     check_clips(val_clips, scale=options.network.scale, degradation=data.degradation)
     side = data.crop * options.network.scale
     longest = LONGEST if data.degradation == "footage" else None
-    found = stretches(clips, length=data.length, side=side, longest=longest, progress=say)
-    used = list({id(stretch.clip): stretch.clip for stretch in found}.values())
-    parts = f"{len(found)} stretch{'es' * (len(found) > 1)} without cuts"
+    found = shots(clips, length=data.length, side=side, longest=longest, progress=say)
+    used = list({id(shot.clip): shot.clip for shot in found}.values())
+    parts = f"{len(found)} shot{'s' * (len(found) > 1)}"
     say(f"training on {described(used)}; {parts}")
     say(f"validating on {described(val_clips)}")
     for key, layout, some in (

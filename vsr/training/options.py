@@ -198,7 +198,7 @@ class DataOptions:
     """How lq is made from the truth. "real" degrades each crop, drawing from `[real]`; "footage"
     degrades whole films once, drawing from `[footage]`, and cuts crops out of them."""
     variants: Positive = 3
-    """Films that "footage" makes of each stretch of a clip."""
+    """Films that "footage" makes of each shot of a clip."""
     renew_every: Positive = 4000
     """Steps after which "footage" makes new films."""
     shrink: tuple[Positive, ...] = (1,)
