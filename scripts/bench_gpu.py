@@ -195,7 +195,7 @@ def pace(model: str, device: torch.device, frames: int, width: int, height: int)
                 milliseconds(network, lq, some, device)
                 for some in (replace(plan, window=frames, lookahead=0), plan)
             )
-        except Exception as error:
+        except Exception as error:  # on a GPU never seen before, anything; the table goes on
             reason = str(error).strip().partition("\n")[0][:60]
             rows.append((name, f"not measured: {type(error).__name__}: {reason}", ""))
             continue

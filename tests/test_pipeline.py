@@ -238,7 +238,7 @@ def test_progress_counts_to_the_end(tmp_path: Path) -> None:
         bicubic(),
         progress=seen.append,
     )
-    assert [now.frames for now in seen] == [1, 2, 3, 4, 5]
+    assert [now.frames for now in seen] == [0, 1, 2, 3, 4, 5]
     assert {now.total for now in seen} == {5}
     assert seen[-1].seconds_left == 0
 

@@ -145,7 +145,7 @@ def enhance(
         source: A video, a folder of pictures, or a pattern such as frames/%06d.png.
         target: A video file; or pictures: a folder name that ends with a slash, or a pattern.
         options: See `EnhanceOptions`.
-        progress: Called after each frame.
+        progress: Called before the first frame and after each.
         warn: Called with each warning; all of them are in the result as well.
         planned: Called with the plan, once its rehearsal has passed and before the first frame.
         load: Gives the network for a device; to keep it from one file to the next.
@@ -331,7 +331,7 @@ def run(
         network: On the plan's device.
         options: Strength, and length of pieces.
         ledger: Where finished frames go, and what is finished already.
-        progress: Called after each frame.
+        progress: Called before the first frame and after each.
         warn: Called with each warning; all of them are kept with each piece.
         stop: Called for each frame decoded; raises where the caller wants no more.
         shown: As for `enhance`.
@@ -345,10 +345,7 @@ def run(
         marks = marks_of(job.info.video, decoder.format, decoder.time_base)
         frames = skip(marked(decoder, marks, stop), ledger.pts, job.info.path)
 
-        def tick(picture: Finished) -> None:
-            nonlocal count
-            count += 1
-            shown(partial(to_shown, picture, job))
+        def report() -> None:
             progress(
                 Progress(
                     frames=count,
@@ -359,6 +356,13 @@ def run(
                 )
             )
 
+        def tick(picture: Finished) -> None:
+            nonlocal count
+            count += 1
+            shown(partial(to_shown, picture, job))
+            report()
+
+        report()
         record(frames, job, network, options, ledger, warn, tick, waits)
         return decoder.summary, marks
 

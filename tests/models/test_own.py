@@ -160,6 +160,7 @@ def test_what_a_class_says_of_itself_is_taken_and_its_memory_measured(folder: Pa
         ("", "my_module:Fein", "has no 'Fein'; did you mean 'Fine'?"),
         ("x = 3\n", "my_module:x", "'int' object is not callable"),
         ("def made():\n    return 3\n", "my_module:made", "makes a int; wanted a torch.nn.Module"),
+        ("class A(Fine):\n    window = 0\n", "my_module:A", "window must be a whole number from 1"),
         ("class Bare(nn.Module):\n    pass\n", "my_module:Bare", "a network needs `scale`"),
         ("class A(Fine):\n    def __init__(self, x):\n        pass\n", "my_module:A", "required"),
         (

@@ -296,6 +296,10 @@ def own_facts(name: str, network: nn.Module) -> NetworkFacts:
     )
     stated = {key: getattr(network, key, None) for key in ("window", "lookahead", "margin")}
     numbers: dict[str, Any] = {k: value for k, value in stated.items() if isinstance(value, int)}
+    for key, value in numbers.items():
+        least = 1 if key == "window" else 0
+        if isinstance(value, bool) or value < least:
+            raise ConfigError(f"{name}: {key} must be a whole number from {least} up; got {value}")
     return replace(facts, **numbers)
 
 

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import secrets
+import socket
 import threading
 import webbrowser
 from collections import OrderedDict
@@ -653,6 +654,19 @@ def state_folder() -> Path:
     return Path(given or Path.home() / ".local" / "state") / "vsr"
 
 
+def bound(port: int) -> socket.socket:
+    """A socket at a port of the loopback address.
+
+    Raises:
+        ConfigError: The port cannot be had.
+    """
+    try:
+        return socket.create_server((HOST, port), backlog=2048)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ConfigError(f"port {port}: {why}; choose another one by --port") from None
+
+
 def serve(roots: Sequence[Path], port: int, *, opens: bool, say: Callable[[str], None]) -> None:
     """Serve the page until Ctrl-C; what is being worked on is saved then.
 
@@ -663,7 +677,7 @@ def serve(roots: Sequence[Path], port: int, *, opens: bool, say: Callable[[str],
         say: Called with what there is to say on the terminal.
 
     Raises:
-        ConfigError: A root is no folder, the port is taken, or this user has a server already.
+        ConfigError: A root is no folder, the port cannot be had, or this user has a server already.
         VsrError: The queue cannot be read.
     """
     for root in roots:
@@ -687,10 +701,7 @@ def serve(roots: Sequence[Path], port: int, *, opens: bool, say: Callable[[str],
             server_header=False,
             timeout_graceful_shutdown=1,
         )
-        try:
-            sockets = [config.bind_socket()]
-        except SystemExit:
-            raise ConfigError(f"port {port} is taken; choose another one by --port") from None
+        sockets = [bound(port)]
         address = f"http://{HOST}:{port}/{token}/"
         say(f"vsr ui: {address}")
         say("Ctrl-C ends it; films half done go on at the next start")
