@@ -170,7 +170,11 @@ def test_stopped_among_repeats_the_film_is_that_of_one_run(tmp_path: Path, frame
         assert result.report[key] == uninterrupted.report[key]
 
 
-def test_a_long_still_goes_on_from_its_middle(tmp_path: Path) -> None:
+def test_a_long_still_goes_on_from_its_middle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In turns, so that what comes before the interruption is encoded by then.
+    monkeypatch.setattr("vsr.pipeline.takes_turns", lambda device: True)
     shown = [0] * 3 + [1] * (2 * MOST_SHOWN + 30) + [2, 3, 3]
     steady = {"pts": None, "time_base": None, "frames": len(shown), "rate": Fraction(25)}
     source = film(tmp_path / "in.mkv", shown, **steady)
