@@ -158,7 +158,7 @@ def test_choose_preview_start_pause_go_on_done(
     reads(browser, "The pace is set by")
     press(browser, "Pause", "#aside")
     reads(browser, "Paused. Nothing is lost", "#aside")
-    until(lambda: server.film(1)["progress"])
+    until(lambda: server.film(1)["progress"].get("frames"))
     time.sleep(0.3)
     held = server.film(1)["progress"]["frames"]
     time.sleep(0.6)
