@@ -206,7 +206,11 @@ def beside(
         for spin in spins:
             os.environ["GOMP_SPINCOUNT"] = str(spin)
             alone = _enhance(film, model, [], threads).wall
-            busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            busy = subprocess.Popen(
+                [sys.executable, "-c", "while True: pass"],
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,  # as a program of its own: Linux shares by session
+            )
             try:
                 shared = _enhance(film, model, [], threads).wall
             finally:
