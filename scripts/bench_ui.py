@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 
 from measuring import table
 
+from vsr.media.probe import probe
 from vsr.ui.films import TRIED
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "street.mp4"
@@ -35,15 +35,16 @@ def ui(*, model: str = "compact-x4", source: Path = SAMPLE, at: float = 1.0) -> 
         source: The film.
         at: Seconds from its start.
     """
+    from vsr.ui.server import key_of
+
     source = source.resolve()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "in.mp4").symlink_to(source)
         with _server([source.parent, folder], folder / "state") as page:
             begin = time.monotonic()
             _request(page)
             opened = time.monotonic() - begin
-            asked = {"file": _key(source), "folder": _key(folder), "name": "out.mp4", "id": 1}
+            asked = {"file": key_of(source), "folder": key_of(folder), "name": "out.mp4", "id": 1}
             asked |= {"at": f"{at:.3f}", "options": {"model": model}}
             planned = _taken(page, "ask/plan", asked)
             first, second = (_taken(page, "ask/attempt", asked) for _ in range(2))
@@ -107,10 +108,6 @@ def _request(address: str, path: str = "", body: object = None) -> bytes:
     return content
 
 
-def _key(path: Path) -> str:
-    return urlsafe_b64encode(os.fsencode(path)).decode().rstrip("=")
-
-
 def _taken(address: str, path: str, asked: object) -> float:
     """Seconds until the answer is there."""
     begin = time.monotonic()
@@ -119,8 +116,9 @@ def _taken(address: str, path: str, asked: object) -> float:
 
 
 def _enhance(source: Path, target: Path, model: str, at: float) -> float:
-    """Seconds of the command line for as many frames."""
-    part = ["--start", f"{at:.3f}", "--duration", f"{TRIED / 24:.4f}"]
+    """Seconds of the command line for the frames around a moment that a preview shows."""
+    length = float(TRIED / probe(source).video.frame_rate)
+    part = ["--start", f"{max(0.0, at - length / 2):.3f}", "--duration", f"{length:.6f}"]
     begin = time.monotonic()
     subprocess.run(
         [*VSR, "enhance", str(source), str(target), "--model", model, *part],

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Threads of GNU's OpenMP, which PyTorch uses, wait for each other in a loop. Beside another busy
-# process that loop takes the processor from the thread it waits for, and all takes ten times as
-# long. The library reads this when it is loaded; alone, 1000 turns are as fast as its 300,000.
+# Threads of GNU's OpenMP, which PyTorch uses, wait for each other in a loop, by default for 300,000
+# turns. Beside another busy program that loop takes the processor from the thread it waits for: see
+# `python scripts/bench.py beside --spins 1000 300000`. It is read when the library is loaded.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 

@@ -124,6 +124,9 @@ def test_prefetch_holds_no_item_it_has_given_away() -> None:
 def test_a_queue_without_room_is_refused(depth: int) -> None:
     with pytest.raises(ValueError, match="depth must be 1"):
         prefetch([], depth)
+
+
+def test_a_sink_of_less_than_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="depth must be 0"):
         Sink(print, -1)
 

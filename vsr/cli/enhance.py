@@ -319,7 +319,7 @@ def _pace(now: Progress) -> str:
 
 
 def _json_lines() -> Callable[[Progress], None]:
-    """A function that prints a line at the first frame, the last, and once per second."""
+    """A function that prints a line at the start, at the last frame, and once per second."""
     is_due = each_second()
 
     def show(now: Progress) -> None:

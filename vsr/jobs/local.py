@@ -319,8 +319,8 @@ def do_file(
         source, target: Of the file; the target's folder is made if it does not exist.
         options: What was asked for.
         load: Gives the network for a device; to keep it from one file to the next.
-        tell: Called with "progress" and a `Progress` after each frame, with "warning" and a
-            sentence, and with "parked" and None before an interruption is passed on.
+        tell: Called with "progress" and a `Progress` before the first frame and after each, with
+            "warning" and a sentence, and with "parked" and None before an interruption is passed on.
         shown: As for `enhance`.
 
     Returns:

@@ -66,7 +66,7 @@ KINDS: Sequence[tuple[str, Callable[[Place], float]]] = (
 def look_around(
     info: SourceInfo, options: DecodeOptions, total: Fraction | None, length: Fraction
 ) -> list[Place]:
-    """Place at places spread evenly over a film, at least the length of a stretch apart.
+    """Look at places spread evenly over a film, at least the length of a stretch apart.
 
     Seekable files are entered at each place, others are decoded once from end to end.
 
