@@ -189,7 +189,10 @@ def speed(*, model: str = "compact-x4", frames: int = 240, source: Path | None =
 
 
 def beside(
-    *, model: str = "compact-x4", frames: int = 24, spins: tuple[int, ...] = (1000,)
+    *,
+    model: str = "compact-x4",
+    frames: int = 24,
+    spins: tuple[int, ...] = (1000,),
 ) -> None:
     """Print what `vsr enhance` takes alone, and beside a process that keeps a processor busy.
 

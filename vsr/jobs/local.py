@@ -320,7 +320,7 @@ def do_file(
         options: What was asked for.
         load: Gives the network for a device; to keep it from one file to the next.
         tell: Called with "progress" and a `Progress` before the first frame and after each, with
-            "warning" and a sentence, and with "parked" and None before an interruption is passed on.
+            "warning" and a sentence, and with "parked" and None before an interruption goes on.
         shown: As for `enhance`.
 
     Returns:
