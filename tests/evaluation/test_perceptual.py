@@ -13,14 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vsr.errors import CheckpointFormatError, WeightsError
-from vsr.evaluation.perceptual import (
-    LEAST_SIDE,
-    Backbone,
-    Features,
-    StLpips,
-    load_features,
-    load_stlpips,
-)
+from vsr.evaluation.perceptual import LEAST_SIDE, Backbone, Features, StLpips, load_stlpips
+from vsr.training.objective import StLpipsLoss
 
 BACKBONES = pytest.mark.parametrize("backbone", ["alex", "vgg"])
 # Padding of each convolution, whether pooling (of so many pixels) comes before it, whether a
@@ -187,8 +181,21 @@ def test_weights_come_from_the_files_of_the_distribution(folder: Path, backbone:
     install(folder, published(wanted))
     sr, gt = (tensor(x) for x in pictures())
     assert load_stlpips(backbone)(sr, gt).item() == wanted(sr, gt).item()
-    for a, b in zip(load_features(backbone)(sr), wanted.features(sr), strict=True):
-        assert torch.equal(a, b)
+
+
+def test_the_training_loss_is_the_metric_of_some_frames(folder: Path) -> None:
+    wanted = StLpips("vgg")
+    install(folder, published(wanted))
+    sr, gt = torch.rand(2, 2, 5, 3, 24, 32)
+    sr.requires_grad_()
+    loss = StLpipsLoss()
+    expected = torch.stack([wanted(sr[:, t], gt[:, t]) for t in (0, 4)]).mean()
+    torch.testing.assert_close(loss(sr, gt), expected)
+    loss(sr, gt).backward()
+    assert sr.grad is not None
+    assert [bool(frame.any()) for frame in sr.grad[0]] == [True, False, False, False, True]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert loss(sr, gt).item() == pytest.approx(expected.item(), rel=0.05)
 
 
 def test_without_the_distribution_the_error_names_the_command(folder: Path) -> None:

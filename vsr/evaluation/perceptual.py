@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, distribution
 from itertools import count
 from pathlib import Path
@@ -85,13 +86,14 @@ class _Blur(nn.Module):
 class Features(nn.Module):
     """Five features of pictures, the deeper the coarser; frozen, but differentiable in its input.
 
-    Random weights; see `load_features` for the published ones.
+    Random weights; those of `load_stlpips` are the published ones.
 
     Args:
         backbone: "alex" or "vgg".
 
     Attributes:
         channels: Of each feature.
+        exact: Compute in float32 under autocast too, as a metric has to.
     """
 
     mean: Tensor
@@ -100,6 +102,7 @@ class Features(nn.Module):
     def __init__(self, backbone: Backbone = "vgg") -> None:
         super().__init__()
         self.backbone = backbone
+        self.exact = True
         self.channels: list[int] = []
         self.stages = nn.ModuleDict()
         numbers, width = count(), 3
@@ -128,7 +131,8 @@ class Features(nn.Module):
             height, width = pictures.shape[-2:]
             raise ValueError(f"pictures of {width}x{height}; at least {least}x{least} are needed")
         found = []
-        with torch.autocast(pictures.device.type, enabled=False):
+        exact = torch.autocast(pictures.device.type, enabled=False) if self.exact else nullcontext()
+        with exact:
             x = (pictures.float() - self.mean) / self.deviation
             for stage in self.stages.values():
                 x = stage(x)
@@ -183,20 +187,12 @@ def _unit(feature: Tensor) -> Tensor:
     return feature / (feature.square().sum(1, keepdim=True).sqrt() + 1e-10)
 
 
-def load_features(backbone: Backbone = "vgg") -> Features:
-    """Load the features, for a training loss for example.
+def load_stlpips(backbone: Backbone = "alex") -> StLpips:
+    """Load the metric.
 
     Raises:
         WeightsError: The distribution is not installed, or is another version.
         CheckpointFormatError: Its file holds something else.
-    """
-    return load_stlpips(backbone).features
-
-
-def load_stlpips(backbone: Backbone = "alex") -> StLpips:
-    """Load the metric.
-
-    Raises: See `load_features`.
     """
     path = _weights_file(backbone)
     try:

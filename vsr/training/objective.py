@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vsr.data.degrade import bicubic_down, sharpened
 from vsr.data.real import Degradation, degrade
 from vsr.errors import CheckpointFormatError, ConfigError, WeightsError
+from vsr.evaluation.perceptual import load_stlpips
 from vsr.models.checkpoints import check_fit, load_tensors
 from vsr.models.contract import State, TrainableNetwork
 from vsr.models.flow import upscale_flow
@@ -23,6 +24,8 @@ from vsr.training.options import LossOptions
 
 # Occlusion by the forward-backward test; constants of Sundaram, Brox and Keutzer, ECCV 2010.
 _RELATIVE, _ABSOLUTE = 0.01, 0.5
+
+_FRAMES_APART = 4  # of those that `StLpipsLoss` looks at
 
 
 def charbonnier(sr: Tensor, gt: Tensor, *, eps: float = 1e-12) -> Tensor:
@@ -176,6 +179,35 @@ class _Vgg19(nn.Module):
             if number in _WEIGHTS:
                 found.append(x)
         return found
+
+
+class StLpipsLoss(nn.Module):
+    """ST-LPIPS by VGG-16, of every fourth frame: the others would cost more than all else.
+
+    For the end of a training, as a loss of one's own; judge by another metric, or by its other
+    backbone:
+
+        --set 'loss.own={"vsr.training.objective:StLpipsLoss" = 0.3}'
+
+    Raises:
+        WeightsError: The distribution that holds its weights is not installed.
+
+    Source: Ghildyal and Liu, ECCV 2022.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.metric = load_stlpips("vgg")
+        self.metric.features.exact = False
+        self.metric.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, sr: Tensor, gt: Tensor) -> Tensor:
+        """Compare clips, (N, T, 3, H, W), 0 to 1."""
+        made, true = (x[:, ::_FRAMES_APART].flatten(0, 1) for x in (sr, gt))
+        with torch.no_grad():
+            wanted = self.metric.features(true)
+        found = self.metric.features(made)
+        return self.metric.compare(*([x.float() for x in each] for each in (found, wanted))).mean()
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
