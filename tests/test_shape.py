@@ -92,6 +92,27 @@ def test_pixel_aspects_reach_matroska(
         assert sum(1 for _ in made.decode(video=0)) == 3
 
 
+def test_the_pixel_aspect_of_a_second_video_track_reaches_matroska(tmp_path: Path) -> None:
+    source = tmp_path / "in.mkv"
+    with (
+        av.open(str(make_video(tmp_path / "a.mkv", frames=3))) as first,
+        av.open(str(make_video(tmp_path / "b.mkv", frames=3, codec="ffv1"))) as second,
+        av.open(str(source), "w") as both,
+    ):
+        tracks = [both.add_stream_from_template(x.streams.video[0]) for x in (first, second)]
+        for film, track in zip((first, second), tracks, strict=True):
+            for packet in film.demux(video=0):
+                if packet.size:
+                    packet.stream = track
+                    both.mux(packet)
+    assert set_display_size(source, 1, Fraction(16, 15))
+    enhanced(source, tmp_path / "out.mkv")
+    with av.open(str(tmp_path / "out.mkv")) as made:
+        one, two = made.streams.video
+        assert one.sample_aspect_ratio in (None, 1)
+        assert two.sample_aspect_ratio == Fraction(16, 15)
+
+
 def test_display_sizes_are_pixels_where_these_are_whole() -> None:
     assert display_size(720, 576, Fraction(16, 15)) == (768, 576, 0)
     assert display_size(720, 480, Fraction(8, 9)) == (640, 480, 0)

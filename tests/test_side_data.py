@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import synthetic
 import synthetic_sei as made
+from decoded import decode
 from synthetic_streams import jpeg
 from test_pipeline import bicubic, numbers
 
@@ -163,12 +164,23 @@ def test_the_alpha_channel_that_webm_keeps_beside_vp9_is_named(tmp_path: Path) -
     ]
 
 
-def test_exif_tags_of_a_photograph_are_named(tmp_path: Path) -> None:
-    entry = struct.pack("<HHI4s", 0x010F, 2, 4, b"vsr")  # the maker, in four bytes of ASCII
+def with_exif(photograph: bytes, entry: bytes) -> bytes:
     tiff = b"II*\0" + struct.pack("<IH", 8, 1) + entry + struct.pack("<I", 0)
     body = b"Exif\0\0" + tiff
-    photograph = tmp_path / "in.jpg"
-    plain = jpeg()
     segment = b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
-    photograph.write_bytes(plain[:2] + segment + plain[2:])
+    return photograph[:2] + segment + photograph[2:]
+
+
+def test_pictures_that_ask_for_another_turn_than_the_first_are_counted(tmp_path: Path) -> None:
+    upside_down = struct.pack("<HHIHH", 0x0112, 3, 1, 3, 0)
+    for number, data in enumerate((jpeg(), with_exif(jpeg(), upside_down), jpeg())):
+        (tmp_path / f"{number}.jpg").write_bytes(data)
+    _, summary, _ = decode(tmp_path)
+    assert "all are turned as the first one asks; wrong for 1 of 3" in summary.warnings[0]
+
+
+def test_exif_tags_of_a_photograph_are_named(tmp_path: Path) -> None:
+    photograph = tmp_path / "in.jpg"
+    maker = struct.pack("<HHI4s", 0x010F, 2, 4, b"vsr")  # in four bytes of ASCII
+    photograph.write_bytes(with_exif(jpeg(), maker))
     assert probe(photograph).video.attached == ("EXIF tags",)

@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from synthetic import make_video
+from synthetic import make_pictures, make_video
 
 from vsr.cli.main import main
 from vsr.errors import ConfigError, MuxError
@@ -49,6 +49,17 @@ def test_an_empty_name_is_not_taken_for_pictures_in_this_folder() -> None:
 def test_a_pattern_needs_one_number(name: str) -> None:
     with pytest.raises(MuxError, match="one number"):
         target_kind(f"frames/{name}")
+
+
+def test_a_pattern_that_would_pad_with_spaces_is_refused() -> None:
+    with pytest.raises(MuxError, match=r"write %05d, so that numbers begin with zeros"):
+        target_kind("frames/%5d.png")
+
+
+def test_a_folder_whose_pictures_hold_the_input_is_refused(tmp_path: Path) -> None:
+    folder = make_pictures(tmp_path / "in", frames=3)
+    with pytest.raises(MuxError, match="holds the input itself"):
+        check_target(folder / "000002.png", f"{folder}/", overwrite=True)
 
 
 def test_the_input_itself_is_refused(source: Path) -> None:

@@ -193,7 +193,6 @@ def test_planes_beside_alpha_are_read_in_place(pix_fmt: str) -> None:
     frame = filled(pix_fmt, 34, 20, 0)
     packing = packing_of(pix_fmt)
     assert packing is not None
-    assert packing.drops_alpha
     order = (2, 0, 1) if pix_fmt.startswith("gbr") else (0, 1, 2)
     for found, index in zip(frame_planes(frame, packing, VideoReformatter()), order, strict=True):
         plane = frame.planes[index]
@@ -208,13 +207,6 @@ def test_planar_frames_are_not_copied() -> None:
     planes = frame_planes(frame, packing, VideoReformatter())
     np.frombuffer(frame.planes[0], np.uint8)[:4] = (1, 2, 3, 4)
     assert planes[0][0, :4].tolist() == [1, 2, 3, 4]
-
-
-@pytest.mark.parametrize("pix_fmt", ["rgba", "argb", "yuva444p12le", "gbrap", "ya8", "vuya"])
-def test_formats_with_alpha_say_that_they_drop_it(pix_fmt: str) -> None:
-    packing = packing_of(pix_fmt)
-    assert packing is not None
-    assert packing.drops_alpha
 
 
 @pytest.mark.parametrize("pix_fmt", ["grayf32le", "gbrpf32le", "bayer_bggr8", "xyz12le", "cuda"])

@@ -82,6 +82,20 @@ def test_a_gap_names_the_missing_picture(tmp_path: Path) -> None:
         probe(folder / "%06d.png")
 
 
+def test_a_gap_is_named_where_more_digits_follow(tmp_path: Path) -> None:
+    folder = synthetic.make_pictures(tmp_path / "in", frames=3, name="f%04d_v2.png")
+    (folder / "f0002_v2.png").unlink()
+    with pytest.raises(ProbeError, match=r"f0002_v2\.png is missing among pictures 1 to 3"):
+        probe(folder / "f%04d_v2.png")
+
+
+def test_two_pictures_of_one_number_are_refused(tmp_path: Path) -> None:
+    folder = synthetic.make_pictures(tmp_path / "in", frames=3, name="%d.png")
+    (folder / "01.png").write_bytes((folder / "1.png").read_bytes())
+    with pytest.raises(ProbeError, match=r"1\.png and .*1\.png have one number"):
+        probe(folder)
+
+
 def test_pattern_that_fits_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ProbeError, match="no pictures match this pattern"):
         probe(tmp_path / "no_%03d.png")
@@ -96,11 +110,11 @@ def test_mixed_kinds_are_refused(tmp_path: Path) -> None:
 
 
 def test_names_without_numbers_are_ordered_as_people_do(tmp_path: Path) -> None:
-    for name in ("b2x.png", "b10x.png", "a.png", ".hidden.png", "notes.txt"):
+    for name in ("b2x.png", "b10x.png", "b\u00b2x.png", "a.png", ".hidden.png", "notes.txt"):
         (tmp_path / name).write_bytes(b"x")
     found = find_pictures(tmp_path)
     assert found is not None
-    assert [path.name for path in found] == ["a.png", "b2x.png", "b10x.png"]
+    assert [path.name for path in found] == ["a.png", "b2x.png", "b10x.png", "b\u00b2x.png"]
 
 
 def test_one_picture_is_a_sequence_of_one(tmp_path: Path) -> None:

@@ -199,8 +199,11 @@ def work_path(target: Path) -> Path:
 
 
 def _check_pattern(path: Path) -> None:
-    if len(PATTERN.findall(path.name)) != 1 or path.name.count("%") != 1:
+    match = PATTERN.search(path.name)
+    if match is None or path.name.count("%") != 1:
         raise MuxError(path, "the pattern must have one number, such as %06d")
+    if match["width"] and not match["zero"]:  # it would be padded with spaces
+        raise MuxError(path, f"write %0{match['width']}d, so that numbers begin with zeros")
 
 
 def _check_folder(folder: Path, target: Path) -> None:
@@ -229,7 +232,10 @@ def _check_picture_folder(source: Path, pattern: Path, *, overwrite: bool) -> No
         source.is_dir() or "%" in source.name
     ):
         raise MuxError(folder, "holds the input pictures; give the output another folder")
-    if pictures_in(pattern) and not overwrite:
+    taken = pictures_in(pattern)
+    if any(_same_file(source, path) for path in taken):
+        raise MuxError(folder, "holds the input itself under such a name; give another folder")
+    if taken and not overwrite:
         raise MuxError(
             folder, "holds pictures of these names already; give another folder, or --overwrite"
         )

@@ -239,6 +239,12 @@ class OtherStreams:
         else:
             output.add_stream_from_template(source)
 
+    def aspect(self, plan: StreamPlan) -> Fraction | None:
+        """Pixel aspect of a video stream."""
+        stream: Any = self._source.streams[plan.index]
+        aspect: Fraction | None = stream.sample_aspect_ratio
+        return aspect
+
     def clocks(self, plans: Iterable[StreamPlan]) -> list[tuple[Fraction, Fraction | None]]:
         """Time base and start (seconds by the header) of the streams to be written."""
         clocks: list[tuple[Fraction, Fraction | None]] = []

@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from vsr.color import GBR, HDR_TRANSFERS, MATRIX_NAMES, assumed_matrix, one_matrix
-from vsr.errors import DecodeError
+from vsr.errors import ConfigError, DecodeError
 from vsr.media.filters import FilterChain, FrameFilter, SceneScorer, StreamShape, parse_chain
 from vsr.media.formats import Packing, frame_planes, packing_of
 from vsr.media.probe import SourceInfo, VideoInfo, caption_carrier, frame_facts
@@ -435,6 +435,17 @@ class Decoder:
                 f"the clock skips whole frames, {count} in all (first at "
                 f"{float(self._gaps[0].start):.3f} s): they may be missing from the file itself"
             )
+        if self._reader.turned:
+            self._warn(
+                "pictures of the folder ask for different turns (Exif), and all are turned as the "
+                f"first one asks; wrong for {self._reader.turned} of {self._reader.frames}: turn "
+                "them yourself before, or put them apart"
+            )
+        if self._reader.fixer.unseen:
+            self._warn(
+                "further streams begin in mid-file and are left out: FFmpeg finds only those near "
+                "the file's ends; cut the file before them, and enhance the parts"
+            )
         ledger = self._reader.ledger
         if ledger.first_empty is not None:
             self._warn(
@@ -524,6 +535,12 @@ class Decoder:
             self._packing = self._describe(frame)
         if self._order is None:
             self._order = PtsRepair(max(1, round(1 / (self.frame_rate * self.time_base))))
+        if (frame.width, frame.height) != (self.width, self.height):
+            raise ConfigError(
+                f"the filters change the size from {self.width}x{self.height} to "
+                f"{frame.width}x{frame.height} in mid-film; end the chain with "
+                f"scale={self.width}:{self.height}"
+            )
         captions = caption_carrier(frame, self._reformatter)
         self._captioned += captions is not None
         planes = frame_planes(frame, self._packing, self._reformatter)
@@ -552,8 +569,6 @@ class Decoder:
                 f"{first.format.name} pixels are not integers of 8 to 16 bits; convert them with "
                 "--filter format=gbrp16le (or another planar format)",
             )
-        if packing.drops_alpha:
-            self._warn(f"the alpha channel of {first.format.name} is left out")
         self.width, self.height, self.format = first.width, first.height, packing.format
         return packing
 

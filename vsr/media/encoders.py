@@ -26,6 +26,7 @@ from av.video.reformatter import Interpolation
 from vsr.color import HDR_TRANSFERS, MATRIX_NAMES, UNSPECIFIED, assumed_matrix, one_matrix
 from vsr.errors import ConfigError, EncodeError
 from vsr.media.containers import MUXERS, PICTURES, TargetKind, lengthen_ts
+from vsr.media.filters import turn_of_matrix
 from vsr.media.formats import fill_frame, packing_of, plane_format, plane_shapes
 from vsr.media.matroska import DISPLAY_SIZED
 from vsr.media.probe import ColorTags, VideoInfo, probe
@@ -621,7 +622,7 @@ def settle_shape(kind: TargetKind, plan: EncodePlan) -> EncodePlan:
     # Matroska holds any, by `set_display_size`, and its word counts more than the stream's.
     held = aspect if kind.muxer in DISPLAY_SIZED else found.sample_aspect_ratio
     warnings = _shape_warnings(kind, plan, held)
-    if matrix is not None and _turn(found.display_matrix) != _turn(matrix):
+    if turn_of_matrix(found.display_matrix) != turn_of_matrix(matrix):
         warnings += (
             f"{kind.pattern.suffix} cannot hold how the input is turned or mirrored: the picture "
             "will not be upright; write mp4 to keep it",
@@ -651,12 +652,3 @@ def _shape_warnings(kind: TargetKind, plan: EncodePlan, held: Fraction | None) -
             f"{plan.codec} stores the pixel aspect of {wanted} as {held}: the picture is {change}"
         )
     return (*plan.warnings, sentence)
-
-
-def _turn(matrix: tuple[int, ...] | None) -> tuple[float, ...]:
-    """Turn and mirroring of a display matrix, without its size and translation."""
-    if matrix is None:
-        return 1.0, 0.0, 0.0, 1.0
-    a, b, c, d = (*matrix[0:2], *matrix[3:5])
-    size = abs(a * d - b * c) ** 0.5 or 1
-    return tuple(round(value / size, 3) + 0.0 for value in (a, b, c, d))

@@ -37,13 +37,11 @@ class Packing:
         order: Which planes hold luma and chroma, or R, G and B.
         through: Formats that swscale brings a frame to first, the last one planar. Empty for
             planar formats, whose planes are read in place: swscale changes samples of "gbrap10le".
-        drops_alpha: The format has an alpha channel, which is left out.
     """
 
     format: PlaneFormat
     order: tuple[int, ...]
     through: tuple[str, ...] = ()
-    drops_alpha: bool = False
 
 
 def packing_of(pix_fmt: str) -> Packing | None:
@@ -53,18 +51,16 @@ def packing_of(pix_fmt: str) -> Packing | None:
     if planar is None or _UNREADABLE.search(pix_fmt):
         return None
     parts = [part for part in layout.components if not part.is_alpha]
-    alpha = len(parts) < len(layout.components)
     few_bits = layout.has_palette or parts[0].bits < 8
     own_planes = len({part.plane for part in layout.components}) == len(layout.components)
     if own_planes and not few_bits:
         order = tuple(part.plane for part in parts)
-        return Packing(format=planar, order=order, drops_alpha=alpha)
+        return Packing(format=planar, order=order)
     return Packing(
         format=planar,
         order=_order(planar),
         # Straight to planes, swscale fills up five bits with zeros.
         through=("rgb24", planar.name) if few_bits else (planar.name,),
-        drops_alpha=alpha,
     )
 
 

@@ -93,6 +93,7 @@ class Writer:
         self._output: Any = None
         self._published = False
         self._moved: tuple[str, ...] = ()
+        self._aspects: dict[int, Fraction | None] = {}  # by number among the video streams
         try:
             self._open(at_start(info, self._range), streams)
         except BaseException:
@@ -125,7 +126,8 @@ class Writer:
                 if stream.action == "enhance":
                     self._video = encoders.add_video_stream(self._output, self.plan)
                     main = next(s for s in info.streams if s.index == stream.index)
-                    self._number = len(self._output.streams.video) - 1
+                    number = len(self._output.streams.video) - 1
+                    self._aspects[number] = self.plan.sample_aspect_ratio
                     self._video.metadata.update(enhanced_tags(main))
                     self._video.disposition = _disposition(main.disposition)
                 elif stream.action != "drop":
@@ -134,6 +136,9 @@ class Writer:
                         self._others.add(self._output, stream)
                     except ValueError as error:  # PyAV's word for a codec without a place there
                         raise StreamError(self.target, str(error), stream.index) from error
+                    if stream.kind == "video":
+                        number = len(self._output.streams.video) - 1
+                        self._aspects[number] = self._others.aspect(stream)
             self._output.start_encoding()
 
     def __enter__(self) -> Self:
@@ -196,12 +201,12 @@ class Writer:
             self._others.close()
 
     def _set_display_size(self) -> None:
-        """Write the pixel aspect into Matroska, where the stream's does not reach the muxer."""
-        aspect = self.plan.sample_aspect_ratio
-        if self.plan.muxer not in DISPLAY_SIZED or aspect in (None, 1):
+        """Write pixel aspects into Matroska, where the streams' do not reach the muxer."""
+        if self.plan.muxer not in DISPLAY_SIZED:
             return
-        assert aspect is not None
-        if not set_display_size(self.partial, self._number, aspect):
+        for number, aspect in self._aspects.items():
+            if aspect in (None, 1) or set_display_size(self.partial, number, Fraction(aspect)):
+                continue
             raise MuxError(
                 self.target,
                 f"the header has no room for the pixel aspect of {aspect}; write mp4 instead",

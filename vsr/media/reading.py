@@ -225,6 +225,7 @@ class FrameReader:
         errors, error_count: Messages of demuxer and decoder (the first ones), and their number.
         corrupt: pts of the frames within range that the decoder marked as damaged.
         frames: Number of frames yielded.
+        turned: Of those, the pictures of a folder that are to be turned otherwise than the first.
         attached: Number of frames with each kind of data beside the pixels.
         stated_aspect: Sample aspect ratio that the container sets over the codec's; None where
             that of each frame counts.
@@ -258,6 +259,7 @@ class FrameReader:
         self.error_count = 0
         self.corrupt: list[int] = []
         self.frames = 0
+        self.turned = 0
         self.attached: Counter[str] = Counter()
         self._info = info
         self._threads = threads
@@ -368,6 +370,8 @@ class FrameReader:
 
     def _count(self, frame: VideoFrame, pts: int) -> VideoFrame:
         self.frames += 1
+        if self._pictures is not None:
+            self.turned += frame.rotation != self._info.video.rotation
         self.attached.update(attached(frame))
         if frame.is_corrupt:
             self.corrupt.append(pts)

@@ -14,7 +14,7 @@ containers hold one of each for a whole track. The headers of the packets say so
 from __future__ import annotations
 
 import contextlib
-import io
+import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -624,7 +624,7 @@ class _Trial:
     """A file with one track alone, on a clock of its own, written to nowhere."""
 
     def __init__(self, stream: Stream, muxer: str) -> None:
-        self._output = av.open(_Nowhere(), "w", format=muxer)
+        self._output = av.open(os.devnull, "w", format=muxer)
         self._target: Any = self._output.add_stream_from_template(stream, opaque=True)
         self._time = 0
         self._refused = ""
@@ -648,30 +648,6 @@ class _Trial:
         except (av.FFmpegError, ValueError):
             self._refused = self._refused or "its packets are damaged"
         return self._refused
-
-
-class _Nowhere(io.RawIOBase):
-    """A file that keeps only its position: whole films of sound pass through."""
-
-    def __init__(self) -> None:
-        self._at = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def write(self, data: Any, /) -> int:  # noqa: ANN401
-        self._at += len(data)
-        return len(data)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        self._at = offset if whence == io.SEEK_SET else self._at + offset
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
 
 
 def decoded_forms(codec: str, setups: Collection[Setup]) -> Iterator[tuple[int, av.AudioLayout]]:

@@ -99,12 +99,15 @@ def _folder(folder: Path, *, gaps: bool) -> tuple[Path, ...] | None:
     numbers = [_number(path) for path in paths]
     prefixes = {re.sub(r"\d+$", "", path.stem) for path in paths}
     if len(prefixes) == 1 and None not in numbers:
-        return _consecutive(
-            folder,
-            {number: p for number, p in zip(numbers, paths, strict=True) if number is not None},
-            gaps=gaps,
-        )
-    return tuple(sorted(paths, key=_natural))
+        numbered: dict[int, Path] = {}
+        for number, path in zip(numbers, paths, strict=True):
+            assert number is not None
+            if (other := numbered.setdefault(number, path)) != path:
+                raise ProbeError(
+                    folder, f"{other.name} and {path.name} have one number; rename or remove one"
+                )
+        return _consecutive(folder, numbered, gaps=gaps)
+    return tuple(sorted(paths, key=lambda path: (_natural(path), path.name)))
 
 
 def _pattern(pattern: Path, *, gaps: bool) -> tuple[Path, ...]:
@@ -131,7 +134,7 @@ def _consecutive(where: Path, numbered: dict[int, Path], *, gaps: bool) -> tuple
     missing = next((number for number in range(first, last + 1) if number not in numbered), None)
     if missing is not None:
         before = numbered[missing - 1]
-        digits = re.findall(r"\d+", before.stem)[-1]
+        digits = [x for x in re.findall(r"\d+", before.stem) if int(x) == missing - 1][-1]
         name = f"{missing:0{len(digits)}d}".join(before.name.rsplit(digits, 1))
         raise ProbeError(
             where,
@@ -147,13 +150,15 @@ def _number(path: Path) -> int | None:
 
 def _natural(path: Path) -> list[tuple[int, str]]:
     parts = re.split(r"(\d+)", path.name.casefold())
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 # libavformat/avformat.h; PyAV's stubs give its own flag classes the wrong type.
 AVFMT_FLAG_GENPTS = 0x0001
 AVFMT_FLAG_DISCARD_CORRUPT = 0x0100
 AVFMT_TS_DISCONT = 0x0200
+# MPEG-PS (VOB) names its streams nowhere; sound and subtitles may begin minutes after the picture.
+_LATE_STREAMS = {"probesize": str(64 << 20), "analyzeduration": str(600 * 10**6)}
 DISCARDS_CORRUPT_SAFELY = ("mov", "matroska")
 _log_level_lock = RLock()
 
@@ -222,8 +227,10 @@ def open_source(
         try:
             if pictures is not None:
                 return _open_picture(pictures), pictures
-            # The protocol is spelled out so that a colon in a name is not taken for one.
-            container = av.open(f"file:{fspath(path)}", mode="r", metadata_errors="surrogateescape")
+            container = _open_file(path)
+            if short_name(container) == "mpeg":
+                container.close()
+                container = _open_file(path, _LATE_STREAMS)
         except (av.error.FFmpegError, OSError) as error:
             failure = error
         else:
@@ -234,6 +241,13 @@ def open_source(
                 container.flags |= AVFMT_FLAG_DISCARD_CORRUPT
             return container, None
     raise ProbeError(path, _explain(failure, messages)) from failure
+
+
+def _open_file(path: Path, options: dict[str, str] | None = None) -> InputContainer:
+    # The protocol is spelled out so that a colon in a name is not taken for one.
+    return av.open(
+        f"file:{fspath(path)}", mode="r", options=options, metadata_errors="surrogateescape"
+    )
 
 
 def _open_picture(pictures: tuple[Path, ...]) -> InputContainer:
@@ -300,24 +314,26 @@ def read_packets(
         av.error.FFmpegError: Reading failed; all packets before were yielded.
     """
     indices = {stream.index for stream in wanted}
-    if not has_discontinuous_clock(container):
-        yield from _demux(container, [s for s in container.streams if s.index in indices])
-        return
     fixer = fixer or DiscontinuityFixer()
-    for packet in _demux(container, list(container.streams)):
+    if not has_discontinuous_clock(container):
+        yield from _demux(container, [s for s in container.streams if s.index in indices], fixer)
+        return
+    for packet in _demux(container, list(container.streams), fixer):
         if packet.size:
             fixer.fix(packet)
         if packet.stream.index in indices:
             yield packet
 
 
-def _demux(container: InputContainer, streams: list[Stream]) -> Iterator[Packet[Stream]]:
+def _demux(
+    container: InputContainer, streams: list[Stream], fixer: DiscontinuityFixer
+) -> Iterator[Packet[Stream]]:
     try:
         yield from container.demux(streams)
     except IndexError:
-        # PyAV 18 fails at the very end, after flushing the streams it knew, on streams that a
-        # damaged MPEG-TS seemed to add while it was read (av/container/input.py, "Flush!").
-        return
+        # PyAV 18 fails at the very end, after flushing the streams it knew, on streams that
+        # MPEG-TS and MPEG-PS added while they were read (av/container/input.py, "Flush!").
+        fixer.unseen = True
 
 
 def has_discontinuous_clock(container: InputContainer) -> bool:

@@ -53,6 +53,10 @@ STALE_STREAM_TAGS = (
     "duration", "encoder", "handler_name", "vendor_id", "_statistics", "bps", "number_of_",
     "source_id", "name", "filename", "mimetype",
 )  # fmt: skip
+_TOO_LATE = (
+    "it begins too late in the file for FFmpeg to read its form; cut the file before it, and "
+    "enhance the parts"
+)
 # AVI counts sound from zero: the most, in seconds, that copied sound may start apart.
 AVI_SLACK = Fraction(1, 40)
 STALE_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
@@ -295,6 +299,9 @@ def _plan(
         styled = stream.codec in STYLED_SUBTITLES
         note = "text and times stay, elaborate styling goes" if styled else "text and times stay"
         return _convert(stream, TEXT_FORMAT[muxer], note, loses=styled)
+    context: Any = av_stream.codec_context
+    if stream.kind == "video" and context is not None and not context.width:
+        return _drop(stream, _TOO_LATE)
     return _drop(stream, f"{muxer} files cannot hold it")
 
 
@@ -339,6 +346,8 @@ def _convert_audio(
         form = largest_form(decoded_forms(context.name, setups))
     plan = plan_sound(context, muxer, form, pcm=sound == "pcm")
     rate, channels = form or (context.sample_rate, context.layout)
+    if plan is None and not rate:
+        return _drop(stream, _TOO_LATE)
     if plan is None:
         return _drop(
             stream,

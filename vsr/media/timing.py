@@ -119,9 +119,11 @@ class DiscontinuityFixer:
 
     Attributes:
         jumps: (seconds after repair, seconds of the jump), one for each.
+        unseen: Whether the file has streams that begin too late to be found when it is opened.
     """
 
     def __init__(self) -> None:
+        self.unseen = False
         self.jumps: list[tuple[Fraction, Fraction]] = []
         self._offset = Fraction(0)
         self._offsets: dict[int, Fraction] = {}  # by stream: that of its newest packet

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import re
 from array import array
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -430,18 +431,21 @@ def _missing(
     for cue in found:
         times = cue.start * found_tick, cue.end * found_tick
         shown.setdefault(_letters(cue), []).append(times)
+    for same in shown.values():
+        same.sort()
     missing = []
     for cue in wanted:
-        letters, times = _letters(cue), (cue.start * tick, cue.end * tick)
-        same = [
-            at
-            for at in shown.get(letters, ())
-            if max(abs(a - b) for a, b in zip(at, times, strict=True)) <= TOLERANCE
-        ]
-        if same:
-            shown[letters].remove(same[0])
-        elif letters:
-            missing.append(cue)
+        start, end = cue.start * tick, cue.end * tick
+        same = shown.get(letters := _letters(cue), [])
+        place = bisect_left(same, (start - TOLERANCE,))
+        while place < len(same) and same[place][0] <= start + TOLERANCE:
+            if abs(same[place][1] - end) <= TOLERANCE:
+                del same[place]
+                break
+            place += 1
+        else:
+            if letters:
+                missing.append(cue)
     return missing
 
 

@@ -12,7 +12,7 @@ from av.packet import Packet
 
 from vsr.errors import DecodeError
 from vsr.media.probe import SourceInfo
-from vsr.media.source import open_source
+from vsr.media.source import open_source, read_packets
 
 _ENOUGH = 10.0  # seconds
 
@@ -84,6 +84,6 @@ def _packets(info: SourceInfo) -> Iterator[Packet[Any]]:
     try:
         container, _ = open_source(info.path)
         with container:
-            yield from container.demux()
+            yield from read_packets(container, list(container.streams))
     except (av.FFmpegError, OSError) as error:
         raise DecodeError(os.fspath(info.path), f"its packets cannot be read: {error}") from error
