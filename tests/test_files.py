@@ -30,6 +30,12 @@ WRITERS: dict[str, Callable[[Path, Path], object]] = {
 }
 
 
+def test_the_longest_name_that_a_file_may_have_is_written(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 250 + ".json")
+    write_durably(path, b"text")
+    assert [*tmp_path.iterdir()] == [path]
+
+
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_file_is_on_the_disk_before_it_gets_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str

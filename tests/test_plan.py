@@ -289,7 +289,18 @@ def test_the_summary_of_a_batch_is_a_report_of_each(tape: Path, tmp_path: Path) 
     assert main(["verify", str(tape), str(tape), *told]) == 2
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", "no JSON", '{"options": {"start": []}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[]",
+        "no JSON",
+        '{"options": {"start": []}}',
+        '{"jobs": [{}]}',
+        '{"jobs": 5}',
+        '{"jobs": [5]}',
+    ],
+)
 def test_what_is_no_report_is_wrong_usage(
     tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
@@ -297,6 +308,19 @@ def test_what_is_no_report_is_wrong_usage(
     report.write_text(text)
     assert main(["verify", str(tape), str(tape), "--report", str(report)]) == 2
     assert "report.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("streams", [None, 3, [{"index": 0}]])
+def test_a_report_whose_streams_are_of_another_form_is_wrong_usage(
+    tape: Path, tmp_path: Path, streams: object
+) -> None:
+    report = tmp_path / "report.json"
+    command = ["enhance", str(tape), str(tmp_path / "out.mkv"), "--report", str(report)]
+    assert main([*command, "--duration", "0.2", *FAST]) == 0
+    told = json.loads(report.read_text())
+    told["streams"] = streams
+    report.write_text(json.dumps(told))
+    assert main(["verify", str(tape), str(tmp_path / "out.mkv"), "--report", str(report)]) == 2
 
 
 def test_a_report_and_options_are_one_too_many(tape: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -25,10 +25,14 @@ from small_disk import make_room, small_disk
 from synthetic import draw_number, make_pictures, make_video
 
 from vsr.errors import CancelledError, DiskError, MediaError, MuxError
+from vsr.media.containers import damaged_kind, target_kind
 from vsr.models.checkpoints import save_weights
 from vsr.models.compact import Compact
+from vsr.models.contract import VideoNetwork
+from vsr.models.zoo import ModelInfo, load_network
 from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions
 from vsr.pipeline import EnhanceResult, Progress, enhance
+from vsr.reporting import _hash, _hash_of_source
 from vsr.work import WorkFolder, request
 
 FRAMES = 30
@@ -67,8 +71,8 @@ def film(path: Path, **facts: Any) -> Path:  # noqa: ANN401
     )
 
 
-def random_weights(path: Path) -> str:
-    torch.manual_seed(3)
+def random_weights(path: Path, seed: int = 3) -> str:
+    torch.manual_seed(seed)
     network = Compact(channels=8, blocks=1)
     torch.nn.init.normal_(network.tail[2].weight, std=0.05)
     shape = {"name": "compact", "scale": 4, "channels": 8, "blocks": 1}
@@ -380,7 +384,7 @@ def test_what_goes_on_is_said(tmp_path: Path) -> None:
     assert seen[-1].frames == FRAMES
 
 
-def test_another_limit_of_memory_goes_on_as_planned_before(tmp_path: Path) -> None:
+def test_a_smaller_limit_of_memory_goes_on_with_less_at_once(tmp_path: Path) -> None:
     source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
 
     def limited(mebibytes: int) -> EnhanceOptions:
@@ -388,9 +392,64 @@ def test_another_limit_of_memory_goes_on_as_planned_before(tmp_path: Path) -> No
         return options(inference=inference)
 
     interrupted(source, target, limited(100), frame=15)
-    result = enhance(source, target, limited(1))
+    calls: list[int] = []
+
+    def watched(model: ModelInfo, device: str) -> VideoNetwork:
+        network: Any = load_network(model, device)
+        network.register_forward_pre_hook(lambda _, lq: calls.append(lq[0].shape[1]))
+        return cast("VideoNetwork", network)
+
+    result = enhance(source, target, limited(1), load=watched)
     assert result.resumed > 0
-    assert result.report["inference"]["window"] == 16
+    assert max(calls) < 16
+    assert any("from there on, for --memory-limit: window " in x for x in result.warnings)
+
+    interrupted(source, tmp_path / "b.mp4", limited(1), frame=15)
+    result = enhance(source, tmp_path / "b.mp4", limited(100))
+    assert result.resumed > 0
+    assert result.report["inference"]["window"] < 16
+
+
+def test_other_weights_under_the_same_name_are_another_request(tmp_path: Path) -> None:
+    source = film(tmp_path / "in.mp4")
+    chosen = options(model=random_weights(tmp_path / "net.safetensors"))
+    before = request(source, chosen)
+    assert request(source, chosen) == before
+    random_weights(tmp_path / "net.safetensors", seed=1)
+    assert request(source, chosen) != before
+
+
+def test_unfinished_work_of_other_pictures_in_the_folder_is_kept(tmp_path: Path) -> None:
+    source, folder = film(tmp_path / "in.mp4"), tmp_path / "out"
+    chosen = options(encode=EncodeOptions())
+    interrupted(source, f"{folder}/a_%05d.png", chosen, 25)
+    with pytest.raises(MuxError, match=r"unfinished work of another output, .*a_%05d\.png"):
+        enhance(source, f"{folder}/b_%05d.png", chosen)
+    assert enhance(source, f"{folder}/a_%05d.png", chosen).resumed > 0
+    assert enhance(source, f"{folder}/b_%05d.png", chosen).frames == FRAMES
+
+
+def test_what_began_afresh_does_not_go_on_by_the_same_command(tmp_path: Path) -> None:
+    source, target, said = film(tmp_path / "in.mp4"), tmp_path / "out.mp4", []
+    with pytest.raises(KeyboardInterrupt):
+        enhance(
+            source, target, options(resume=False), progress=stop_at(25, interrupt), warn=said.append
+        )
+    assert said[-1].endswith("the same command without --no-resume goes on from there")
+
+
+def test_a_damaged_film_lies_beside_the_file_that_a_link_names(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "out.mkv"
+    link.symlink_to(tmp_path / "disk" / "film.mkv")
+    assert damaged_kind(target_kind(link)).pattern == tmp_path / "disk" / "film.damaged.mkv"
+
+
+def test_a_source_whose_disk_fails_has_no_hash() -> None:
+    # The start of a process's memory is an input/output error to read.
+    assert _hash_of_source(Path("/proc/self/mem")) is None
+    with pytest.raises(DiskError):
+        _hash(Path("/proc/self/mem"))
 
 
 def test_stopped_before_anything_is_finished_leaves_nothing(tmp_path: Path) -> None:

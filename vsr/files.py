@@ -51,7 +51,8 @@ def whole(path: Path, *, alone: bool = False) -> Iterator[Path]:
     Raises:
         OSError: The disk refuses.
     """
-    part = path.with_name(f".{path.name}.{'' if alone else uuid4().hex[:12] + '.'}part")
+    # The longest name that a file may have leaves no room for more of it.
+    part = path.with_name(f".{path.name}.part" if alone else f".{uuid4().hex[:12]}.part")
     try:
         yield part
         give_name(part, path)

@@ -290,7 +290,7 @@ def validated(kind: Any, values: Any, name: str = "") -> Any:  # noqa: ANN401
     from pydantic import ValidationError
 
     try:
-        return _adapter(kind).validate_python(values)
+        return adapter(kind).validate_python(values)
     except ValidationError as error:
         raise ConfigError(_explain(kind, error.errors()[0], name)) from None
 
@@ -317,7 +317,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 @cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401
+def adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)
@@ -384,6 +384,7 @@ def source_hash(name: str) -> str:
     return hashlib.sha256(found).hexdigest()
 
 
+_LONGEST = 10**9  # seconds; more does not fit a clock
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
 _SIZE = re.compile(r"(\d+)[x×](\d+)")
 
@@ -415,7 +416,10 @@ def parse_time(text: str, option: str) -> Fraction:
             f"--{option} wants seconds or [[HH:]MM:]SS, such as 90 or 1:30.5; got '{text}'"
         )
     hours, minutes, seconds = match.groups()
-    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(seconds)
+    found = int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(seconds)
+    if found > _LONGEST:
+        raise ConfigError(f"--{option} wants a moment within the film; got '{text}'")
+    return found
 
 
 def parse_size(text: str) -> tuple[int, int]:

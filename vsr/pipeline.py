@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vsr.color import LUMA_WEIGHTS
-from vsr.errors import Cancel, DamagedError, DecodeError, VerifyError, stop_if
+from vsr.errors import (
+    Cancel,
+    DamagedError,
+    DecodeError,
+    OutOfMemoryError,
+    VerifyError,
+    stop_if,
+)
+from vsr.inference.plan import describe, pixels_at_once
 from vsr.inference.queues import Copies, Download, Sink, Stopwatch, Upload, prefetch
 from vsr.inference.runner import (
     LqFrame,
@@ -25,6 +33,7 @@ from vsr.inference.runner import (
     SrFrame,
     decibels,
     finish,
+    is_out_of_memory,
     squared_errors,
     upscale,
 )
@@ -206,7 +215,7 @@ def undamaged(result: EnhanceResult, source: str | os.PathLike[str]) -> EnhanceR
     raise DamagedError(
         source,
         f"{result.damage}; what there is, is verified and named '{result.target}': get a better "
-        "copy, or repeat with --allow-damage",
+        "copy, or rename it (--allow-damage gives such films their names)",
         result,
     )
 
@@ -302,13 +311,19 @@ def try_output(job: Job, work: WorkFolder, warn: Callable[[str], None]) -> Job:
 def open_work(job: Job, options: EnhanceOptions, warn: Callable[[str], None]) -> WorkFolder:
     """Open the hidden work folder of an output, with what an earlier run finished."""
     pattern = job.target.pattern
-    return WorkFolder(
+    work = WorkFolder(
         pattern.parent if job.target.muxer == PICTURES else pattern,
         identify(job, options),
         job.inference,
         resume=options.resume,
         warn=warn,
     )
+    width, height = job.input_size
+    now, before = (pixels_at_once(plan, height, width) for plan in (job.inference, work.plan))
+    if options.inference.memory_limit is not None and now < before:
+        work.ledger.smaller = job.inference
+        warn(f"from there on, for --memory-limit: {describe(job.inference)}")
+    return work
 
 
 def run(
@@ -758,5 +773,12 @@ def record(
                     tick(item[0])
             sink.close()
             recorder.finish()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(
+            f"{job.info.path}: out of memory beside the network, with pictures of "
+            f"{job.encode.width}x{job.encode.height}; make --size smaller, or use fewer --workers"
+        ) from error
     finally:
         decoded.close()  # type: ignore[attr-defined]

@@ -373,7 +373,10 @@ def expected_by_report(
     options = _options_of(told, report)
     job = plan_job(source, target, options)
     # Those of the report were mended by a rehearsal.
-    streams = TypeAdapter(tuple[StreamPlan, ...]).validate_python(told["streams"])
+    try:
+        streams = TypeAdapter(tuple[StreamPlan, ...]).validate_python(told["streams"])
+    except (KeyError, ValidationError) as error:
+        raise _no_report(report) from error
     return Expected(plan=job.encode, streams=streams, decode=job.decode, time_range=job.time_range)
 
 
@@ -386,11 +389,21 @@ def _report_of(target: Path, path: Path) -> dict[str, Any]:
         raise ConfigError(f"report '{path}' is not JSON: {error}") from error
     if not isinstance(found, dict) or "jobs" not in found:
         return found if isinstance(found, dict) else {}
-    for job in found["jobs"]:
-        if Path(job["target"]).resolve() == target.resolve():
-            report: dict[str, Any] = job.get("report", {})
-            return report
+    try:
+        for job in found["jobs"]:
+            if Path(job["target"]).resolve() == target.resolve():
+                report: dict[str, Any] = job.get("report", {})
+                return report
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _no_report(path) from error
     raise ConfigError(f"summary '{path}' names no job whose output is '{target}'")
+
+
+def _no_report(path: Path) -> ConfigError:
+    return ConfigError(
+        f"'{path}' is no report of this version's `vsr enhance --report` or "
+        "`vsr batch --summary`; give the options themselves, such as --start"
+    )
 
 
 def _options_of(report: dict[str, Any], path: Path) -> EnhanceOptions:
@@ -399,10 +412,7 @@ def _options_of(report: dict[str, Any], path: Path) -> EnhanceOptions:
         options = TypeAdapter(EnhanceOptions).validate_python(report["options"])
         scale = report["model"]["scale"]
     except (KeyError, TypeError, ValidationError) as error:
-        raise ConfigError(
-            f"'{path}' is no report of this version's `vsr enhance --report` or "
-            "`vsr batch --summary`; give the options themselves, such as --start"
-        ) from error
+        raise _no_report(path) from error
     if (options.scale, options.height, options.size) == (None, None, None):
         options = replace(options, scale=scale)
     return replace(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vsr import __version__
+from vsr.errors import DiskError
 from vsr.files import read_error, sha256
 from vsr.media.decode import DecodeSummary
 from vsr.media.probe import counted_losses
@@ -107,7 +108,7 @@ def make_report(
             "source": {
                 "path": os.fspath(job.info.path),
                 "size_bytes": job.info.size_bytes,
-                "sha256": _hash(job.info.path),
+                "sha256": _hash_of_source(job.info.path),
                 "format": job.info.format,
                 "video": asdict(job.info.video),
                 "tags": job.info.tags,
@@ -249,6 +250,14 @@ def plain(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, (Fraction, Path)):
         return str(value)
     return value
+
+
+def _hash_of_source(path: Path) -> str | None:
+    """As `_hash`; None too where its disk fails: the frames lost there are reported."""
+    try:
+        return _hash(path)
+    except DiskError:
+        return None
 
 
 def _hash(path: Path) -> str | None:

@@ -31,6 +31,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -78,6 +79,7 @@ class Ledger:
         folder: Where they are.
         pieces: Finished so far.
         first_piece, first_frame: How many of each come before these in the film.
+        smaller: How the network is called from here on, if not as before.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Ledger:
         self.pieces: list[Piece] = []
         self.first_piece = first_piece
         self.first_frame = first_frame
+        self.smaller: Plan | None = None
         self._target = target
         self._device = device
         self._writer = uuid4().hex[:12]
@@ -186,7 +189,7 @@ class Ledger:
         return Position(
             state=state,
             frames=last.position["frames"],
-            plan=plan,
+            plan=self.smaller or plan,
             half_failures=last.position["half_failures"],
         )
 
@@ -242,7 +245,9 @@ class Ledger:
         """
         if not self.joined.is_file():
             return None
-        kept = self._target.with_name(f"{self._target.stem}.unverified{self._target.suffix}")
+        # A link may lead to another disk.
+        target = self._target.resolve() if self._target.is_symlink() else self._target
+        kept = target.with_name(f"{target.stem}.unverified{target.suffix}")
         with suppress(OSError):
             return self.joined.replace(kept)
         return None
@@ -252,20 +257,12 @@ class Ledger:
 
     def _read_piece(self, index: int) -> Piece | None:
         try:
-            found = json.loads(self._file(index, "json").read_bytes())
-            strides = found["strides"]
-            return Piece(
-                pts=tuple(found["pts"]),
-                size=found["size"],
-                position=found["position"],
-                fidelity=tuple(found["fidelity"]),
-                strides=None if strides is None else tuple(tuple(each) for each in strides),
-                warnings=tuple(found["warnings"]),
-            )
-        except (FileNotFoundError, *UNREADABLE):
+            return _PIECE.validate_python(json.loads(self._file(index, "json").read_bytes()))
+        except (FileNotFoundError, ValueError):
             return None
 
 
+_PIECE = TypeAdapter(Piece)
 # What reading JSON raises that is damaged, or of another form.
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 
@@ -390,6 +387,8 @@ def request(source: Path, options: EnhanceOptions) -> dict[str, Any]:
         asked["inference"].pop(key)
     try:
         found: dict[str, Any] = plain({"source": fingerprint(source), "options": asked})
+        if options.model and Path(options.model).is_file():  # other weights under the same name
+            found["model"] = fingerprint(Path(options.model))
     except OSError as error:
         raise read_error(source, error) from error
     return found
@@ -456,6 +455,7 @@ class WorkFolder:
         self._target = target
         self._job = job
         self._warn = warn
+        self._again = "the same command" if resume else "the same command without --no-resume"
         self._lock: ExitStack | None = None
         try:
             self.path.mkdir(exist_ok=True)
@@ -474,7 +474,7 @@ class WorkFolder:
             if has_pieces(self.path):
                 self._warn(
                     f"{count_frames(self.path)} finished frames are kept in {self.path}; "
-                    "the same command goes on from there"
+                    f"{self._again} goes on from there"
                 )
             else:
                 self.remove()
@@ -504,6 +504,7 @@ class WorkFolder:
         try:
             before = read_job(self.path)
             changed = list(differences(before["job"], self._job))
+            name = before["job"]["target"] if changed else self._job["target"]
             plan = self.plan
             if not changed:
                 plan = Plan(**{**before["plan"], "device": self.plan.device, "notes": ()})
@@ -516,6 +517,13 @@ class WorkFolder:
                     "another version"
                 )
             return False
+        if name != self._job["target"] and has_pieces(self.path):
+            self._release()
+            raise MuxError(
+                self._target,
+                f"has unfinished work of another output, {name}; finish that first, or drop it by "
+                "--no-resume",
+            )
         if changed:
             more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
             self._warn(

@@ -85,6 +85,8 @@ def test_the_size_is_of_the_right_order(tapes: Path, capsys: pytest.CaptureFixtu
     assert reckoned / 4 < Path("long.mp4").stat().st_size < reckoned * 4
 
 
-@pytest.mark.parametrize("other", [["--summary", "s.json"], ["--status", "out"]])
+@pytest.mark.parametrize(
+    "other", [["--summary", "s.json"], ["--status", "out"], ["--ray", "local"]]
+)
 def test_it_contradicts_what_writes_or_asks_otherwise(tapes: Path, other: list[str]) -> None:
     assert main(["batch", "tapes", "--output-dir", "out", "--dry-run", *other]) == 2

@@ -19,6 +19,7 @@ from vsr.errors import VsrError
 from vsr.media.containers import work_path
 from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions
 from vsr.ui.queue import Film, Queue, chosen, command
+from vsr.ui.worker import StoppedError, Worker, start
 
 OPTIONS = EnhanceOptions(
     model="bicubic",
@@ -88,6 +89,36 @@ def test_cancelled_films_go_on_at_the_end_and_removed_ones_leave_nothing(
     assert [film.id for film in again(path)] == [second.id]
     with pytest.raises(VsrError, match="not in the queue any more"):
         queue.film(first.id)
+
+
+def test_removing_a_film_leaves_the_work_on_its_output_to_another(
+    tmp_path: Path,
+    opened: Any,  # noqa: ANN401
+) -> None:
+    queue, _ = opened
+    target = tmp_path / "a.mp4"
+    (first,) = queue.add([("/in/a.mp4", str(target))], OPTIONS)
+    queue.cancel(first.id)
+    (second,) = queue.add([("/in/b.mp4", str(target))], OPTIONS)
+    work_path(target).mkdir()
+    queue.remove(first.id)
+    assert work_path(target).exists()
+    queue.remove(second.id)
+    assert not work_path(target).exists()
+
+
+def test_a_stop_while_the_process_starts_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker()
+    begin = start
+
+    def slow(serve: Any) -> Any:  # noqa: ANN401
+        started = begin(serve)
+        worker.stop()  # from another thread, in the page
+        return started
+
+    monkeypatch.setattr("vsr.ui.worker.start", slow)
+    with closing(worker), pytest.raises(StoppedError):
+        worker.ask("what_is", "/in/a.mp4")
 
 
 def test_two_films_cannot_become_one(opened: Any) -> None:  # noqa: ANN401

@@ -93,6 +93,9 @@ def batch(
         vary: As for `vsr enhance`, whose help is shown.
     """
     _check(summary, status, report, dry_run, preview)
+    if ray is not None and (dry_run or preview is not None):
+        other = "--dry-run" if dry_run else "--preview"
+        raise ConfigError(f"--ray and {other} contradict each other; give one of them")
     if status is not None:
         return _print_status(status, summary, progress)
     if output_dir is None or not inputs:

@@ -178,6 +178,8 @@ def _check(
     if preview is not None and (dry_run or report is not None):
         other = "--dry-run" if dry_run else "--report"
         raise ConfigError(f"--preview and {other} contradict each other; give one of them")
+    if dry_run and report is not None:
+        raise ConfigError("--dry-run and --report contradict each other; give one of them")
     if take_done and (dry_run or preview is not None):
         other = "--dry-run" if dry_run else "--preview"
         raise ConfigError(f"--take-done and {other} contradict each other; give one of them")

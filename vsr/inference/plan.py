@@ -141,12 +141,12 @@ def smaller(plan: Plan, height: int, width: int) -> Plan | None:
 
     None where nothing smaller makes sense. The lookahead stays: it is what keeps windows alike.
     """
-    now = _pixels_at_once(plan, height, width)
-    less = [p for p in _shrunk(plan, height, width) if _pixels_at_once(p, height, width) < now]
-    enough = [p for p in less if _pixels_at_once(p, height, width) <= now * _LESS]
+    now = pixels_at_once(plan, height, width)
+    less = [p for p in _shrunk(plan, height, width) if pixels_at_once(p, height, width) < now]
+    enough = [p for p in less if pixels_at_once(p, height, width) <= now * _LESS]
     if enough:
         return _cheapest(enough, height, width)
-    return min(less, key=lambda p: _pixels_at_once(p, height, width), default=None)
+    return min(less, key=lambda p: pixels_at_once(p, height, width), default=None)
 
 
 def work_per_frame(plan: Plan, height: int, width: int) -> float:
@@ -180,7 +180,8 @@ def _shrunk(plan: Plan, height: int, width: int) -> list[Plan]:
     return [replace(plan, window=window, tile=tile) for window in windows for tile in tiles]
 
 
-def _pixels_at_once(plan: Plan, height: int, width: int) -> int:
+def pixels_at_once(plan: Plan, height: int, width: int) -> int:
+    """Lq pixels that one call of the network sees, of all frames of its window."""
     side = plan.tile or max(height, width)
     return (plan.window + plan.lookahead) * min(height, side) * min(width, side)
 

@@ -444,8 +444,8 @@ HIGHEST = 100.0
 _SPAN = 219.0
 
 
-def fidelity(picture: Tensor, lq: Tensor, luma_weights: tuple[float, float]) -> float:
-    """PSNR of luma between a picture, scaled down to the size of its input, and the input.
+def squared_errors(picture: Tensor, lq: Tensor, luma_weights: tuple[float, float]) -> Tensor:
+    """Squared difference of luma between a picture, scaled down, and its input, at each pixel.
 
     Args:
         picture: (3, H, W), RGB, 0 to 1.
@@ -453,13 +453,8 @@ def fidelity(picture: Tensor, lq: Tensor, luma_weights: tuple[float, float]) -> 
         luma_weights: (Kr, Kb) of H.273, such as (0.299, 0.114).
 
     Returns:
-        dB against 255; `HIGHEST` for equal pictures.
+        (h, w), of 8-bit values.
     """
-    return decibels(float(squared_errors(picture, lq, luma_weights).mean()))
-
-
-def squared_errors(picture: Tensor, lq: Tensor, luma_weights: tuple[float, float]) -> Tensor:
-    """Squared difference at each pixel of the input, (h, w); arguments as of `fidelity`."""
     small = resize(_luma(picture, luma_weights), *lq.shape[-2:])
     return (small - _luma(lq, luma_weights)).mul_(_SPAN).square_()[0]
 

@@ -364,7 +364,8 @@ def _guarded(
     except BusyError as error:
         return "busy", str(error)
     except DiskError as error:
-        return "parked", str(error)
+        # A source that cannot be read fails alone; a disk of outputs that is full stops them all.
+        return "failed" if error.path == os.fspath(source) else "parked", str(error)
     except KeyboardInterrupt:
         # An output that has its name by now was finished; the next run sees that.
         if options.overwrite or not target.exists():

@@ -244,7 +244,9 @@ async def _job(
                 if isinstance(_cause(error), BusyError):
                     _park(job, reason, journal, tell)
                     return None
-                if isinstance(_cause(error), DiskError):
+                cause = _cause(error)
+                # A source that cannot be read fails alone.
+                if isinstance(cause, DiskError) and cause.path != job.source:
                     _park(job, reason, journal, tell)
                     raise VsrError(
                         f"{reason}; the batch stops here, the same command continues it"

@@ -162,7 +162,8 @@ def part_kind(kind: TargetKind) -> TargetKind:
 
 
 def _worded(kind: TargetKind, word: str) -> TargetKind:
-    path = kind.pattern
+    # A link may lead to another disk: beside its file, as the work folder.
+    path = kind.pattern.resolve() if kind.pattern.is_symlink() else kind.pattern
     ending = os.fsencode(f".{word}{path.suffix}")
     stem = os.fsencode(path.stem)[: LONGEST_NAME - len(ending)]
     return replace(kind, pattern=path.with_name(os.fsdecode(stem + ending)))
@@ -276,6 +277,8 @@ def check_record(path: Path, flag: str, *, is_json: bool) -> None:
         raise ConfigError(
             f"{flag} writes text, and '{path}' is the name of a film or picture; give another name"
         )
+    if path.is_dir():
+        raise ConfigError(f"{flag} writes a file, and '{path}' is a folder; give another name")
     try:
         if path.is_file() and not _holds(path, is_json=is_json):
             kind = "JSON" if is_json else "text"

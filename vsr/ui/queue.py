@@ -14,7 +14,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from typing import Any, Literal
 from vsr import files
 from vsr.errors import VsrError
 from vsr.media.containers import work_path
-from vsr.options import EnhanceOptions, validated
+from vsr.options import EnhanceOptions, adapter, validated
 from vsr.profiles import flat
 from vsr.ui.worker import GO_ON, HOLD, StoppedError, Worker
 
@@ -255,8 +255,9 @@ class Queue:
             with self._saving():
                 self._connection.execute("delete from films where id = ?", (number,))
             self._tell("removed", number)
+            others = any(each.target == film.target for each in self._films.values())
         work = work_path(Path(film.target))
-        if film.state != "done" and not files.is_taken(work / "lock"):
+        if film.state != "done" and not others and not files.is_taken(work / "lock"):
             shutil.rmtree(work, ignore_errors=True)
 
     def _work(self) -> None:
@@ -382,17 +383,7 @@ def _text(options: EnhanceOptions) -> str:
 
 def chosen(options: EnhanceOptions) -> dict[str, Any]:
     """The options that are not at their defaults, as nested dicts."""
-    return _differing(asdict(options), asdict(EnhanceOptions()))
-
-
-def _differing(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    found = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            if inner := _differing(value, defaults[key]):
-                found[key] = inner
-        elif value != defaults[key]:
-            found[key] = value
+    found: dict[str, Any] = adapter(EnhanceOptions).dump_python(options, exclude_defaults=True)
     return found
 
 

@@ -50,9 +50,9 @@ class Worker:
             VsrError: What went wrong, in words.
         """
         with self._turn:
-            if self._stopped:
+            pipe = None if self._stopped else self._started()
+            if pipe is None or self._stopped:  # `stop` does not end what is only starting
                 raise StoppedError("stopped")
-            pipe = self._started()
             try:
                 with self._send:
                     pipe.send((name, given))
