@@ -92,10 +92,7 @@ def batch(
             stretches, and stop; pages that exist stay.
         vary: As for `vsr enhance`, whose help is shown.
     """
-    _check(summary, status, report, dry_run, preview)
-    if ray is not None and (dry_run or preview is not None):
-        other = "--dry-run" if dry_run else "--preview"
-        raise ConfigError(f"--ray and {other} contradict each other; give one of them")
+    _check(summary, status, ray, report, dry_run, preview)
     if status is not None:
         return _print_status(status, summary, progress)
     if output_dir is None or not inputs:
@@ -123,7 +120,12 @@ def batch(
 
 
 def _check(
-    summary: Path | None, status: Path | None, report: bool, dry_run: bool, preview: int | None
+    summary: Path | None,
+    status: Path | None,
+    ray: str | None,
+    report: bool,
+    dry_run: bool,
+    preview: int | None,
 ) -> None:
     """Refuse options that contradict each other, and a summary with the name of a video.
 
@@ -136,6 +138,8 @@ def _check(
         chosen += ["--summary"] * bool(chosen)
     if report:
         chosen += ["--report"] * bool(chosen)
+    if ray is not None:
+        chosen += ["--ray"] * bool(chosen)
     if len(chosen) > 1:
         raise ConfigError(f"{chosen[0]} and {chosen[1]} contradict each other; give one of them")
     if summary is not None:
