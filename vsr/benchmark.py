@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from vsr import __version__
+from vsr.data.clips import content_key
 from vsr.data.datasets import read_pairs
 from vsr.data.degrade import BD_SCALE
 from vsr.data.layouts import PROTOCOLS, ClipFiles, Protocol, find_clips
@@ -440,13 +441,9 @@ def identity_of(weights: str | None, *paths: Path | None) -> str:
 
     Args:
         weights: Their hash.
-        paths: What was measured; names and sizes of the files count.
+        paths: What was measured, see `content_key`.
     """
     digest = hashlib.sha256(f"{__version__} {_METHOD} {weights}".encode())
     for path in paths:
-        files = sorted(path.iterdir()) if path is not None and path.is_dir() else [path]
-        for file in files:
-            if file is not None and file.is_file():
-                digest.update(f"{file.name} {file.stat().st_size}\n".encode())
-        digest.update(b"|")
+        digest.update(f"|{'' if path is None else content_key(path)}".encode())
     return digest.hexdigest()[:16]

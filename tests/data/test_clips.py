@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from pathlib import Path
 
 import av
@@ -25,7 +26,7 @@ def test_every_frame_is_stored_as_it_is(tmp_path: Path) -> None:
     assert clip.frames.shape == (4, 48, 64, 3)
     assert [read_number(frame) for frame in clip.frames] == [0, 1, 2, 3]
     expected = np.stack([draw_number(index) for index in range(4)])
-    assert np.abs(clip.frames.astype(int) - expected).max() <= 3  # 8-bit YCbCr in between
+    assert np.abs(np.array(clip.frames).astype(int) - expected).max() <= 3  # 8-bit YCbCr in between
 
 
 def test_a_video_is_decoded_once_under_any_name(tmp_path: Path) -> None:
@@ -180,3 +181,13 @@ def test_the_matrix_of_the_tags_is_used(tmp_path: Path) -> None:
             assert file.streams.video[0].codec_context.colorspace == code
         stored.append(open_clip(name, tmp_path / "cache").frames[0].astype(int))
     assert np.abs(stored[0] - stored[1]).max() <= 3
+
+
+def test_clips_hold_no_files_open_and_go_to_other_processes_as_a_path(tmp_path: Path) -> None:
+    video = make_video(tmp_path / "a.mp4", frames=40, size=(128, 96))
+    clip = open_clip(video, tmp_path / "cache")
+    sent = pickle.dumps(clip)
+    assert len(sent) < 1000
+    np.testing.assert_array_equal(pickle.loads(sent).frames[slice(40),], clip.frames[slice(40),])
+    if (held := Path("/proc/self/fd")).is_dir():
+        assert not any(str(path.resolve()).endswith(".rgb") for path in held.iterdir())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from vsr.data.datasets import Shot, shots
 from vsr.data.degrade import bicubic_down, quantise
 from vsr.data.footage import CASES, degrade_film, deinterlaced, named_film, open_film, sample_film
 from vsr.data.recipe import FootageRecipe
+from vsr.errors import DatasetError
 
 
 def film(frames: int = 4, height: int = 96, width: int = 128, step: int = 2) -> Tensor:
@@ -94,6 +97,55 @@ def test_long_shots_are_divided_and_none_gets_too_short() -> None:
     assert [(x.first, x.last) for x in found] == [(0, 30), (30, 65), (65, 100)]
     found = shots([clip], length=40, side=16, longest=48)
     assert [(x.first, x.last) for x in found] == [(30, 100)]
+
+
+@pytest.mark.parametrize("longest", [None, 48])
+def test_a_clip_that_gives_no_shot_changes_nothing_for_others(longest: int | None) -> None:
+    few, many = (Clip(name="", frames=np.zeros((n, 16, 16, 3), np.uint8), cuts=()) for n in (9, 90))
+    found = shots([few, many], length=20, side=16, longest=longest)
+    assert found == shots([many], length=20, side=16, longest=longest)
+
+
+def test_films_of_clips_that_begin_alike_are_their_own(tmp_path: Path) -> None:
+    recipe = replace(FootageRecipe(), clean=1.0, dark=0.0, grey=0.0)
+    for level in (40, 200):
+        frames = np.full((6, 32, 32, 3), level, np.uint8)
+        frames[0] = 0  # both fade in from black
+        faded = Shot(clip=Clip(name="", frames=frames, cuts=()), first=0, last=6)
+        made = open_film(faded, 2, recipe, seed=0, variant=0, folder=tmp_path)
+        assert np.array_equal(made.lq[slice(1, 6),], frames[1:, ::2, ::2])
+
+
+def test_what_a_killed_run_left_of_films_is_removed(tmp_path: Path) -> None:
+    left = [tmp_path / name for name in ("0.film", "1.film", "1.film.json", ".2.part")]
+    for path in left:
+        path.touch()
+        os.utime(path, (0, 0))
+    open_film(shot(), 2, FootageRecipe(), seed=0, variant=0, folder=tmp_path)
+    assert not any(path.exists() for path in left)
+
+
+def test_films_that_cannot_be_written_are_said(tmp_path: Path) -> None:
+    (tmp_path / "films").touch()
+    with pytest.raises(DatasetError, match=r"degraded films of 'pan'.*data\.cache"):
+        open_film(shot(), 2, FootageRecipe(), seed=0, variant=0, folder=tmp_path / "films")
+
+
+def test_a_blur_from_0_on_may_be_none() -> None:
+    recipe = replace(
+        FootageRecipe(), clean=0.0, blur=1.0, blur_sigma=(0.0, 0.0), sampling=0.0, codec=0.0,
+        again=0.0, dark=0.0, grey=0.0, tape=0.0, noise=0.0, archive=0.0, sharpen=0.0,
+    )  # fmt: skip
+    lq, _ = degrade_film(film(), 2, np.random.default_rng(0), recipe)
+    torch.testing.assert_close(lq, bicubic_down(film(), 2), atol=1 / 255, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"qscale": (0, 16)}, {"severity_beta": (0, 1)}, {"codec_odds": (-1, 1, 1, 1, 1, 1)}]
+)
+def test_ranges_that_nothing_can_be_drawn_from_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="wanted"):
+        replace(FootageRecipe(), **wrong)
 
 
 @pytest.mark.parametrize("case", CASES)

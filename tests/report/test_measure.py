@@ -183,3 +183,33 @@ def test_the_pictures_are_those_of_the_moment(tmp_path: Path) -> None:
     found = measure([info, info])
     for index in (0, 7, 29):
         assert read_number(read_moment(info, found.times[0][index])) == index
+
+
+def test_the_pictures_of_a_part_are_those_that_were_measured(tmp_path: Path) -> None:
+    """Of a telephone's film, whose frames come 26 to 40 ms apart."""
+    from vsr.report.moments import read_moment
+
+    steps = np.random.default_rng(1).integers(26, 41, 59)
+    pts, tick = [0, *np.cumsum(steps).tolist()], Fraction(1, 1000)
+    whole = probe(make_video(tmp_path / "a.mkv", size=(128, 96), pts=pts, time_base=tick))
+    start = Fraction(7, 10)
+    first = next(i for i, at in enumerate(pts) if at * tick >= start)
+    part = make_video(
+        tmp_path / "b.mkv", size=(128, 96), pts=[at - pts[first] for at in pts[first:]],
+        time_base=tick, picture=lambda i, *size: draw_number(i + first, *size),
+    )  # fmt: skip
+    films = [whole, probe(part)]
+    found = measure(films, start=start)
+    assert found.frames == len(pts) - first
+    for index in range(found.frames):
+        for info, place in zip(films, found.places(index), strict=True):
+            assert read_number(read_moment(info, place)) == index + first
+
+
+def test_a_film_that_players_turn_is_measured_as_they_show_it(tmp_path: Path) -> None:
+    turned = probe(make_video(tmp_path / "a.mp4", frames=3, size=(128, 96), rotation=-90))
+    upright = make_video(
+        tmp_path / "b.mp4", frames=3, size=(96, 128),
+        picture=lambda i, *_: np.rot90(draw_number(i, 128, 96), turned.video.rotation // 90),
+    )  # fmt: skip
+    assert min(measure([turned, probe(upright)]).curves[0].psnr) > 30

@@ -55,6 +55,30 @@ class Frames(Protocol):
         """Cut a block."""
 
 
+@dataclass(frozen=True)
+class Stored:
+    """Frames of a store, mapped for each read.
+
+    Nothing is held open: a folder may have more clips than a process may open files. On the way to
+    a worker process it goes as a path.
+
+    Attributes:
+        pixels: The file of raw uint8 frames.
+        shape: (T, H, W, 3).
+    """
+
+    pixels: Path
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """T."""
+        return self.shape[0]
+
+    def __getitem__(self, key: tuple[slice, ...], /) -> NDArray[np.uint8]:
+        """Cut a block; read-only."""
+        return np.memmap(self.pixels, dtype=np.uint8, mode="r", shape=self.shape)[key]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Clip:
     """One clip to learn from or to measure on.
@@ -148,22 +172,15 @@ def open_clip(
         MediaError: If it cannot be decoded.
         DatasetError: If the cache cannot be written.
     """
-    pixels_path, facts = store(video, cache, shrink=shrink, progress=progress)
-    return Clip(
-        name=video.name,
-        frames=np.memmap(pixels_path, dtype=np.uint8, mode="r", shape=facts.shape),
-        cuts=facts.cuts,
-    )
+    pixels, facts = store(video, cache, shrink=shrink, progress=progress)
+    return Clip(name=video.name, frames=Stored(pixels, facts.shape), cuts=facts.cuts)
 
 
 def in_both(one: Sequence[Clip], other: Sequence[Clip]) -> list[str]:
     """Name the clips of `other` whose content, under whatever name, is in `one` too."""
-    stores = {clip.frames.filename for clip in one if isinstance(clip.frames, np.memmap)}
-    return [
-        clip.name
-        for clip in other
-        if isinstance(clip.frames, np.memmap) and clip.frames.filename in stores
-    ]
+    stores = {clip.frames for clip in one if isinstance(clip.frames, Stored)}
+    theirs = ((clip.name, clip.frames) for clip in other)
+    return [name for name, x in theirs if isinstance(x, Stored) and x in stores]
 
 
 def why_no_film(clip: Clip, length: int) -> str | None:
@@ -239,7 +256,7 @@ def store(
     Returns:
         The file of raw uint8 frames, and what is in it.
     """
-    key = _content_key(video) + (f"-{shrink}" if shrink > 1 else "")
+    key = content_key(video) + (f"-{shrink}" if shrink > 1 else "")
     facts_path, pixels_path = cache / f"{key}.json", cache / f"{key}.rgb"
     facts = _read_facts(pixels_path, facts_path)
     if facts is None:
@@ -269,8 +286,8 @@ def _read_facts(pixels_path: Path, facts_path: Path) -> StoreFacts | None:
     return found if version == _VERSION and size == prod(found.shape) else None
 
 
-def _content_key(path: Path) -> str:
-    """Key of the content: by size and samples of a file, or of a folder's pictures.
+def content_key(path: Path) -> str:
+    """Make a key of the content: by size and samples of a file, or of a folder's pictures.
 
     Of pictures the first and the last are sampled, of the others names and sizes count, which tell
     compressed ones apart; those as large as the one before are sampled too.

@@ -60,10 +60,10 @@ def shots(
                 found += _divided(Shot(clip=clip, first=first, last=last), length, longest)
         if len(found) == before:
             useless += 1
-            longest = max(last - first for first, last in pairwise(borders))
+            most = max(last - first for first, last in pairwise(borders))
             height, width = clip.frames.shape[1:3]
             progress(
-                f"left out: {clip.name} has {longest} frames without a cut of {width}x{height}, "
+                f"left out: {clip.name} has {most} frames without a cut of {width}x{height}, "
                 f"wanted {length} of {side}x{side}"
             )
     if useless:

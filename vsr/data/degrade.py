@@ -87,6 +87,7 @@ def _check_sides(height: int, width: int, scale: int) -> None:
 
 RADIUS = 10
 SIDE = 2 * RADIUS + 1
+_SHARPEST = 1e-3  # pixels; all of such a kernel is in its middle
 
 
 def gaussian_kernel(
@@ -100,7 +101,7 @@ def gaussian_kernel(
     """Draw a Gaussian, generalised Gaussian or plateau-shaped kernel.
 
     Args:
-        sigma_x: Standard deviation along the first axis, in pixels.
+        sigma_x: Standard deviation along the first axis, in pixels; 0: no blur.
         sigma_y: Along the second; None: the same.
         angle: Of the first axis, in radians.
         beta: Shape: exp(-q ** beta / 2), or 1 / (1 + q ** beta) for a plateau, of the squared
@@ -114,8 +115,9 @@ def gaussian_kernel(
     deblurring"; Real-ESRGAN (Wang et al., ICCVW 2021), sec. 3.1.
     """
     x, y = _grid()
-    along = (x * cos(angle) + y * sin(angle)) / sigma_x
-    across = (y * cos(angle) - x * sin(angle)) / (sigma_x if sigma_y is None else sigma_y)
+    first, second = (max(s, _SHARPEST) for s in (sigma_x, sigma_x if sigma_y is None else sigma_y))
+    along = (x * cos(angle) + y * sin(angle)) / first
+    across = (y * cos(angle) - x * sin(angle)) / second
     distance = (along**2 + across**2) ** beta
     kernel = 1 / (1 + distance) if plateau else torch.exp(-distance / 2)
     return _normalised(kernel)
@@ -326,14 +328,14 @@ def scratch(clip: Tensor, count: int, width: float, rng: np.random.Generator) ->
 
 
 def comb(clip: Tensor, weight: float) -> Tensor:
-    """Mix the next frame into every other row, as poorly deinterlaced video shows it.
+    """Mix the next frame into every other row, as woven fields and poor deinterlacing show it.
 
     Args:
         clip: (T, 3, H, W).
         weight: Of the next frame in rows 1, 3, 5 and so on; the last frame stays.
     """
     mixed = clip.clone()
-    mixed[:-1, :, 1::2] += weight * (clip[1:, :, 1::2] - clip[:-1, :, 1::2])
+    mixed[:-1, :, 1::2] = (1 - weight) * clip[:-1, :, 1::2] + weight * clip[1:, :, 1::2]
     return mixed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,13 +19,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vsr.color import Chroma
-from vsr.data.clips import Frames
+from vsr.data.clips import Frames, sweep
 from vsr.data.codecs import compress
 from vsr.data.datasets import Shot, cut, draw_crop, picked, to_clip
 from vsr.data.degrade import (
     bicubic_down,
     bleed,
     blur,
+    comb,
     film_grain,
     flicker,
     gaussian_kernel,
@@ -33,6 +35,7 @@ from vsr.data.degrade import (
     walk,
 )
 from vsr.data.recipe import FootageRecipe, Range
+from vsr.errors import DatasetError
 from vsr.files import whole, write_durably
 from vsr.media.roundtrip import CodecSettings, deinterlace
 from vsr.ops.color import ColorLayout, planes_to_rgb, rgb_to_planes, to_levels, to_picture
@@ -46,6 +49,7 @@ LONGEST = 48
 
 _SEEDS = 2**62
 _LEAST_SIDE = 16
+_ROWS = 8  # of a frame, by which it is known
 _FIELDS = ColorLayout(matrix="bt601", full_range=False, bit_depth=8, chroma="444")
 _GREY = (0.299, 0.587, 0.114)
 _TAPE: tuple[Chroma, ...] = ("420", "411", "410")
@@ -101,11 +105,16 @@ def open_film(
         seed: Of the run.
         variant: Which of the films of this shot.
         folder: Where films are kept.
+
+    Raises:
+        DatasetError: They cannot be written there.
     """
     frames = shot.clip.frames
-    first = np.ascontiguousarray(frames[shot.first : shot.first + 1,])
+    # Some rows of every frame: films of one length and size may begin with the same black one.
+    rows = slice(None, None, max(1, frames.shape[1] // _ROWS))
+    seen = np.ascontiguousarray(frames[slice(shot.first, shot.last), rows])
     about = (frames.shape, shot.first, shot.last, scale, seed, variant, asdict(recipe))
-    digest = hashlib.sha256(repr(about).encode() + first.tobytes()).hexdigest()[:24]
+    digest = hashlib.sha256(repr(about).encode() + seen.tobytes()).hexdigest()[:24]
     pixels, facts = folder / f"{digest}.film", folder / f"{digest}.film.json"
     height, width = (side // scale for side in frames.shape[1:3])
     shape = (shot.last - shot.first, height, width, 3)
@@ -113,12 +122,18 @@ def open_film(
         gt = to_clip(frames[slice(shot.first, shot.last), : height * scale, : width * scale])
         rng = np.random.default_rng(int(digest[:15], 16))
         film, grading = degrade_film(gt, scale, rng, recipe)
-        folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
-        with whole(pixels) as part:
-            part.write_bytes(to_picture(film).tobytes())
-        write_durably(facts, json.dumps(asdict(grading)).encode())
-    facts.touch()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _sweep(folder)
+            with whole(pixels) as part:
+                part.write_bytes(to_picture(film).tobytes())
+            write_durably(facts, json.dumps(asdict(grading)).encode())
+        except OSError as error:
+            raise DatasetError(
+                f"'{folder}' wanted for the degraded films of '{shot.clip.name}', which cannot be "
+                f"written ({error.strerror}); make room or choose another data.cache"
+            ) from error
+    os.utime(facts)
     grading = Grading(**json.loads(facts.read_text()))
     return DegradedFilm(
         lq=np.memmap(pixels, dtype=np.uint8, mode="r", shape=shape), grading=grading
@@ -169,11 +184,14 @@ def sample_film(
 
 
 def _sweep(folder: Path) -> None:
-    for facts in folder.glob("*.film.json"):
+    sweep(folder)
+    for pixels in folder.glob("*.film"):
+        facts = pixels.with_name(f"{pixels.name}.json")
         with suppress(OSError):  # another process was faster
-            if time.time() - facts.stat().st_mtime > _ABANDONED:
-                facts.unlink()
-                facts.with_suffix("").unlink()
+            opened = (facts if facts.is_file() else pixels).stat().st_mtime
+            if time.time() - opened > _ABANDONED:
+                facts.unlink(missing_ok=True)
+                pixels.unlink()
 
 
 def degrade_film(
@@ -204,7 +222,7 @@ def degrade_film(
     clip = _recorded(shown, low, draws)
     tape = draws.happens(recipe.tape)
     if tape:
-        clip = woven(clip, keep=float(rng.choice([0.0, 0.0, 0.5])))
+        clip = comb(clip, 1 - float(rng.choice([0.0, 0.0, 0.5])))
         clip = bleed(clip, _TAPE[rng.integers(3)], int(rng.integers(2)))
     if draws.happens(recipe.noise) or (dark and draws.happens(0.5)):
         clip = _noisy(clip, draws)
@@ -339,18 +357,6 @@ def _compressed(clip: Tensor, draws: _Draws, *, interlaced: bool = False) -> Ten
     return compress(clip, settings)
 
 
-def woven(clip: Tensor, *, keep: float = 0.0) -> Tensor:
-    """Weave fields: rows 1, 3, 5 of each frame come from the next one.
-
-    Args:
-        clip: (T, 3, H, W); the last frame stays.
-        keep: Share of its own in those rows.
-    """
-    mixed = clip.clone()
-    mixed[:-1, :, 1::2] = keep * clip[:-1, :, 1::2] + (1 - keep) * clip[1:, :, 1::2]
-    return mixed
-
-
 def deinterlaced(clip: Tensor) -> Tensor:
     """Send (T, 3, H, W), 0 to 1, through bwdif, top field first."""
     luma, blue, red = (plane.numpy() for plane in rgb_to_planes(clip, _FIELDS))
@@ -415,7 +421,7 @@ def _twice(clip: Tensor, noise: Noise) -> Tensor:
 
 
 def _tape(clip: Tensor, noise: Noise) -> Tensor:
-    clip = (bleed(woven(clip), "411", 0) + noise(4 / 255, 0)).clamp(0, 1)
+    clip = (bleed(comb(clip, 1.0), "411", 0) + noise(4 / 255, 0)).clamp(0, 1)
     return deinterlaced(compress(clip, replace(_MPEG2, quantiser=6, interlaced=True)))
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr.data.clips import Clip, Frames, below, open_all, store, sweep
+from vsr.data.clips import Clip, Frames, Stored, below, open_all, store, sweep
 from vsr.errors import DatasetError
 from vsr.media.containers import VIDEO_SUFFIXES
 from vsr.media.source import PICTURE_SUFFIXES
@@ -241,18 +241,17 @@ class PictureFrames:
             DatasetError: The folder holds other pictures than its data set has.
             MediaError: They cannot be decoded.
         """
-        pixels = np.memmap(self._pixels, dtype=np.uint8, mode="r", shape=self.shape)
-        return pixels[key]
+        return self._stored[key]
 
     @cached_property
-    def _pixels(self) -> Path:
+    def _stored(self) -> Stored:
         pixels, facts = store(self.folder, self.cache)
         if facts.shape != self.shape:
             raise DatasetError(
                 f"'{self.folder}': wanted {_words(self.shape)} as the first clip has them, got "
                 f"{_words(facts.shape)}; restore or remove the clip"
             )
-        return pixels
+        return Stored(pixels, facts.shape)
 
 
 def find_training(data: Path, layout: Layout) -> list[ClipFiles]:

@@ -13,6 +13,7 @@ _STRICT = {"extra": "forbid"}
 
 # Tuples that are no ranges.
 _LISTS = ("kernels", "codecs", "codec_odds", "severity_beta")
+_ABOVE_ZERO = ("resize", "sinc_cutoff", "qscale", "severity_beta")
 
 
 def _check(drawn_from: object, chances: tuple[str, ...]) -> None:
@@ -27,6 +28,8 @@ def _check(drawn_from: object, chances: tuple[str, ...]) -> None:
         ranged = isinstance(value, tuple) and name not in _LISTS
         if ranged and not 0 <= value[0] <= value[1]:
             raise ValueError(f"{name} is {value}; wanted the lower end first, from 0 on")
+        if name in _ABOVE_ZERO and not min(value) > 0:
+            raise ValueError(f"{name} is {value}; wanted numbers above 0")
         if name.endswith("_step") and value < 0:
             raise ValueError(f"{name} is {value}; wanted 0 or more")
 
@@ -309,8 +312,9 @@ class FootageRecipe:
         """Refuse values that nothing can be drawn from; see `_check`."""
         chances = ("clean", "dark", "grey", "blur", "sampling", "archive", "sharpen", "tape")
         _check(self, chances=(*chances, "noise", "codec", "again", "spread"))
-        if len(self.codecs) != len(self.codec_odds) or not sum(self.codec_odds):
+        odds = self.codec_odds
+        if len(self.codecs) != len(odds) or not sum(odds) or min(odds) < 0:
             raise ValueError(
                 f"codecs has {len(self.codecs)} names and codec_odds {len(self.codec_odds)} "
-                "numbers; wanted one each, not all 0"
+                "numbers; wanted one each, from 0 on and not all 0"
             )

@@ -89,13 +89,10 @@ def compare(
     checks = [_checks(films[0], output, start) for output in films[1:]]
     shown = []
     for index in indices:
-        times = [times[index] for times in measured.times]
-        pictures = [
-            read_moment(info, time + (0 if i else start))
-            for i, (info, time) in enumerate(zip(films, times, strict=True))
-        ]
-        note = "asked" if index in asked else ""
-        moment = packed_moment(pictures, PICTURE_BYTES // len(indices), seconds=times[0], note=note)
+        places = zip(films, measured.places(index), strict=True)
+        pictures = [read_moment(*place) for place in places]
+        note, time = "asked" if index in asked else "", measured.times[0][index]
+        moment = packed_moment(pictures, PICTURE_BYTES // len(indices), seconds=time, note=note)
         shown.append(moment | {"frame": index})
     write_page(page, _value(films, measured, shown, checks))
     unlike = (f"{check['name']}: {check['unlike']}" for check in checks if "unlike" in check)

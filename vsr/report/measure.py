@@ -35,12 +35,14 @@ class Shown:
     Attributes:
         frame: Its planes.
         layout: What they mean.
-        seconds: Since the film's first frame.
+        seconds: Since the first frame asked for.
+        begins: Where that one lies, seconds after the film's first.
     """
 
     frame: PlanarFrame
     layout: ColorLayout
     seconds: Fraction
+    begins: Fraction = Fraction(0)
 
     def luma(self, *, by_rgb: bool) -> Luma:
         """(H, W), 16 for black to 235 for white, whatever the file's range and depth.
@@ -65,9 +67,10 @@ def timed(info: SourceInfo, options: DecodeOptions) -> Iterator[Shown]:
     """
     with Decoder(info, options) as decoder:
         layout, _ = color_layout(info, decoder.format)
+        begins = decoder.first_pts * decoder.time_base - decoder.origin
         for frame in decoder:
             seconds = (frame.pts - decoder.first_pts) * decoder.time_base
-            yield Shown(frame=frame, layout=layout, seconds=seconds)
+            yield Shown(frame=frame, layout=layout, seconds=seconds, begins=begins)
 
 
 def matrices_differ(films: Sequence[SourceInfo]) -> bool:
@@ -140,8 +143,9 @@ class Measured:
     """The result of the first pass.
 
     Attributes:
-        times: Per frame compared: seconds of what each film shows, since its first frame; the
-            reference first.
+        times: Per frame compared: seconds of what each film shows, since its first frame compared;
+            the reference first.
+        begins: Where that first frame lies in each film, seconds after the film's own first.
         difference: How much the films differ, per frame, in 8-bit levels of full size.
         cuts: Numbers of frames that begin a scene.
         curves: Of each output.
@@ -151,11 +155,17 @@ class Measured:
     difference: array[float]
     cuts: list[int]
     curves: tuple[Curves, ...]
+    begins: list[Fraction] = field(default_factory=list)
 
     @property
     def frames(self) -> int:
         """Compared."""
         return len(self.difference)
+
+    def places(self, index: int) -> list[Fraction]:
+        """Where each film has what it shows at a frame compared, for `moments.read_moment`."""
+        times = (times[index] for times in self.times)
+        return [begin + time for begin, time in zip(self.begins, times, strict=True)]
 
 
 def measure(
@@ -185,13 +195,19 @@ def measure(
     )
     errors: list[Luma | None] = [None] * len(outputs)
     for shown in in_step(reference, outputs, 1 / films[0].video.frame_rate):
+        if not found.frames:
+            found.begins.extend(frame.begins for frame in shown)
         since = found.frames - (found.cuts[-1] if found.cuts else 0)
         if is_cut(shown[0].frame.scene_score, since):
             found.cuts.append(found.frames)
             errors = [None] * len(outputs)
         for times, frame in zip(found.times, shown, strict=True):
             times.append(frame.seconds)
-        truth, *others = lumas = [frame.luma(by_rgb=by_rgb) for frame in shown]
+        # Turned as players turn them, and as `moments.read_moment` does.
+        truth, *others = lumas = [
+            np.ascontiguousarray(np.rot90(frame.luma(by_rgb=by_rgb), info.video.rotation // 90))
+            for frame, info in zip(shown, films, strict=True)
+        ]
         for i, other in enumerate(others):
             error = _brought_to(other, truth) - truth
             before = errors[i]

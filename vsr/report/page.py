@@ -31,7 +31,8 @@ _FLICKER = {
 
 def graphs(films: Sequence[SourceInfo], measured: Measured) -> list[dict[str, Any]]:
     """The curves as the page draws them: at most 1200 points, the worst of their frames."""
-    alike = len({(f.video.width, f.video.height) for f in films}) == 1
+    turned = [(f.video.rotation % 180 != 0, f.video.width, f.video.height) for f in films]
+    alike = len({(high, wide) if turn else (wide, high) for turn, wide, high in turned}) == 1
     psnrs, flickers = [c.psnr for c in measured.curves], [c.flicker for c in measured.curves]
     return [
         _graph(_PSNR if alike else _FIDELITY, "dB", "lowest", measured, psnrs),

@@ -294,7 +294,7 @@ def _page(info: SourceInfo, variants: Sequence[Variant]) -> dict[str, Any]:
         "moments": [
             moment
             for samples in zip(*(variant.samples for variant in variants), strict=True)
-            for moment in _moments(info, samples, per, budget)
+            for moment in _moments_of(info, samples, per, budget)
         ],
         "graphs": [],
         "cuts": [],
@@ -320,20 +320,39 @@ def _page(info: SourceInfo, variants: Sequence[Variant]) -> dict[str, Any]:
     }
 
 
-def _moments(
+def _moments_of(
     info: SourceInfo, samples: Sequence[Sample], count: int, budget: int
 ) -> list[dict[str, Any]]:
-    """The moments of a stretch at which the input and the variants differ most."""
-    start, found = samples[0].stretch.start, []
-    measured = measure([info, *(sample.info for sample in samples)], start=start)
+    stretch, made = samples[0].stretch, [sample.info for sample in samples]
+    return differing_moments(info, made, stretch.start, count, budget, note=stretch.why)
+
+
+def differing_moments(
+    info: SourceInfo,
+    made: Sequence[SourceInfo],
+    start: Fraction,
+    count: int,
+    budget: int,
+    *,
+    note: str = "",
+) -> list[dict[str, Any]]:
+    """Pack the moments at which an input and what was made of it differ most.
+
+    Args:
+        info: The input.
+        made: Results of a part of it, of one shape; pictures are shown in the size of the largest.
+        start: Where that part begins, seconds.
+        count: How many moments.
+        budget: Bytes for the pictures of each.
+        note: Shown beside each.
+    """
+    measured, found = measure([info, *made], start=start), []
     for index in choose_moments(measured.difference, measured.cuts, count):
-        at, *others = (times[index] for times in measured.times)
-        made = [read_moment(s.info, time) for s, time in zip(samples, others, strict=True)]
-        size = max((picture.shape[:2] for picture in made), key=lambda shape: shape[0])
-        pictures = [read_moment(info, start + at), *made]
+        places = measured.places(index)
+        pictures = [read_moment(*x) for x in zip((info, *made), places, strict=True)]
+        size = max((picture.shape[:2] for picture in pictures[1:]), key=lambda shape: shape[0])
         shown = [p if p.shape[:2] == size else enlarged(p, size) for p in pictures]
-        note = samples[0].stretch.why
-        found.append(packed_moment(shown, budget, seconds=start + at, note=note))
+        found.append(packed_moment(shown, budget, seconds=places[0], note=note))
     return found
 
 

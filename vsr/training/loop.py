@@ -301,7 +301,12 @@ def build(options: TrainOptions, world: World, say: Say) -> Parts:
     if world.size > 1:
         # Buffers are constants, or statistics of which those of the first process are saved anyway;
         # to send one that is channels last, PyTorch would copy it onto itself.
-        objective = DistributedDataParallel(objective, broadcast_buffers=False)
+        objective = DistributedDataParallel(
+            objective,
+            broadcast_buffers=False,
+            # A single frame needs no flow, so nothing is learnt about it.
+            find_unused_parameters=data.length == 1 and not data.mirror,
+        )
     count = sum(p.numel() for p in network.parameters())
     say(f"{count:,} parameters on {world.device}")
     return Parts(

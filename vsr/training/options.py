@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from os.path import expanduser
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args, get_type_hints
 
@@ -59,8 +60,10 @@ def _picture_loss(value: str) -> str:
 
 PICTURE_LOSSES = ("charbonnier", "l1", "mse", "log_mse")
 Code = Annotated[str, AfterValidator(_code)]
+# No shell expands ~ in a TOML file, or after the second = of --set run.output=~/runs.
+File = Annotated[str, AfterValidator(expanduser)]
 # "" would be the current folder: what a shell makes of a variable that is not set.
-Folder = Annotated[str, Field(min_length=1)]
+Folder = Annotated[str, Field(min_length=1), AfterValidator(expanduser)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,11 +255,11 @@ class OptimizerOptions:
     """Largest norm of the gradient; 0: any."""
     ema: Decay = 0.999
     """Decay of the moving average of the weights, which is what is kept."""
-    init: str = ""
+    init: File = ""
     """Weights to start from: of `vsr train`, of this scale or a multiple, or published ones."""
-    clean_init: str = ""
+    clean_init: File = ""
     """Weights of a network "clean" for the cleaning stage, after `init`."""
-    flow_init: str = ""
+    flow_init: File = ""
     """Weights of SpyNet to start from, after `init`: a published file, or one of a whole network.
     """
 
@@ -282,7 +285,7 @@ class LossOptions:
     """Weight of cleaned input against the shrunk truth (RealBasicVSR)."""
     perceptual: NotNegative = 0.0
     """Weight of the difference of VGG-19 features."""
-    vgg: str = ""
+    vgg: File = ""
     """Published weights of VGG-19, for `perceptual`: a file such as vgg19-dcbb9e9d.pth."""
 
 

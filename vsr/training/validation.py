@@ -98,9 +98,6 @@ def validate(
             metrics=metrics,
             show=show,
         )
-    stems = [Path(clip.name).stem for clip in clips]
-    # Clips of one name in several folders each have a strip of their own.
-    names = [f"{x}-{n}" if (n := stems[:i].count(x) + 1) > 1 else x for i, x in enumerate(stems)]
     rows = [
         measure(
             network,
@@ -114,9 +111,15 @@ def validate(
             metrics=metrics,
             show=None if show is None else partial(show, name),
         )
-        for name, clip in zip(names, clips, strict=True)
+        for name, clip in zip(_strip_names(clips), clips, strict=True)
     ]
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def _strip_names(clips: Sequence[Clip]) -> list[str]:
+    """Clips of one name in several folders each have a strip of their own."""
+    stems = [Path(clip.name).stem for clip in clips]
+    return [f"{x}-{n}" if (n := stems[:i].count(x) + 1) > 1 else x for i, x in enumerate(stems)]
 
 
 @torch.no_grad()
@@ -145,7 +148,7 @@ def validate_films(
     scores: dict[str, list[float]] = {"psnr": [], "psnr_bicubic": []}
     of_own: dict[str, list[float]] = {name: [] for name in metrics}
     clean: list[float] = []
-    for clip in clips:
+    for title, clip in zip(_strip_names(clips), clips, strict=True):
         gt = truth(clip, frames=frames, scale=scale)
         for case in CASES:
             lq, shown = named_film(gt, scale, case)
@@ -156,7 +159,7 @@ def validate_films(
                 of_own[name].append(_mean(name, outputs[1], outputs[2]))
             if show is not None:
                 labels = ("bicubic" if scale > 1 else "input", "network", "truth")
-                show(f"{Path(clip.name).stem}-{case}", strip(outputs, labels))
+                show(f"{title}-{case}", strip(outputs, labels))
             found = [_mean_psnr(x, outputs[2]) for x in outputs[:2]]
             if scale == 1 and case == "clean":
                 clean.append(found[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from vsr.errors import DecodeError
 from vsr.jobs.journal import BatchJob
 from vsr.media.decode import Decoder
-from vsr.media.probe import SourceInfo, probe
+from vsr.media.probe import probe
 from vsr.media.reading import SEEKABLE
 from vsr.options import DecodeOptions, EnhanceOptions, checked
 from vsr.report.facts import clock, fact_rows, in_bytes, shown_film, shown_size
@@ -256,6 +256,8 @@ def attempt(
         VsrError: As `enhance`.
     """
     from vsr.pipeline import enhance
+    from vsr.report.moments import PICTURE_BYTES
+    from vsr.report.preview import differing_moments
 
     info = probe(source)
     length, total = TRIED / info.video.frame_rate, info.video.duration or info.duration
@@ -278,22 +280,8 @@ def attempt(
         target = Path(folder) / f"attempt{suffix}"
         result = enhance(source, target, options, progress=tell, load=_loader())
         made = probe(target)
-        moments = list(_moments(info, made, start))
+        moments = differing_moments(info, [made], start, _SHOWN, PICTURE_BYTES // _SHOWN)
     return {"moments": moments, **shown_film(made), "name": result.report["model"]["name"]}
-
-
-def _moments(info: SourceInfo, made: SourceInfo, start: Fraction) -> Iterator[dict[str, Any]]:
-    """Where input and result differ most."""
-    from vsr.report.measure import choose_moments, measure
-    from vsr.report.moments import PICTURE_BYTES, packed_moment, read_moment
-    from vsr.report.preview import enlarged
-
-    measured = measure([info, made], start=start)
-    for index in choose_moments(measured.difference, measured.cuts, _SHOWN):
-        at = start + measured.times[0][index]
-        result = read_moment(made, measured.times[1][index])
-        given = enlarged(read_moment(info, at), result.shape[:2])
-        yield packed_moment([given, result], PICTURE_BYTES // _SHOWN, seconds=at, note="")
 
 
 def comparison(line: Line, source: str, target: str, start: str, page: str) -> None:
