@@ -217,7 +217,7 @@ class DataOptions:
     """Sharpen the truth, for all but the adversarial loss: "real" degrades the sharpened clip."""
     half_size: tuple[str, ...] = ()
     """File name patterns of training videos to shrink to half: compressed too hard as they are."""
-    cache: Folder = "~/.cache/vsr/frames"
+    cache: Annotated[str, Field(min_length=1)] = "~/.cache/vsr/frames"
     """Folder of the decoded frames, about 1.5 MB per 960x540 frame."""
     crop: Positive = 56
     """Side of the square lq crops, pixels."""
