@@ -566,7 +566,7 @@ def test_a_file_that_cannot_be_written_is_named_before_the_work(
     (tmp_path / "file").write_text("")
     arguments = ["--model", "bicubic", "--data", str(tmp_path / "data"), "--protocol", "folder-bi"]
     for target, reason in ((tmp_path / "file" / "x", "cannot be written"), (tmp_path, "a folder")):
-        assert main(["evaluate", *arguments, option, str(target)]) in (1, 2)
+        assert main(["evaluate", *arguments, option, str(target)]) == 1
         error = capsys.readouterr().err
         assert reason in error
         assert "bicubic, a" not in error

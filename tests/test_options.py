@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from vsr.errors import ConfigError
-from vsr.options import EnhanceOptions, InferenceOptions, Positive, checked, validated
+from vsr.options import (
+    EnhanceOptions,
+    InferenceOptions,
+    Positive,
+    checked,
+    parse_time,
+    validated,
+)
 
 
 def test_a_table_of_a_file_becomes_options() -> None:
@@ -65,3 +72,8 @@ def test_a_value_alone_has_the_name_it_is_given() -> None:
     assert validated(Positive | None, None, "height") is None
     with pytest.raises(ConfigError, match=r"^height must be at least 1; got 0"):
         validated(Positive | None, 0, "height")
+
+
+def test_a_moment_that_no_clock_holds_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--start wants a moment within the film"):
+        parse_time("99999999999999999999", "start")

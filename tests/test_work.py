@@ -25,6 +25,7 @@ from small_disk import make_room, small_disk
 from synthetic import draw_number, make_pictures, make_video
 
 from vsr.errors import CancelledError, DiskError, MediaError, MuxError
+from vsr.jobs.local import do_file
 from vsr.media.containers import damaged_kind, target_kind
 from vsr.models.checkpoints import save_weights
 from vsr.models.compact import Compact
@@ -33,7 +34,7 @@ from vsr.models.zoo import ModelInfo, load_network
 from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions
 from vsr.pipeline import EnhanceResult, Progress, enhance
 from vsr.reporting import _hash, _hash_of_source
-from vsr.work import WorkFolder, request
+from vsr.work import Ledger, WorkFolder, request
 
 FRAMES = 30
 SMALL = InferenceOptions(window=4, lookahead=2, precision="fp32")
@@ -445,11 +446,57 @@ def test_a_damaged_film_lies_beside_the_file_that_a_link_names(tmp_path: Path) -
     assert damaged_kind(target_kind(link)).pattern == tmp_path / "disk" / "film.damaged.mkv"
 
 
+def test_what_is_set_aside_lies_beside_the_file_that_a_link_names(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "out.mkv"
+    link.symlink_to(tmp_path / "disk" / "film.mkv")
+    ledger = Ledger(tmp_path, link, "cpu")
+    ledger.joined.write_bytes(b"film")
+    assert ledger.set_aside() == tmp_path / "disk" / "film.unverified.mkv"
+
+
+def test_a_source_that_its_disk_cannot_give_fails_alone(tmp_path: Path) -> None:
+    source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+
+    def failing(path: Path) -> tuple[str, Any]:
+        def load(model: ModelInfo, device: str) -> VideoNetwork:
+            raise DiskError(path, "input/output error")
+
+        return do_file(source, target, options(), load, lambda kind, content: None)
+
+    assert failing(source)[0] == "failed"
+    assert failing(target)[0] == "parked"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="this file is Linux's")
 def test_a_source_whose_disk_fails_has_no_hash() -> None:
     # The start of a process's memory is an input/output error to read.
     assert _hash_of_source(Path("/proc/self/mem")) is None
     with pytest.raises(DiskError):
         _hash(Path("/proc/self/mem"))
+
+
+BIG = """
+import resource, sys
+from vsr.cli.main import main
+from vsr.pipeline import enhance
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (4 << 30),) * 2)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="this limit is Linux's")
+def test_running_out_of_memory_beside_the_network_is_one_line(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=2, size=(64, 64))
+    run = subprocess.run(
+        [sys.executable, "-c", BIG, "enhance", str(source), str(tmp_path / "out.mkv"),
+         "--model", "bicubic", "--size", "8000x8000", "--codec", "ffv1", "--progress", "none"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 1, run.stderr
+    assert "out of memory beside the network" in run.stderr.splitlines()[-1]
+    assert "Traceback" not in run.stderr
 
 
 def test_stopped_before_anything_is_finished_leaves_nothing(tmp_path: Path) -> None:

@@ -318,6 +318,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 @cache
 def adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401
+    """pydantic's adapter of a type, made once."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)

@@ -11,7 +11,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from vsr.data.pictures import color_layout
 from vsr.devices import describe_device
@@ -34,6 +34,7 @@ from vsr.options import (
     DecodeOptions,
     EnhanceOptions,
     InferenceOptions,
+    adapter,
     checked,
     decode_options,
     parse_size,
@@ -374,7 +375,7 @@ def expected_by_report(
     job = plan_job(source, target, options)
     # Those of the report were mended by a rehearsal.
     try:
-        streams = TypeAdapter(tuple[StreamPlan, ...]).validate_python(told["streams"])
+        streams = adapter(tuple[StreamPlan, ...]).validate_python(told["streams"])
     except (KeyError, ValidationError) as error:
         raise _no_report(report) from error
     return Expected(plan=job.encode, streams=streams, decode=job.decode, time_range=job.time_range)
@@ -409,7 +410,7 @@ def _no_report(path: Path) -> ConfigError:
 def _options_of(report: dict[str, Any], path: Path) -> EnhanceOptions:
     """Read the options; of the model only its scale matters, so that no weights are wanted."""
     try:
-        options = TypeAdapter(EnhanceOptions).validate_python(report["options"])
+        options: EnhanceOptions = adapter(EnhanceOptions).validate_python(report["options"])
         scale = report["model"]["scale"]
     except (KeyError, TypeError, ValidationError) as error:
         raise _no_report(path) from error

@@ -31,7 +31,6 @@ from typing import Any, Self
 from uuid import uuid4
 
 import torch
-from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -40,11 +39,11 @@ from vsr.errors import BusyError, MuxError
 from vsr.files import read_error, require_room, sync, whole, write_durably, write_error
 from vsr.inference.plan import Plan
 from vsr.inference.runner import Position
-from vsr.media.containers import PICTURES, TargetKind, damaged_kind, work_path
+from vsr.media.containers import PICTURES, TargetKind, damaged_kind, own_path, work_path
 from vsr.media.pictures import PictureFolder
 from vsr.media.source import find_pictures, library_versions
 from vsr.models.contract import State
-from vsr.options import EnhanceOptions, differences
+from vsr.options import EnhanceOptions, adapter, differences
 from vsr.plan import Job
 from vsr.reporting import VERSIONS, plain
 
@@ -245,8 +244,7 @@ class Ledger:
         """
         if not self.joined.is_file():
             return None
-        # A link may lead to another disk.
-        target = self._target.resolve() if self._target.is_symlink() else self._target
+        target = own_path(self._target)
         kept = target.with_name(f"{target.stem}.unverified{target.suffix}")
         with suppress(OSError):
             return self.joined.replace(kept)
@@ -257,12 +255,13 @@ class Ledger:
 
     def _read_piece(self, index: int) -> Piece | None:
         try:
-            return _PIECE.validate_python(json.loads(self._file(index, "json").read_bytes()))
+            found = json.loads(self._file(index, "json").read_bytes())
+            piece: Piece = adapter(Piece).validate_python(found)
         except (FileNotFoundError, ValueError):
             return None
+        return piece
 
 
-_PIECE = TypeAdapter(Piece)
 # What reading JSON raises that is damaged, or of another form.
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 

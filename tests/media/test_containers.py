@@ -153,7 +153,6 @@ EVALUATE = ["evaluate", "--model", "bicubic", "--data", ".", "--protocol", "fold
         (["enhance", "in.mpg", "out/", "--report", "out/000000.png", *FAST], "name of a film"),
         (["enhance", "in.mpg", "out.mp4", "--report", "my.srt", *FAST], "holds something else"),
         (["enhance", "in.mpg", "out.mp4", "--report", "in.mpg", "--dry-run"], "contradict each"),
-        (["enhance", "in.mpg", "out.mp4", "--report", ".", *FAST], "is a folder"),
         (["batch", "in.mpg", "--output-dir", "o", "--summary", "in.mpg", *FAST], "something else"),
         (["batch", "in.mpg", "--output-dir", "o", "--summary", "o/in.mkv", *FAST], "name of a"),
         (["batch", "--status", "o", "--summary", "in.mpg"], "holds something else"),
@@ -177,6 +176,16 @@ def test_a_record_is_not_written_over_a_film(
     assert message in capsys.readouterr().err
     assert film.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_a_record_is_not_written_to_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=2)
+    arguments = ["enhance", str(source), str(tmp_path / "out.mp4"), "--report", str(tmp_path)]
+    assert main([*arguments, *FAST]) == 1
+    assert "is a folder, and --report writes a file" in capsys.readouterr().err
+    assert [*tmp_path.iterdir()] == [source]
 
 
 @pytest.mark.parametrize("held", ["", '{"frames": 1}\n'])

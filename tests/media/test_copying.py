@@ -16,6 +16,7 @@ from synthetic_streams import Cues, enhance_nearest, make_rich_video, read_cues
 from vsr.media.copying import Cue, CueFlattener, TimeRange, chapter_warnings
 from vsr.media.probe import probe
 from vsr.media.verify import Expected, verify
+from vsr.media.verify_streams import _missing
 from vsr.options import EnhanceOptions
 from vsr.pipeline import enhance
 from vsr.plan import plan_job
@@ -304,3 +305,12 @@ def test_a_stream_that_is_lost_in_writing_is_planned_anew(tmp_path: Path) -> Non
     mended = rehearse(replace(job, streams=(job.streams[0], copied)))
     assert mended.streams[1].action == "drop"
     assert "missing: subtitle 1" in mended.streams[1].reason
+
+
+def test_one_of_many_equal_texts_that_is_missing_is_named() -> None:
+    tick = Fraction(1, 1000)
+    cues = [
+        Cue(start=i, end=i + 40, event=b"0,0,Default,,0,0,0,,La") for i in range(0, 40_000, 400)
+    ]
+    assert _missing(cues, tick, cues[::-1], tick) == []
+    assert _missing(cues, tick, [*cues[:30], *cues[31:]], tick) == [cues[30]]

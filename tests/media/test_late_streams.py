@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from synthetic import make_video, splice
 
 from vsr.media.probe import probe
+from vsr.media.streams import plan_streams
 from vsr.media.weigh import weigh
 
 BIG = {"b": "60000000", "maxrate": "60000000", "bufsize": "60000000", "qmin": "1", "g": "1"}
@@ -40,7 +41,14 @@ def late(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_streams_that_cannot_be_found_are_named(late: Path) -> None:
     assert [stream.kind for stream in probe(late).streams] == ["video"]
     _, summary, _ = decode(late)
-    assert any("streams begin in mid-file and are left out" in x for x in summary.warnings)
+    assert any("streams seem to begin in mid-file and are left out" in x for x in summary.warnings)
+
+
+def test_streams_found_too_late_to_be_read_say_so(tmp_path: Path) -> None:
+    begin, end = film(tmp_path / "a.ts", 36), film(tmp_path / "b.ts", 3, ("ac3",))
+    late = splice(tmp_path / "late.ts", begin, end)
+    reasons = [plan.reason for plan in plan_streams(probe(late), "out.mp4")]
+    assert any("it begins too late in the file" in reason for reason in reasons), reasons
 
 
 def test_files_with_such_streams_are_weighed(late: Path) -> None:

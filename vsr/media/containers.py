@@ -161,9 +161,13 @@ def part_kind(kind: TargetKind) -> TargetKind:
     return _worded(kind, "part")
 
 
+def own_path(target: Path) -> Path:
+    """The file that a link leads to, maybe on another disk; other paths as they are."""
+    return target.resolve() if target.is_symlink() else target
+
+
 def _worded(kind: TargetKind, word: str) -> TargetKind:
-    # A link may lead to another disk: beside its file, as the work folder.
-    path = kind.pattern.resolve() if kind.pattern.is_symlink() else kind.pattern
+    path = own_path(kind.pattern)
     ending = os.fsencode(f".{word}{path.suffix}")
     stem = os.fsencode(path.stem)[: LONGEST_NAME - len(ending)]
     return replace(kind, pattern=path.with_name(os.fsdecode(stem + ending)))
@@ -271,14 +275,14 @@ def check_record(path: Path, flag: str, *, is_json: bool) -> None:
 
     Raises:
         ConfigError: It must not be written there.
-        MuxError: The existing file cannot be read.
+        MuxError: It is a folder, or the existing file cannot be read.
     """
     if path.suffix.lower() in (*MUXERS, ".png"):
         raise ConfigError(
             f"{flag} writes text, and '{path}' is the name of a film or picture; give another name"
         )
     if path.is_dir():
-        raise ConfigError(f"{flag} writes a file, and '{path}' is a folder; give another name")
+        raise MuxError(path, f"is a folder, and {flag} writes a file; give another name")
     try:
         if path.is_file() and not _holds(path, is_json=is_json):
             kind = "JSON" if is_json else "text"

@@ -443,8 +443,8 @@ class Decoder:
             )
         if self._reader.fixer.unseen:
             self._warn(
-                "further streams begin in mid-file and are left out: FFmpeg finds only those near "
-                "the file's ends; cut the file before them, and enhance the parts"
+                "further streams seem to begin in mid-file and are left out: FFmpeg finds only "
+                "those near the file's ends; cut the file before them, and enhance the parts"
             )
         ledger = self._reader.ledger
         if ledger.first_empty is not None:

@@ -294,7 +294,14 @@ def _page(info: SourceInfo, variants: Sequence[Variant]) -> dict[str, Any]:
         "moments": [
             moment
             for samples in zip(*(variant.samples for variant in variants), strict=True)
-            for moment in _moments_of(info, samples, per, budget)
+            for moment in differing_moments(
+                info,
+                [sample.info for sample in samples],
+                samples[0].stretch.start,
+                per,
+                budget,
+                note=samples[0].stretch.why,
+            )
         ],
         "graphs": [],
         "cuts": [],
@@ -318,13 +325,6 @@ def _page(info: SourceInfo, variants: Sequence[Variant]) -> dict[str, Any]:
             "Made by vsr enhance --preview.",
         ],
     }
-
-
-def _moments_of(
-    info: SourceInfo, samples: Sequence[Sample], count: int, budget: int
-) -> list[dict[str, Any]]:
-    stretch, made = samples[0].stretch, [sample.info for sample in samples]
-    return differing_moments(info, made, stretch.start, count, budget, note=stretch.why)
 
 
 def differing_moments(

@@ -182,7 +182,7 @@ class _Vgg19(nn.Module):
 
 
 class StLpipsLoss(nn.Module):
-    """ST-LPIPS by VGG-16, of every fourth frame: the others would cost more than all else.
+    """ST-LPIPS by VGG-16, of every fourth frame, which costs a quarter of all.
 
     For the end of a training, as a loss of one's own; judge by another metric, or by its other
     backbone:
