@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -102,6 +105,30 @@ def test_very_short_films_are_written(tmp_path: Path, codec: str, frames: int) -
     preset = {"libsvtav1": "10", "ffv1": None}.get(codec, "ultrafast")
     enhance_nearest(source, target, options=EncodeOptions(codec=codec, preset=preset))
     assert numbers(target) == list(range(frames))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Python cannot see it")
+def test_no_encoder_makes_this_process_a_real_time_one(tmp_path: Path) -> None:
+    """SVT-AV1 does where it may, as root; threads that wait in a loop then never let others run."""
+    script = """
+import os, sys
+from pathlib import Path
+from synthetic_streams import enhance_nearest
+from vsr.options import EncodeOptions
+enhance_nearest(
+    Path(sys.argv[1]), Path(sys.argv[2]), options=EncodeOptions(codec="libsvtav1", preset="10")
+)
+print({os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")})
+"""
+    source = make_video(tmp_path / "in.mp4", frames=2, size=(64, 64))
+    ran = subprocess.run(
+        [sys.executable, "-c", script, source, tmp_path / "out.mkv"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.split() == [f"{{{os.sched_getscheduler(0)}}}"]
 
 
 def test_variable_rates_do_not_go_into_avi(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import difflib
 import io
 import os
+import sys
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -299,6 +300,26 @@ def _quieten(codec: str) -> None:
         os.environ.setdefault("SVT_LOG", "1")
 
 
+def start_encoding(output: av.container.OutputContainer) -> None:
+    """Open the encoders of all streams, and leave the scheduling of this process as it was.
+
+    Where it may, as root in a container, SVT-AV1 makes the calling thread and its own real-time
+    ones (SCHED_FIFO 99). Whatever they start inherits that, and one that waits in a loop then takes
+    its processor for good.
+    """
+    if sys.platform != "linux":  # elsewhere Python cannot set it
+        output.start_encoding()
+        return
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        output.start_encoding()
+    finally:
+        if os.sched_getscheduler(0) != policy:
+            for thread in os.listdir("/proc/self/task"):
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setscheduler(int(thread), policy, priority)
+
+
 def make_frame(
     plan: EncodePlan,
     planes: tuple[Any, ...],
@@ -337,7 +358,7 @@ def try_encoder(kind: TargetKind, plan: EncodePlan) -> None:
     try:
         with libav_messages(av.logging.WARNING) as messages, discarded(plan.muxer) as output:
             stream = add_video_stream(output, plan)
-            output.start_encoding()
+            start_encoding(output)
             ignored = set(stream.codec_context.options) & set(plan.options)
             if _is_hardware(stream.codec_context.codec):
                 output.mux(stream.encode(black_frame(plan)))
@@ -513,6 +534,7 @@ def _written(plan: EncodePlan, color: ColorTags) -> VideoInfo:
         path = Path(folder) / "frame"
         with av.open(str(path), "w", format=plan.muxer) as output:
             stream = add_video_stream(output, plan)
+            start_encoding(output)
             for packet in (*stream.encode(black_frame(plan)), *stream.encode(None)):
                 packet.dts = packet.pts  # x265 leaves it undefined for a single frame
                 output.mux(packet)

@@ -139,7 +139,7 @@ class Writer:
                     if stream.kind == "video":
                         number = len(self._output.streams.video) - 1
                         self._aspects[number] = self._others.aspect(stream)
-            self._output.start_encoding()
+            encoders.start_encoding(self._output)
 
     def __enter__(self) -> Self:
         return self

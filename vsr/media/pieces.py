@@ -75,7 +75,7 @@ class PieceWriter:
         try:
             output = self._stack.enter_context(encoders.discarded(plan.muxer))
             self._video = encoders.add_video_stream(output, plan)
-            output.start_encoding()
+            encoders.start_encoding(output)
             self._file = path.open("wb")
             extradata = self._video.codec_context.extradata or b""
             self._file.write(_HEADER.pack(_MAGIC, len(extradata), zlib.crc32(extradata)))
