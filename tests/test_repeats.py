@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +19,7 @@ from decoded import decode
 from known_networks import PLAN, Accumulator
 from numpy.typing import NDArray
 from synthetic import draw_number, make_pictures, make_video
-from test_work import content, hidden, interrupted, random_weights
+from test_work import SMALL, content, hidden, interrupted, random_weights
 from torch import Tensor
 
 import vsr
@@ -59,7 +59,7 @@ def options(tmp_path: Path, **changes: Any) -> EnhanceOptions:  # noqa: ANN401
             {
                 "model": random_weights(tmp_path / "net.safetensors"),
                 "encode": EncodeOptions(codec="ffv1"),
-                "inference": InferenceOptions(window=3, lookahead=2, precision="fp32"),
+                "inference": replace(SMALL, window=3),
                 "piece": 7,
             }
             | changes
@@ -96,9 +96,7 @@ class Watched:
 def test_the_film_is_the_one_without_repeats_each_picture_shown_again(
     tmp_path: Path, window: int
 ) -> None:
-    chosen = options(
-        tmp_path, inference=InferenceOptions(window=window, lookahead=2, precision="fp32")
-    )
+    chosen = options(tmp_path, inference=replace(SMALL, window=window))
     with_them = film(tmp_path / "in.mkv", audio=("flac",))
     without = film(tmp_path / "once.mkv", list(range(len(LENGTHS))))
     seen, all_seen = Watched(), Watched()
@@ -178,12 +176,12 @@ def test_a_long_still_goes_on_from_its_middle(
     shown = [0] * 3 + [1] * (2 * MOST_SHOWN + 30) + [2, 3, 3]
     steady = {"pts": None, "time_base": None, "frames": len(shown), "rate": Fraction(25)}
     source = film(tmp_path / "in.mkv", shown, **steady)
-    inference = InferenceOptions(window=1, lookahead=1, precision="fp32")
+    inference = replace(SMALL, window=1, lookahead=1)
     chosen = options(tmp_path, inference=inference)
     seen = Watched()
     whole = enhance(source, tmp_path / "whole.mkv", chosen, load=seen.load)
     assert seen.frames == 6  # pictures 0, 1 three times, 2 and 3
-    interrupted(source, tmp_path / "out.mkv", chosen, MOST_SHOWN + 50)
+    interrupted(source, tmp_path / "out.mkv", chosen, MOST_SHOWN - 50)
     result = enhance(source, tmp_path / "out.mkv", chosen)
     assert result.resumed == 3 + MOST_SHOWN
     assert content(tmp_path / "out.mkv") == content(tmp_path / "whole.mkv")

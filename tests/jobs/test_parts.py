@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from synthetic import draw_number, make_video
+from test_work import SMALL
 from torch import Tensor
 
 from vsr.errors import DecodeError, MediaError, MuxError
@@ -35,14 +36,14 @@ from vsr.jobs.parts import (
 from vsr.media.decode import Decoder
 from vsr.models.contract import State, VideoNetwork
 from vsr.models.zoo import ModelInfo, load_network
-from vsr.options import EncodeOptions, EnhanceOptions, InferenceOptions
+from vsr.options import EncodeOptions, EnhanceOptions
 from vsr.pipeline import EnhanceResult, enhance, open_work
 from vsr.reporting import Made
 
 FRAMES = 96
 LENGTHS = (11, 7, 24, 15, 39)  # of the shots
 PLAN = Plan(
-    window=4, lookahead=2, tile=None, margin=0, device="cpu", precision="fp32", scene_threshold=7.0
+    window=4, lookahead=2, tile=None, margin=0, device="cpu", precision="fp32", scene_threshold=50
 )
 
 
@@ -58,7 +59,7 @@ def options(**changes: Any) -> EnhanceOptions:  # noqa: ANN401
             {
                 "model": "bicubic",
                 "encode": EncodeOptions(preset="ultrafast", encoder_option=("bf=2",)),
-                "inference": InferenceOptions(window=4, lookahead=2, precision="fp32"),
+                "inference": SMALL,
                 "piece": 8,
             }
             | changes
@@ -135,7 +136,7 @@ def test_parts_in_any_order_make_the_same_file(tmp_path: Path, name: str) -> Non
     assert content(target) == content(whole)
     if source.suffix != ".mkv":  # which holds a random number
         assert target.read_bytes() == whole.read_bytes()
-    assert len(parts) >= 3
+    assert len(parts) >= 2
     assert not any(done.warnings for done in found), "all were decoded from near"
     assert result.report["frames_made_on"]
     assert result.report["repeated_frames"] == (FRAMES / 2 if name == "on twos.mkv" else 0)
@@ -190,7 +191,7 @@ class Stopping:
 
 
 def test_a_part_that_was_stopped_goes_on_inside(tmp_path: Path) -> None:
-    source, target = film(tmp_path / "in.mp4", picture=draw_number), tmp_path / "out.mp4"
+    source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
     chosen = options()
     job = plan_here(str(source), str(target), chosen)
     with open_work(job, chosen, print) as work:
