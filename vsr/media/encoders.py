@@ -300,24 +300,31 @@ def _quieten(codec: str) -> None:
         os.environ.setdefault("SVT_LOG", "1")
 
 
-def start_encoding(output: av.container.OutputContainer) -> None:
-    """Open the encoders of all streams, and leave the scheduling of this process as it was.
+@contextlib.contextmanager
+def scheduling_kept() -> Iterator[None]:
+    """Leave the scheduling of this process as it was, while encoders are opened.
 
     Where it may, as root in a container, SVT-AV1 makes the calling thread and its own real-time
     ones (SCHED_FIFO 99). Whatever they start inherits that, and one that waits in a loop then takes
     its processor for good.
     """
     if sys.platform != "linux":  # elsewhere Python cannot set it
-        output.start_encoding()
+        yield
         return
     policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
-        output.start_encoding()
+        yield
     finally:
         if os.sched_getscheduler(0) != policy:
             for thread in os.listdir("/proc/self/task"):
                 with contextlib.suppress(ProcessLookupError):
                     os.sched_setscheduler(int(thread), policy, priority)
+
+
+def start_encoding(output: av.container.OutputContainer) -> None:
+    """Open the encoders of all streams."""
+    with scheduling_kept():
+        output.start_encoding()
 
 
 def make_frame(
@@ -461,7 +468,7 @@ def _trouble(name: str, pix_fmt: str) -> str:
     context.options = _TRIED_WITH.get(name, {})
     _quieten(name)
     try:
-        with libav_messages() as messages:
+        with libav_messages() as messages, scheduling_kept():
             frame = av.VideoFrame(320, 192, pix_fmt)
             frame.pts = 0
             context.encode(frame)
