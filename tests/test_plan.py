@@ -167,7 +167,9 @@ def test_the_default_network_fits_the_size_asked_for(
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({}, None),
+        ({"model": "compact-x4"}, None),
+        ({}, "100% of the correction, by its own stage"),
+        ({"clean": 0.0}, None),
         ({"scale": 1}, "100% of the correction, by its own stage"),
         ({"scale": 1, "clean": 0.5}, "50% of the correction, by its own stage"),
         ({"model": "bicubic", "clean": 0.5}, "50% of the correction, by the stage of clean-x1"),

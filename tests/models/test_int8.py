@@ -32,8 +32,10 @@ needs_int8 = pytest.mark.skipif(not has_int8(), reason="this CPU has no VNNI")
 
 
 @needs_int8
-@pytest.mark.parametrize("name", ["compact-x4", "compact-x4-real", "compact-x2-real"])
-def test_bundled_networks_give_nearly_the_same_pictures(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "blocks"), [("compact-x4", 10), ("compact-x4-real", 18), ("compact-x2-real", 10)]
+)
+def test_bundled_networks_give_nearly_the_same_pictures(name: str, blocks: int) -> None:
     """50 dB to the float32 picture costs a picture of 35 dB less than 0.15 dB."""
     network = load_network(MODELS[name])
     torch.manual_seed(0)
@@ -41,7 +43,7 @@ def test_bundled_networks_give_nearly_the_same_pictures(name: str) -> None:
     lq = torch.nn.functional.interpolate(coarse, size=(36, 48), mode="bicubic").clamp(0, 1)[None]
     with torch.inference_mode():
         exact, _ = network(lq)
-        assert calibrate(network) == 10
+        assert calibrate(network) == blocks
         with computing("int8", CPU):
             rounded, _ = network(lq)
         still, _ = network(lq)
@@ -66,9 +68,12 @@ def test_the_same_weights_are_always_calibrated_alike() -> None:
 
 @needs_int8
 def test_new_weights_are_calibrated_anew() -> None:
-    network, other = (load_network(MODELS[name]) for name in ("compact-x4", "compact-x4-real"))
+    network, other = (load_network(MODELS["compact-x4"]) for _ in range(2))
     assert isinstance(network, torch.nn.Module)
     assert isinstance(other, torch.nn.Module)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(0.8)
     calibrate(network)
     network.load_state_dict(other.state_dict())
     lq, made = torch.rand(1, 3, 3, 20, 24), []

@@ -148,11 +148,20 @@ class ModelInfo:
         return MODELS[_STAGE].weight_hash if self.cleaned_apart else None
 
 
-def _compact(name: str, scale: int, degradation: Degradation, purpose: str) -> ModelInfo:
+def _compact(
+    name: str,
+    scale: int,
+    degradation: Degradation,
+    purpose: str,
+    *,
+    channels: int = 48,
+    clean: bool = False,
+) -> ModelInfo:
     return ModelInfo(
         name=name,
         architecture="compact",
-        hyper_parameters={"scale": scale, "channels": 48, "blocks": 5},
+        hyper_parameters={"scale": scale, "channels": channels, "blocks": 5}
+        | ({"clean": True} if clean else {}),
         weights=WEIGHTS / f"{name}.safetensors",
         licence="Apache-2.0",
         purpose=purpose,
@@ -167,6 +176,8 @@ MODELS: Mapping[str, ModelInfo] = {
         4,
         "real",
         "real footage, compressed or noisy; the default beyond twice the size",
+        channels=64,
+        clean=True,
     ),
     "compact-x2-real": _compact(
         "compact-x2-real",
