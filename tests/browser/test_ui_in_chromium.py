@@ -165,8 +165,9 @@ def test_choose_preview_start_pause_go_on_done(
         time.sleep(seconds)
         return int(server.film(1)["progress"]["frames"])
 
-    until(lambda: frames(0) == frames(0.6))
-    assert frames(0) == frames(0.6) < 120
+    # The frame that it was at is finished first, which takes its time on a busy machine.
+    until(lambda: frames(0) == frames(3))
+    assert frames(0) < 120
     press(browser, "Go on", "#aside")
     reads(browser, "Finished and verified")
     reads(browser, "checks passed")
