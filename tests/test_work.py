@@ -391,8 +391,8 @@ def test_a_smaller_limit_of_memory_goes_on_with_less_at_once(tmp_path: Path) -> 
     source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
 
     def limited(mebibytes: int) -> EnhanceOptions:
-        inference = replace(
-            SMALL, device="cpu", window=None, lookahead=None, memory_limit=mebibytes
+        inference = InferenceOptions(
+            device="cpu", precision="fp32", memory_limit=mebibytes, scene_threshold=50
         )
         return options(inference=inference)
 

@@ -108,7 +108,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "b-frames.mp4": ({"audio": ("aac",)}, {}),
     "late.mkv": (LATE, {}),
     "fields.ts": (FIELDS, {"deinterlace": "field"}),
-    "cut out.mp4": ({}, {"start": "0.5", "duration": "2.75"}),
+    "cut out.mp4": ({}, {"start": "0.5", "duration": "2.75", "piece": 5}),
     "no times.avi": ({"codec": "mpeg4", "codec_options": {"g": "8"}}, {}),
     "on twos.mkv": (TWOS, {}),
 }
@@ -136,7 +136,7 @@ def test_parts_in_any_order_make_the_same_file(tmp_path: Path, name: str) -> Non
     assert content(target) == content(whole)
     if source.suffix != ".mkv":  # which holds a random number
         assert target.read_bytes() == whole.read_bytes()
-    assert len(parts) >= 2
+    assert len(parts) >= 3
     assert not any(done.warnings for done in found), "all were decoded from near"
     assert result.report["frames_made_on"]
     assert result.report["repeated_frames"] == (FRAMES / 2 if name == "on twos.mkv" else 0)
